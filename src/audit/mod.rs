@@ -1,0 +1,1 @@
+//! Events, their hash chain, and its proof.

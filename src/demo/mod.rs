@@ -1,0 +1,1 @@
+//! A demo IdP and a strict sandbox STS, on loopback only.

@@ -1,0 +1,1 @@
+//! Routes, actors, handlers that only translate, pages.

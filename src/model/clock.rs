@@ -1,0 +1,58 @@
+//! Time is handed in: rooms take a [`Clock`] or a `now`, never the system's clock.
+
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+/// Where a room reads the time of day.
+pub trait Clock: Send + Sync {
+    /// The time now, UTC.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// The machine's clock.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the system clock"
+    )]
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+}
+
+/// A clock that stands where it was put, for `explain --at` and for tests.
+#[derive(Debug)]
+pub struct FixedClock(Mutex<DateTime<Utc>>);
+
+impl FixedClock {
+    /// A clock that reads `at` until it is moved.
+    pub fn new(at: DateTime<Utc>) -> Self {
+        Self(Mutex::new(at))
+    }
+
+    /// Moves the clock by `step`, forwards or backwards.
+    pub fn advance(&self, step: TimeDelta) {
+        let mut at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *at += step;
+    }
+}
+
+impl Clock for FixedClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// RFC 3339 in UTC with whole seconds and `Z`, the only form that every AWS SDK reads.
+pub fn rfc3339(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Whole seconds from `from` to `to`, zero where `to` is not later.
+pub fn seconds_between(from: DateTime<Utc>, to: DateTime<Utc>) -> u64 {
+    u64::try_from((to - from).num_seconds()).unwrap_or(0)
+}

@@ -1,0 +1,41 @@
+//! AWS credentials, and the key that they are shared by.
+
+use chrono::{DateTime, Utc};
+
+use super::{Method, RoleArn, Secret, SessionDuration, SessionId, hex};
+
+/// Temporary credentials from STS.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// `AccessKeyId`; no secret by itself.
+    pub access_key_id: String,
+    /// `SecretAccessKey`.
+    pub secret_access_key: Secret,
+    /// `SessionToken`.
+    pub session_token: Secret,
+    /// When they stop.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// What credentials are cached, sealed and shared by: session, role, method, duration, and the hash of
+/// session policy and tags (empty where there are none).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IssueKey(String);
+
+impl IssueKey {
+    /// The key of credentials without session policy or tags.
+    pub fn new(
+        session: &SessionId,
+        role: &RoleArn,
+        method: Method,
+        duration: SessionDuration,
+    ) -> Self {
+        let text = format!("{session}\n{role}\n{method}\n{}\n", duration.seconds());
+        Self(hex(&openssl::sha::sha256(text.as_bytes())))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

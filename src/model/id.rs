@@ -1,0 +1,102 @@
+//! Identifiers that rolegate makes: a prefix that says of what, then a ULID, so that they sort by time.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use ulid::Ulid;
+
+use super::{Clock, Entropy};
+
+/// A text that is no such identifier.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{found:?} is no identifier of a {what}; it starts with `{prefix}`")]
+pub struct IdError {
+    what: &'static str,
+    prefix: &'static str,
+    found: String,
+}
+
+fn fresh(clock: &dyn Clock, entropy: &dyn Entropy) -> Ulid {
+    let mut bytes = [0; 16];
+    entropy.fill(&mut bytes);
+    let milliseconds = u64::try_from(clock.now().timestamp_millis()).unwrap_or(0);
+    Ulid::from_parts(milliseconds, u128::from_be_bytes(bytes))
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// A new one: the time now and 80 random bits.
+            pub fn fresh(clock: &dyn Clock, entropy: &dyn Entropy) -> Self {
+                Self(format!(concat!($prefix, "{}"), fresh(clock, entropy).to_string().to_ascii_lowercase()))
+            }
+
+            /// The identifier as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let tail = text.strip_prefix($prefix).unwrap_or("");
+                let good = (1..=64).contains(&tail.len())
+                    && tail.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+                if good {
+                    return Ok(Self(text.to_owned()));
+                }
+                Err(IdError { what: $what, prefix: $prefix, found: text.chars().take(80).collect() })
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id! {
+    /// An entry of the allow-list.
+    EntryId, "allow-list entry", "ent_"
+}
+id! {
+    /// A session.
+    SessionId, "session", "ses_"
+}
+id! {
+    /// A lease.
+    LeaseId, "lease", "lea_"
+}
+id! {
+    /// A token's record (not the token).
+    TokenId, "token", "tok_"
+}
+id! {
+    /// What a refusal shows and the log repeats, so that one can be found by the other.
+    Reference, "refusal", "ref_"
+}

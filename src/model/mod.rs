@@ -1,0 +1,37 @@
+//! Nouns with a grammar: everything that the other rooms pass to each other.
+//!
+//! A value of a type in here is well formed; whether it is permitted is for `policy` to say. Nothing
+//! in this room does I/O, reads a clock of its own or knows another room.
+
+mod arn;
+mod clock;
+mod credentials;
+mod entropy;
+mod entry;
+mod hex;
+mod id;
+mod lease;
+mod name;
+mod pattern;
+mod secret;
+mod session;
+mod subject;
+mod token;
+
+pub use arn::{AccountId, ArnError, Partition, RoleArn, SamlProviderArn, split_arn_list};
+pub use clock::{Clock, FixedClock, SystemClock, rfc3339, seconds_between};
+pub use credentials::{Credentials, IssueKey};
+pub use entropy::{Entropy, OsEntropy};
+pub use entry::{Effect, Entry, EntryDraft, EntrySource, Method};
+pub use hex::hex;
+pub use id::{EntryId, IdError, LeaseId, Reference, SessionId, TokenId};
+pub use lease::Lease;
+pub use name::{IdpName, JobName, NameError, SessionName, TokenName, UserName};
+pub use pattern::{PatternError, RolePattern, TextPattern};
+pub use secret::Secret;
+pub use session::{DurationError, SessionDuration};
+pub use subject::{
+    Attributes, Forwarding, Offer, OfferRefusal, Person, RefusedOffer, ReplayId, SamlProof, SignIn,
+    Subject, SubjectParts,
+};
+pub use token::{Role, Token, TokenError, TokenHash, TokenKind, TokenRecord};

@@ -1,0 +1,187 @@
+//! Who signed in, and what the IdP said of that person.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{
+    ArnError, IdpName, RoleArn, SamlProviderArn, Secret, SessionDuration, SessionId, SessionName,
+    UserName,
+};
+
+/// A user of one IdP: the same user name from two IdPs is two people, everywhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Person {
+    /// The IdP that vouches for the user.
+    pub idp: IdpName,
+    /// The user's name there.
+    pub user: UserName,
+}
+
+/// Attributes by exact name, each with its values in the order sent.
+pub type Attributes = BTreeMap<String, Vec<String>>;
+
+/// A role that the IdP named; nothing is permitted yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The role.
+    pub role: RoleArn,
+    /// The SAML provider that came with it, if any.
+    pub provider: Option<SamlProviderArn>,
+}
+
+/// Why a Role value offers nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
+pub enum OfferRefusal {
+    /// Empty or only white space.
+    #[error("the Role value is empty; remove it at the IdP, or write a role ARN")]
+    Empty,
+    /// Neither a role ARN nor a pair of role and provider.
+    #[error("the Role value {0}")]
+    NotAnArn(String),
+    /// More than a role and a provider in one value.
+    #[error(
+        "the Role value holds {0} ARNs; send one value for each role, each a role ARN or a pair of role and saml-provider ARN"
+    )]
+    TooMany(usize),
+    /// A pair of two roles, or of two providers.
+    #[error("the Role value is no pair of one role and one saml-provider")]
+    NotAPair,
+    /// Role and provider of different accounts or partitions.
+    #[error("role and saml-provider belong to different accounts; they must be of one")]
+    AccountsDiffer,
+}
+
+impl From<ArnError> for OfferRefusal {
+    fn from(error: ArnError) -> Self {
+        Self::NotAnArn(error.to_string())
+    }
+}
+
+/// A Role value that offers nothing, with its reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedOffer {
+    /// The value, cut to 256 characters.
+    pub value: String,
+    /// Why.
+    pub reason: OfferRefusal,
+}
+
+/// What stands in the way of sending this very assertion to STS, or that nothing does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forwarding {
+    /// The assertion's audiences (one restriction's, where there are several: those in all of them).
+    pub audiences: Vec<String>,
+    /// Whether the offers came in an attribute of AWS's own name.
+    pub role_attribute_is_aws: bool,
+    /// The RoleSessionName under AWS's own name; STS demands one and uses it.
+    pub role_session_name: Option<SessionName>,
+    /// Whether the assertion came encrypted for rolegate.
+    pub encrypted: bool,
+}
+
+/// Everything that a verified sign-in says. Data only: the proof is [`Subject`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubjectParts {
+    /// Who.
+    pub person: Person,
+    /// Every attribute.
+    pub attributes: Attributes,
+    /// The roles offered, in the order sent, each role once.
+    pub offers: Vec<Offer>,
+    /// The Role values that offer nothing.
+    pub refused_offers: Vec<RefusedOffer>,
+    /// The `SessionDuration` attribute.
+    pub session_duration: Option<SessionDuration>,
+    /// What STS would make of the assertion; `None` for a sign-in without one.
+    pub forwarding: Option<Forwarding>,
+    /// When the IdP says the person signed in or the assertion was issued: the earlier `IssueInstant`.
+    pub issued_at: DateTime<Utc>,
+    /// `SessionNotOnOrAfter`.
+    pub not_after: Option<DateTime<Utc>>,
+}
+
+/// A person whose sign-in was verified and accepted once.
+///
+/// Made in two places alone, both in `store`: by the ledger from a fresh sign-in, and from a session
+/// row whose parts were sealed together. No Clone, no Default, no Deserialize.
+#[derive(Debug)]
+pub struct Subject {
+    session: SessionId,
+    signed_in_at: DateTime<Utc>,
+    parts: SubjectParts,
+}
+
+impl Subject {
+    /// Vouches for `parts`. Only `store/ledger.rs` and `store/sessions.rs` may call it; a test holds that.
+    pub(crate) fn vouch(
+        session: SessionId,
+        signed_in_at: DateTime<Utc>,
+        parts: SubjectParts,
+    ) -> Self {
+        Self {
+            session,
+            signed_in_at,
+            parts,
+        }
+    }
+
+    /// The session that the sign-in opened.
+    pub fn session(&self) -> &SessionId {
+        &self.session
+    }
+
+    /// When rolegate accepted the sign-in.
+    pub fn signed_in_at(&self) -> DateTime<Utc> {
+        self.signed_in_at
+    }
+
+    /// Who it is.
+    pub fn person(&self) -> &Person {
+        &self.parts.person
+    }
+
+    /// What the sign-in said.
+    pub fn parts(&self) -> &SubjectParts {
+        &self.parts
+    }
+}
+
+/// A key that the replay ledger takes once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ReplayId(pub [u8; 32]);
+
+/// The document that STS is sent, exactly as it arrived.
+#[derive(Debug, Clone)]
+pub struct SamlProof {
+    /// The base64 of the whole Response, as posted.
+    pub encoded: Secret,
+    /// The earlier of the Response's and the Assertion's `IssueInstant`; STS takes it for five minutes.
+    pub issued_at: DateTime<Utc>,
+    /// The assertion's Issuer; STS repeats it.
+    pub issuer: String,
+    /// The Recipient; STS repeats it as its Audience.
+    pub recipient: String,
+    /// The NameID's text; STS repeats it as Subject.
+    pub name_id: String,
+}
+
+/// A verified sign-in that may be accepted once.
+pub trait SignIn {
+    /// What the methods that forward it need.
+    type Proof;
+
+    /// The ids that must be new, all of them.
+    fn replay_ids(&self) -> Vec<ReplayId>;
+
+    /// Until when an id must be remembered at least.
+    fn remember_until(&self) -> DateTime<Utc>;
+
+    /// The request that this answers, where it was asked for by us.
+    fn in_response_to(&self) -> Option<&str>;
+
+    /// What was said, and the proof. Only the ledger calls it.
+    fn into_parts(self) -> (SubjectParts, Self::Proof);
+}

@@ -1,0 +1,1 @@
+//! Decides: a subject and the allow-list become grants, or denials with their reasons.

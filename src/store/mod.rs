@@ -1,0 +1,1 @@
+//! One store over SQLite: ledger, sessions, leases, sealed credentials, entries, tokens, audit.

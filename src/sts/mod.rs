@@ -1,0 +1,1 @@
+//! A grant becomes credentials; the only user of the AWS SDK.
