@@ -1,0 +1,38 @@
+# rolegate: what a person types here. tests/setup gets what is missing on a bare Debian 12.
+
+export CARGO_NET_RETRY ?= 10
+export CARGO_TERM_COLOR ?= auto
+
+# Tests, demo and build share the dev profile, so nothing is compiled twice.
+
+.PHONY: help build demo test check bench
+
+help:
+	@echo 'make demo    an IdP, the gateway, a sandbox STS and a job, all on loopback (ARGS=--once: run and exit)'
+	@echo 'make test    every test, with real parts: SimpleSAMLphp, boto3'
+	@echo 'make check   format, lints, documentation, import rules, licences'
+	@echo 'make bench   the figures that the README quotes'
+	@echo 'make build   the program, in target/debug'
+
+build:
+	tests/setup build
+	cargo build --locked
+
+demo:
+	tests/setup build
+	cargo run --locked --quiet -- demo $(ARGS)
+
+test:
+	tests/setup test
+	cargo test --locked
+
+check:
+	tests/setup check
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	cargo test --locked --quiet --test it -- architecture:: licences::
+
+bench:
+	tests/setup build
+	cargo bench --locked
