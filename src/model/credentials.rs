@@ -34,6 +34,11 @@ impl IssueKey {
         Self(hex(&openssl::sha::sha256(text.as_bytes())))
     }
 
+    /// The key that a row was stored under.
+    pub(crate) fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -22,7 +22,7 @@ pub use arn::{AccountId, ArnError, Partition, RoleArn, SamlProviderArn, split_ar
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339, seconds_between};
 pub use credentials::{Credentials, IssueKey};
 pub use entropy::{Entropy, OsEntropy};
-pub use entry::{Effect, Entry, EntryDraft, EntrySource, Method};
+pub use entry::{Effect, Entry, EntryDraft, EntryProblem, EntrySource, Method};
 pub use hex::hex;
 pub use id::{EntryId, IdError, LeaseId, Reference, SessionId, TokenId};
 pub use lease::Lease;

@@ -1,0 +1,267 @@
+//! The checked configuration: what every other room is handed.
+//!
+//! Only `load` makes a [`Config`]; whatever stands in one was checked there, so the other rooms read
+//! it without asking again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use chrono::TimeDelta;
+use ipnet::IpNet;
+use serde::Deserialize;
+use url::Url;
+
+use crate::model::{Entry, IdpName, Method, Partition, SamlProviderArn, SessionDuration, UserName};
+
+use super::Warning;
+
+/// Everything that the file and the environment say.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// Where and how rolegate is reached.
+    pub server: Server,
+    /// Where it keeps what must not be lost.
+    pub store: StoreConfig,
+    /// Browser and API sessions.
+    pub session: SessionLimits,
+    /// Leases.
+    pub leases: LeaseLimits,
+    /// SAML and its identity providers.
+    pub saml: Saml,
+    /// The allow-list of file and environment, and what holds for every role.
+    pub roles: Roles,
+    /// How STS is reached.
+    pub sts: Sts,
+    /// Which signed-in persons are admins.
+    pub admin: Option<Admin>,
+    /// rolegate as an issuer that AWS trusts.
+    pub relay: Relay,
+    /// What is legal but probably not meant.
+    pub warnings: Vec<Warning>,
+}
+
+impl Config {
+    /// Where IdPs post to: Recipient and Destination, compared byte by byte.
+    pub fn acs_url(&self) -> String {
+        format!("{}/saml/acs", self.server.public_url())
+    }
+
+    /// The audiences that an assertion may name, `entity_id` first, each once.
+    pub fn audiences(&self) -> Vec<String> {
+        let mut audiences = vec![self.saml.entity_id.clone()];
+        for audience in &self.saml.accepted_audiences {
+            if !audiences.contains(audience) {
+                audiences.push(audience.clone());
+            }
+        }
+        audiences
+    }
+
+    /// Whether people reach rolegate by plain http, which is then on loopback.
+    pub fn loopback_http(&self) -> bool {
+        self.server.public_url.scheme() == "http"
+    }
+}
+
+/// `[server]`.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// Where `/metrics` is served without a token.
+    pub metrics_listen: Option<SocketAddr>,
+    /// The URL that people and IdPs use. As text, ask [`Server::public_url()`].
+    pub public_url: Url,
+    /// Certificate and key; `None` serves plain http.
+    pub tls: Option<Tls>,
+    /// Whether `X-Forwarded-*` of `trusted_proxies` count.
+    pub behind_proxy: bool,
+    /// The addresses of those proxies.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The origins, as `scheme://host[:port]`, that `return_to` may name.
+    pub return_origins: Vec<String>,
+    /// What one client may ask of the server.
+    pub limits: Limits,
+}
+
+impl Server {
+    /// The public URL without a slash at its end, for paths to be put behind.
+    pub fn public_url(&self) -> &str {
+        self.public_url.as_str().trim_end_matches('/')
+    }
+}
+
+/// `server.tls`: files that were readable and matched at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate chain, PEM, leaf first.
+    pub certificate_file: PathBuf,
+    /// Its private key, PEM, not encrypted.
+    pub key_file: PathBuf,
+}
+
+/// `[server.limits]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Unknown tokens a minute and address before 429.
+    pub bad_tokens_per_minute: u32,
+    /// Seconds that a client may take to send a whole request.
+    pub request_timeout_seconds: u32,
+    /// The largest request body, in bytes.
+    pub max_body_bytes: usize,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// `sqlite:` and the absolute path, percent-encoded as sqlx reads it.
+    pub url: String,
+    /// The database file itself.
+    pub database_file: PathBuf,
+    /// The file of the master key; it may not exist before the database does.
+    pub master_key_file: PathBuf,
+}
+
+/// `[session]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// How long a session lasts at most.
+    pub max_age_seconds: u32,
+}
+
+/// `[leases]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseLimits {
+    /// How long a lease lasts where nothing is asked.
+    pub default_ttl_seconds: u32,
+    /// How long a lease may last.
+    pub max_ttl_seconds: u32,
+}
+
+/// `[saml]`.
+#[derive(Debug, Clone)]
+pub struct Saml {
+    /// rolegate's entity id; by default the audience that AWS wants.
+    pub entity_id: String,
+    /// Audiences taken beside it.
+    pub accepted_audiences: Vec<String>,
+    /// How far the IdP's clock may be off.
+    pub clock_skew: TimeDelta,
+    /// Whether an expired IdP certificate refuses.
+    pub strict_certificates: bool,
+    /// The identity providers, in the order of the file.
+    pub idps: Vec<SamlIdp>,
+}
+
+/// `[[saml.idp]]`.
+#[derive(Debug, Clone)]
+pub struct SamlIdp {
+    /// Its name here and in URLs.
+    pub name: IdpName,
+    /// Where its metadata is.
+    pub metadata: MetadataSource,
+    /// The certificate that signs its metadata, where that is asked for.
+    pub metadata_certificate_file: Option<PathBuf>,
+    /// The attribute that names the user.
+    pub user_attribute: String,
+    /// The attribute that names the roles.
+    pub role_attribute: String,
+    /// The attribute that names the session's length.
+    pub session_duration_attribute: String,
+    /// The attribute that names the session at AWS.
+    pub role_session_name_attribute: String,
+    /// The domains, lower-case, whose users it may speak for; empty is any.
+    pub user_domains: Vec<String>,
+    /// What becomes of a response that nobody asked for.
+    pub idp_initiated: IdpInitiated,
+    /// What must be signed.
+    pub require_signed: RequireSigned,
+    /// What its single logout ends.
+    pub single_logout: SingleLogout,
+}
+
+/// Where an IdP's metadata is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetadataSource {
+    /// A file that was readable at start; its content is the `saml` room's to judge.
+    File(PathBuf),
+    /// A URL that is asked again and again.
+    Url(Url),
+}
+
+/// What becomes of a response that answers no request of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdpInitiated {
+    /// The person confirms on a page.
+    Confirm,
+    /// It is refused.
+    Refuse,
+    /// It signs in.
+    Allow,
+}
+
+/// Which part of a response must carry a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequireSigned {
+    /// The assertion, by its own signature or the response's.
+    Assertion,
+    /// The response.
+    Response,
+    /// Each by its own.
+    Both,
+}
+
+/// What a single logout by the IdP ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SingleLogout {
+    /// The browser's session.
+    Browser,
+    /// Sessions and leases too.
+    Leases,
+}
+
+/// `[roles]`.
+#[derive(Debug, Clone)]
+pub struct Roles {
+    /// The method of entries that name none.
+    pub default_method: Method,
+    /// The longest session of any role.
+    pub max_duration: SessionDuration,
+    /// The providers for bare role ARNs, and the only ones for their accounts.
+    pub saml_providers: Vec<SamlProviderArn>,
+    /// The entries of file and environment, in order, each with its method.
+    pub entries: Vec<Entry>,
+}
+
+/// How STS is reached.
+#[derive(Debug, Clone)]
+pub struct Sts {
+    /// The region whose STS is asked for roles of a partition.
+    pub regions: BTreeMap<Partition, String>,
+    /// `AWS_ENDPOINT_URL_STS`: https, or http on loopback.
+    pub endpoint: Option<Url>,
+}
+
+/// `[admin]`: persons of this IdP who are listed, or for whom all of `when` holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Whose users; the only IdP where there is one.
+    pub idp: Option<IdpName>,
+    /// Admins by name.
+    pub users: Vec<UserName>,
+    /// Admins by attribute; empty names nobody.
+    pub when: BTreeMap<String, String>,
+}
+
+/// `[relay]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relay {
+    /// The issuer URL without a slash at its end; by default the public URL.
+    pub issuer: String,
+}

@@ -1,0 +1,90 @@
+//! What starts but probably does not do what was meant; `check` prints it, `serve` logs it.
+
+use thiserror::Error;
+
+use crate::model::{AccountId, Method, Partition};
+
+/// Something legal that deserves a look.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Warning {
+    /// Nobody can sign in.
+    #[error(
+        "saml.idp: no identity provider is configured, so nobody can sign in; give your IdP rolegate's metadata, then add [[saml.idp]] with its metadata_file"
+    )]
+    NoIdp,
+    /// The allow-list of file and environment is empty.
+    #[error(
+        "roles.allowed: neither the file nor the environment allows a role; add one there, or run `rolegate roles allow ARN --reason TEXT`"
+    )]
+    NoEntry,
+    /// STS will refuse every assertion for roles of this partition.
+    #[error(
+        "saml.entity_id: roles of partition {partition} are allowed with method saml, but {audience} is not among the audiences, so STS will refuse; set saml.entity_id to it, or add it to saml.accepted_audiences and to the IdP's audiences"
+    )]
+    NoAwsAudience {
+        /// The partition of those roles.
+        partition: Partition,
+        /// What STS wants.
+        audience: &'static str,
+    },
+    /// A bare role ARN of this account has no provider.
+    #[error(
+        "roles.saml_providers: account {account} has none; if the IdP sends bare role ARNs for it, add \"{account}\" = \"<ARN of the saml-provider>\" (pairs of role and provider need nothing)"
+    )]
+    NoProvider {
+        /// The account.
+        account: AccountId,
+    },
+    /// Two providers for one account: a bare ARN takes the first.
+    #[error(
+        "roles.saml_providers: account {account} has several; a bare role ARN is tried with the first, so list that one first"
+    )]
+    SeveralProviders {
+        /// The account.
+        account: AccountId,
+    },
+    /// Entries that cannot be used yet.
+    #[error(
+        "{key}: method {method} is not available in this version, so the entry grants nothing; use method saml"
+    )]
+    MethodNotInThisVersion {
+        /// The entry's key.
+        key: String,
+        /// Its method.
+        method: Method,
+    },
+    /// `[relay]` does nothing yet.
+    #[error("relay.issuer: relay is not available in this version; the key is read and not used")]
+    RelayNotInThisVersion,
+    /// The very same entry twice.
+    #[error("{key}: {arn} stands here twice with the same words; remove one")]
+    RepeatedEntry {
+        /// The second one's key.
+        key: String,
+        /// What it is about.
+        arn: String,
+    },
+    /// Anyone may say where a request came from.
+    #[error(
+        "server.trusted_proxies: {network} trusts X-Forwarded-For of everyone who reaches the port; name the proxies' own addresses"
+    )]
+    TrustsEveryone {
+        /// The network.
+        network: String,
+    },
+    /// With `saml` the allow-list bounds less than one may think.
+    #[error(
+        "roles: with method saml the allow-list bounds what rolegate hands out, not what a user's browser could redeem at STS by itself within 5 minutes of signing in; where that matters, let the roles' trust policies decide"
+    )]
+    SamlBoundsHandOut,
+}
+
+impl Warning {
+    /// Whether it is good to know rather than likely wrong.
+    pub fn is_note(&self) -> bool {
+        matches!(
+            self,
+            Self::NoProvider { .. } | Self::SamlBoundsHandOut | Self::SeveralProviders { .. }
+        )
+    }
+}
