@@ -1,0 +1,344 @@
+//! An identity provider's metadata, from a file that an admin chose (SAML 2.0 metadata).
+//!
+//! It trusts the admin's choice of the file, not its content: weak keys, encryption keys and documents
+//! that are no identity provider's are refused. A signature on metadata is not looked at.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, TimeDelta, Utc};
+use thiserror::Error;
+use url::Url;
+
+use super::lexis::is_white_space;
+use super::refusal::{Refusal, cut};
+use super::time::{self, later};
+use super::trust::{Certificate, KeyError, SigningKey, Trust};
+use super::xml::{self, Element, Limits, Space};
+use crate::model::{IdpName, rfc3339};
+
+pub use super::service_provider::service_provider;
+
+const REDIRECT: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect";
+const POST: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST";
+const PROTOCOL: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
+/// A certificate that ends within this many days is warned of.
+const SOON_DAYS: i64 = 30;
+/// The largest metadata that is read, in bytes.
+pub const MAX_METADATA: usize = 1024 * 1024;
+
+/// Something that works now and may stop to.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Warning {
+    /// A certificate that has ended.
+    #[error("the signing certificate {} ended at {}; load the identity provider's new metadata", .0.sha256, rfc3339(.0.not_after))]
+    Expired(Certificate),
+    /// A certificate that ends within 30 days.
+    #[error("the signing certificate {} ends at {}; load the identity provider's new metadata before", .0.sha256, rfc3339(.0.not_after))]
+    ExpiresSoon(Certificate),
+    /// Metadata past its `validUntil`.
+    #[error("the metadata was valid until {0}; load it again from the identity provider")]
+    Stale(String),
+    /// No address that takes a redirect.
+    #[error(
+        "the metadata names no SingleSignOnService by HTTP-Redirect; sign-ins can only begin at the identity provider"
+    )]
+    NoRedirect,
+}
+
+/// Why metadata is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum MetadataError {
+    /// Larger than 1 MiB.
+    #[error("is larger than 1 MiB; cut the one EntityDescriptor out of it")]
+    TooLarge,
+    /// Not UTF-8, or no XML that is read.
+    #[error("is no XML that can be read: {0}")]
+    Xml(Refusal),
+    /// Another document.
+    #[error(
+        "is <{0}>, not an EntityDescriptor; cut the identity provider's EntityDescriptor out of it"
+    )]
+    Root(String),
+    /// No entity id.
+    #[error("has no entityID")]
+    NoEntityId,
+    /// Not an identity provider's.
+    #[error(
+        "has no IDPSSODescriptor for SAML 2.0; take the metadata of the identity provider, not of a service"
+    )]
+    NotAnIdp,
+    /// Nothing to verify signatures with.
+    #[error("has no signing certificate (KeyDescriptor use=\"signing\")")]
+    NoKey,
+    /// A certificate that is not taken.
+    #[error("has a signing certificate that {0}")]
+    Key(KeyError),
+    /// Every certificate has ended, and `strict_certificates` is set.
+    #[error(
+        "has only expired signing certificates, and strict_certificates is set; load the identity provider's new metadata"
+    )]
+    Expired,
+    /// An address that is none.
+    #[error("has the SingleSignOnService {0:?}, which is no https (or loopback http) address")]
+    Address(String),
+}
+
+/// Reads metadata of one identity provider. With `strict`, metadata whose certificates have all expired
+/// is refused; else [`Trust::warnings`] tells of them.
+pub fn read_idp(
+    name: &IdpName,
+    xml: &[u8],
+    now: DateTime<Utc>,
+    strict: bool,
+) -> Result<Trust, MetadataError> {
+    if xml.len() > MAX_METADATA {
+        return Err(MetadataError::TooLarge);
+    }
+    let text = std::str::from_utf8(xml).map_err(|error| {
+        MetadataError::Xml(Refusal::NotUtf8 {
+            at: error.valid_up_to(),
+        })
+    })?;
+    // ADFS writes a byte order mark.
+    let text = text.trim_start_matches('\u{feff}');
+    let root = xml::read(text, Limits::METADATA).map_err(MetadataError::Xml)?;
+    if !root.is(Space::Metadata, "EntityDescriptor") {
+        return Err(MetadataError::Root(cut(root.local)));
+    }
+    let descriptor = idp_descriptor(&root)?;
+    let keys = signing_keys(descriptor)?;
+    let trust = Trust {
+        name: name.clone(),
+        entity_id: root
+            .attribute("entityID")
+            .filter(|id| !id.is_empty())
+            .ok_or(MetadataError::NoEntityId)?
+            .to_owned(),
+        keys,
+        sso_redirect_url: address(descriptor, REDIRECT)?,
+        sso_post_url: address(descriptor, POST)?,
+        valid_until: root.attribute("validUntil").map(cut),
+    };
+    if strict && trust.keys.iter().all(|key| key.not_after <= now) {
+        return Err(MetadataError::Expired);
+    }
+    Ok(trust)
+}
+
+fn idp_descriptor<'e, 'a>(root: &'e Element<'a>) -> Result<&'e Element<'a>, MetadataError> {
+    root.all(Space::Metadata, "IDPSSODescriptor")
+        .find(|descriptor| {
+            let protocols = descriptor
+                .attribute("protocolSupportEnumeration")
+                .unwrap_or_default();
+            protocols
+                .split(is_white_space)
+                .any(|protocol| protocol == PROTOCOL)
+        })
+        .ok_or(MetadataError::NotAnIdp)
+}
+
+/// The certificates of every KeyDescriptor that is for signing, or for anything; each once.
+fn signing_keys(descriptor: &Element<'_>) -> Result<Vec<SigningKey>, MetadataError> {
+    let mut keys: Vec<SigningKey> = Vec::new();
+    let signing = |key: &&Element<'_>| {
+        key.attribute("use")
+            .is_none_or(|purpose| purpose == "signing")
+    };
+    let certificates = descriptor
+        .all(Space::Metadata, "KeyDescriptor")
+        .filter(signing)
+        .flat_map(|key| key.all(Space::Signature, "KeyInfo"))
+        .flat_map(|info| info.all(Space::Signature, "X509Data"))
+        .flat_map(|data| data.all(Space::Signature, "X509Certificate"));
+    for certificate in certificates {
+        let text: String = certificate
+            .text()
+            .unwrap_or_default()
+            .chars()
+            .filter(|c| !is_white_space(*c))
+            .collect();
+        let der = STANDARD
+            .decode(text)
+            .map_err(|_| MetadataError::Key(KeyError::Unreadable))?;
+        let key = SigningKey::from_der(der).map_err(MetadataError::Key)?;
+        if keys.iter().all(|known| known.der != key.der) {
+            keys.push(key);
+        }
+    }
+    if keys.is_empty() {
+        Err(MetadataError::NoKey)
+    } else {
+        Ok(keys)
+    }
+}
+
+fn address(descriptor: &Element<'_>, binding: &str) -> Result<Option<String>, MetadataError> {
+    let service = descriptor
+        .all(Space::Metadata, "SingleSignOnService")
+        .find(|service| service.attribute("Binding") == Some(binding));
+    let Some(location) = service.and_then(|service| service.attribute("Location")) else {
+        return Ok(None);
+    };
+    let good = Url::parse(location).is_ok_and(|url| url.scheme() == "https" || is_loopback(&url));
+    if good {
+        Ok(Some(location.to_owned()))
+    } else {
+        Err(MetadataError::Address(cut(location)))
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let here = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    here && url.scheme() == "http"
+}
+
+impl Trust {
+    /// What works at `now` and may stop to.
+    pub fn warnings(&self, now: DateTime<Utc>) -> Vec<Warning> {
+        let soon = later(now, TimeDelta::days(SOON_DAYS));
+        let mut warnings = Vec::new();
+        for certificate in self.certificates() {
+            if certificate.not_after <= now {
+                warnings.push(Warning::Expired(certificate));
+            } else if certificate.not_after <= soon {
+                warnings.push(Warning::ExpiresSoon(certificate));
+            }
+        }
+        let ended = |until: &&String| time::parse(until).is_none_or(|until| until <= now);
+        if let Some(until) = self.valid_until.as_ref().filter(ended) {
+            warnings.push(Warning::Stale(until.clone()));
+        }
+        if self.sso_redirect_url.is_none() {
+            warnings.push(Warning::NoRedirect);
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = include_str!("../../fixtures/saml/idp.xml");
+
+    fn read(xml: &str) -> Result<Trust, MetadataError> {
+        read_idp(&"okta".parse().unwrap(), xml.as_bytes(), now(), false)
+    }
+
+    fn now() -> DateTime<Utc> {
+        "2026-01-15T12:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn reads_what_a_provider_publishes() {
+        let trust = read(GOOD).unwrap();
+        assert_eq!(trust.entity_id(), "https://idp.example.org/saml");
+        assert_eq!(
+            trust.sso_redirect_url(),
+            Some("https://idp.example.org/sso?tenant=1")
+        );
+        assert_eq!(
+            trust.sso_post_url(),
+            Some("https://idp.example.org/sso/post")
+        );
+        assert_eq!(trust.certificates().len(), 1);
+        assert_eq!(trust.certificates()[0].algorithm, "RSA 2048");
+        assert_eq!(trust.certificates()[0].sha256.len(), 64);
+        assert_eq!(trust.warnings(now()), []);
+        assert!(
+            read(&format!("\u{feff}{GOOD}")).is_ok(),
+            "ADFS writes a byte order mark"
+        );
+    }
+
+    #[test]
+    fn takes_several_keys_and_p_256_and_keys_without_a_use() {
+        let two = include_str!("../../fixtures/saml/idp-two-keys.xml");
+        assert_eq!(read(two).unwrap().certificates().len(), 2);
+        let ec = include_str!("../../fixtures/saml/idp-ec.xml");
+        assert_eq!(read(ec).unwrap().certificates()[0].algorithm, "ECDSA P-256");
+        assert!(read(&GOOD.replace(" use=\"signing\"", "")).is_ok());
+    }
+
+    #[test]
+    fn refuses_weak_and_other_keys() {
+        let weak = read(include_str!("../../fixtures/saml/idp-weak.xml")).unwrap_err();
+        assert_eq!(
+            weak,
+            MetadataError::Key(KeyError::Weak("RSA 1024".to_owned()))
+        );
+        let sealing = GOOD.replace("use=\"signing\"", "use=\"encryption\"");
+        assert_eq!(read(&sealing).unwrap_err(), MetadataError::NoKey);
+        let torn = GOOD.replace("X509Certificate>MII", "X509Certificate>MIJ");
+        assert_eq!(
+            read(&torn).unwrap_err(),
+            MetadataError::Key(KeyError::Unreadable)
+        );
+    }
+
+    #[test]
+    fn tells_of_expired_certificates_and_refuses_them_when_strict() {
+        let expired = include_str!("../../fixtures/saml/idp-expired.xml");
+        let warnings = read(expired).unwrap().warnings(now());
+        assert!(
+            matches!(warnings.as_slice(), [Warning::Expired(_)]),
+            "{warnings:?}"
+        );
+        let name = "okta".parse().unwrap();
+        let strict = read_idp(&name, expired.as_bytes(), now(), true).unwrap_err();
+        assert_eq!(strict, MetadataError::Expired);
+        let before = "2020-12-15T00:00:00Z".parse().unwrap();
+        let soon = read_idp(&name, expired.as_bytes(), before, true)
+            .unwrap()
+            .warnings(before);
+        assert!(
+            matches!(soon.as_slice(), [Warning::ExpiresSoon(_)]),
+            "{soon:?}"
+        );
+    }
+
+    #[test]
+    fn refuses_other_documents() {
+        assert_eq!(
+            read(&GOOD.replace("EntityDescriptor", "EntitiesDescriptor")).unwrap_err(),
+            MetadataError::Root("EntitiesDescriptor".to_owned())
+        );
+        assert_eq!(
+            read(&GOOD.replace("IDPSSO", "SPSSO")).unwrap_err(),
+            MetadataError::NotAnIdp
+        );
+        assert_eq!(
+            read(&GOOD.replace("2.0:protocol", "1.1:protocol")).unwrap_err(),
+            MetadataError::NotAnIdp
+        );
+        assert_eq!(
+            read(&GOOD.replace("entityID=", "entityId=")).unwrap_err(),
+            MetadataError::NoEntityId
+        );
+        for bad in ["javascript:alert(1)", "http://idp.example.org/sso", "/sso"] {
+            let address = GOOD.replace("https://idp.example.org/sso?tenant=1", bad);
+            assert_eq!(
+                read(&address).unwrap_err(),
+                MetadataError::Address(bad.to_owned())
+            );
+        }
+        let bomb = format!(
+            "<!DOCTYPE x [<!ENTITY a \"a\">]>{}",
+            GOOD.split_once("?>").unwrap().1
+        );
+        assert_eq!(
+            read(&bomb).unwrap_err(),
+            MetadataError::Xml(Refusal::Markup {})
+        );
+        assert_eq!(
+            read(&" ".repeat(MAX_METADATA + 1)).unwrap_err(),
+            MetadataError::TooLarge
+        );
+    }
+}

@@ -1,0 +1,242 @@
+//! The gate's rules 4 and 5: names in their namespaces, one Assertion in its place, each ID once.
+//!
+//! It trusts nothing. It refuses every shape in which two readers could disagree on which assertion is
+//! meant; the verified bytes are held against the same rules again.
+
+use std::collections::HashSet;
+
+use super::lexis::ncname;
+use super::refusal::{Refusal, cut};
+use super::xml::{Attribute, Element, Space};
+
+/// Visits every element with its parent; the reader bounds the depth.
+pub(super) fn each<'e, 'a>(
+    element: &'e Element<'a>,
+    visit: &mut impl FnMut(&'e Element<'a>, &'e Element<'a>) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    for child in &element.children {
+        visit(child, element)?;
+        each(child, visit)?;
+    }
+    Ok(())
+}
+
+/// Rule 4: names in their own namespaces, nothing that XML machinery would act on.
+pub(super) fn check_names(root: &Element<'_>) -> Result<(), Refusal> {
+    check_name(root)?;
+    each(root, &mut |element, _| check_name(element))
+}
+
+fn check_name(element: &Element<'_>) -> Result<(), Refusal> {
+    let foreign = home(element.local).is_some_and(|space| space != element.space);
+    if foreign || element.space == Space::XInclude {
+        return Err(Refusal::ForeignName {
+            name: cut(element.local),
+            space: cut(element.uri),
+        });
+    }
+    let disguised = |attribute: &&Attribute<'_>| {
+        let acts = attribute.local.eq_ignore_ascii_case("id") || attribute.local == "base";
+        match attribute.space {
+            Space::None => false,
+            Space::Xml => !matches!(attribute.local, "lang" | "space"),
+            _ => acts,
+        }
+    };
+    if let Some(attribute) = element.attributes.iter().find(disguised) {
+        return Err(Refusal::ForbiddenAttribute {
+            name: cut(attribute.local),
+        });
+    }
+    let mixed = !element.children.is_empty() && element.has_text();
+    if mixed
+        && matches!(
+            element.space,
+            Space::Protocol | Space::Assertion | Space::Signature
+        )
+        && element.local != "AttributeValue"
+    {
+        return Err(Refusal::Malformed {
+            why: format!(
+                "there is text between the elements of <{}>",
+                cut(element.local)
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// The namespace that a name belongs to, for the names that a rule or a reader relies on.
+fn home(local: &str) -> Option<Space> {
+    match local {
+        "Response" | "Status" | "StatusCode" | "StatusMessage" | "StatusDetail" | "Extensions" => {
+            Some(Space::Protocol)
+        }
+        "Assertion"
+        | "EncryptedAssertion"
+        | "Issuer"
+        | "Subject"
+        | "NameID"
+        | "BaseID"
+        | "EncryptedID"
+        | "SubjectConfirmation"
+        | "SubjectConfirmationData"
+        | "Conditions"
+        | "AudienceRestriction"
+        | "Audience"
+        | "OneTimeUse"
+        | "ProxyRestriction"
+        | "Advice"
+        | "AuthnStatement"
+        | "AuthnContext"
+        | "AttributeStatement"
+        | "Attribute"
+        | "EncryptedAttribute"
+        | "AttributeValue" => Some(Space::Assertion),
+        "Signature"
+        | "SignedInfo"
+        | "SignatureValue"
+        | "KeyInfo"
+        | "CanonicalizationMethod"
+        | "SignatureMethod"
+        | "Reference"
+        | "Transforms"
+        | "Transform"
+        | "DigestValue" => Some(Space::Signature),
+        _ => None,
+    }
+}
+
+/// Rule 5: one Assertion in clear, directly in the Response; nothing where it does not belong.
+pub(super) fn check_structure<'e, 'a>(root: &'e Element<'a>) -> Result<&'e Element<'a>, Refusal> {
+    let mut assertions = 0;
+    each(root, &mut |element, parent| {
+        if element.space == Space::Encryption || element.local.starts_with("Encrypted") {
+            return Err(Refusal::Encrypted {
+                element: cut(element.local),
+            });
+        }
+        if element.is(Space::Assertion, "Assertion") {
+            assertions += 1;
+            if !std::ptr::eq(parent, root) {
+                return Err(Refusal::AssertionPlace {
+                    parent: cut(parent.local),
+                });
+            }
+        }
+        Ok(())
+    })?;
+    let assertion = root
+        .only(Space::Assertion, "Assertion")
+        .ok_or(Refusal::AssertionCount { found: assertions })?;
+    check_children(root, RESPONSE_CHILDREN)?;
+    check_assertion(assertion)?;
+    if let Some(extensions) = root.only(Space::Protocol, "Extensions") {
+        each(extensions, &mut |element, parent| match element.space {
+            Space::Protocol | Space::Assertion | Space::Signature => {
+                Err(unexpected(element, parent))
+            }
+            _ => Ok(()),
+        })?;
+    }
+    Ok(assertion)
+}
+
+type Child = (Space, &'static str, Times);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Times {
+    Once,
+    Often,
+}
+
+const RESPONSE_CHILDREN: &[Child] = &[
+    (Space::Assertion, "Issuer", Times::Once),
+    (Space::Signature, "Signature", Times::Often),
+    (Space::Protocol, "Extensions", Times::Once),
+    (Space::Protocol, "Status", Times::Once),
+    (Space::Assertion, "Assertion", Times::Once),
+];
+/// A second Signature is for rule 6 to refuse, a second Subject or Conditions for the conditions.
+const ASSERTION_CHILDREN: &[Child] = &[
+    (Space::Assertion, "Issuer", Times::Once),
+    (Space::Signature, "Signature", Times::Often),
+    (Space::Assertion, "Subject", Times::Often),
+    (Space::Assertion, "Conditions", Times::Often),
+    (Space::Assertion, "AuthnStatement", Times::Often),
+    (Space::Assertion, "AttributeStatement", Times::Often),
+    (Space::Assertion, "AuthzDecisionStatement", Times::Often),
+];
+
+fn check_children(parent: &Element<'_>, allowed: &[Child]) -> Result<(), Refusal> {
+    for child in &parent.children {
+        let known = allowed
+            .iter()
+            .find(|(space, local, _)| child.is(*space, local));
+        let (space, local, times) = known.ok_or_else(|| unexpected(child, parent))?;
+        if *times == Times::Once && parent.only(*space, local).is_none() {
+            return Err(unexpected(child, parent));
+        }
+    }
+    Ok(())
+}
+
+/// The shape of an Assertion; the verified one is held against it again.
+pub(super) fn check_assertion(assertion: &Element<'_>) -> Result<(), Refusal> {
+    each(assertion, &mut |element, parent| {
+        if element.is(Space::Assertion, "Assertion") {
+            return Err(Refusal::AssertionPlace {
+                parent: cut(parent.local),
+            });
+        }
+        Ok(())
+    })?;
+    check_children(assertion, ASSERTION_CHILDREN)?;
+    match assertion.children.first() {
+        Some(issuer) if issuer.is(Space::Assertion, "Issuer") => Ok(()),
+        Some(other) => Err(unexpected(other, assertion)),
+        None => Err(Refusal::Issuer {
+            found: String::new(),
+            expected: "an Issuer".to_owned(),
+        }),
+    }
+}
+
+pub(super) fn unexpected(element: &Element<'_>, parent: &Element<'_>) -> Refusal {
+    Refusal::Unexpected {
+        element: cut(element.local),
+        parent: cut(parent.local),
+    }
+}
+
+/// Rule 5, IDs: on Response and Assertion, well formed, each once in the document.
+pub(super) fn check_ids(root: &Element<'_>, assertion: &Element<'_>) -> Result<(), Refusal> {
+    let mut ids = HashSet::new();
+    let mut take = |element: &Element<'_>| {
+        let required = element.is(Space::Protocol, "Response") || std::ptr::eq(element, assertion);
+        let Some(id) = element.attribute("ID") else {
+            return if required {
+                Err(bad_id(element, ""))
+            } else {
+                Ok(())
+            };
+        };
+        if !ncname(id) || id.len() > 256 {
+            return Err(bad_id(element, id));
+        }
+        if ids.insert(id.to_owned()) {
+            Ok(())
+        } else {
+            Err(Refusal::DuplicateId { id: cut(id) })
+        }
+    };
+    take(root)?;
+    each(root, &mut |element, _| take(element))
+}
+
+fn bad_id(element: &Element<'_>, found: &str) -> Refusal {
+    Refusal::BadId {
+        element: cut(element.local),
+        found: cut(found),
+    }
+}
