@@ -1,1 +1,307 @@
 //! One store over SQLite: ledger, sessions, leases, sealed credentials, entries, tokens, audit.
+//!
+//! A file a subject. SQL is written once, with `$1` binds over bigint, text and blob columns; engines
+//! differ in `opening` and in the migrations alone. What a method acknowledged is on disk. Trusts the
+//! database for nothing that is sealed; never keeps a token, only its hash; never holds a connection
+//! while it waits for anything but the database.
+
+mod audit;
+mod changes;
+mod credentials;
+mod entries;
+mod error;
+mod key;
+mod leases;
+mod ledger;
+mod opening;
+mod purge;
+mod requests;
+mod rows;
+mod sealing;
+mod sessions;
+#[cfg(test)]
+pub(crate) mod testing;
+mod tokens;
+
+use std::fmt;
+use std::sync::Arc;
+
+use sqlx::{Any, AnyPool, Transaction};
+use zeroize::Zeroizing;
+
+pub use audit::{AuditHead, AuditLink, AuditRow, AuditSnapshot};
+pub use changes::ChangeVersions;
+pub use credentials::{Claim, CredentialState};
+pub use entries::{EditError, HistoryAction, HistoryRecord};
+pub use error::StoreError;
+pub use key::MasterKey;
+pub use leases::LeaseFilter;
+pub use ledger::{AcceptError, Fresh};
+pub use opening::database_exists;
+pub use purge::Purged;
+pub use requests::{ConsumedRequest, SignInRequest};
+pub use sessions::{LiveSession, NewSession, SessionFilter, SessionRow, SessionState};
+
+use crate::model::{Clock, Entropy};
+use sealing::{Place, Sealer};
+
+/// Where the store is, and the key to it.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// `sqlite:` and a file's path, or `sqlite::memory:`.
+    pub url: String,
+    /// What seals its secrets.
+    pub master_key: MasterKey,
+}
+
+/// The store; a clone is a handle onto the same one.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    writer: AnyPool,
+    reader: AnyPool,
+    begin: &'static str,
+    sealer: Sealer,
+    audit_key: Zeroizing<Vec<u8>>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+const KEY_CHECK: Place<'static> = Place {
+    table: "meta",
+    row: "key_check",
+    column: "value",
+};
+const AUDIT_KEY: Place<'static> = Place {
+    table: "meta",
+    row: "audit_key",
+    column: "value",
+};
+
+impl Store {
+    /// Opens the store, made if need be. A wrong master key and a newer schema refuse.
+    pub async fn open(
+        settings: StoreSettings,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, StoreError> {
+        let pools = opening::open(&settings.url).await?;
+        let sealer = Sealer::new(settings.master_key, Arc::clone(&entropy));
+        let mut transaction = pools.writer.begin_with(pools.begin).await?;
+        opening::migrate(&mut transaction).await?;
+        let audit_key = unlock(&mut transaction, &sealer, &*entropy).await?;
+        transaction.commit().await?;
+        Ok(Self(Arc::new(Inner {
+            writer: pools.writer,
+            reader: pools.reader,
+            begin: pools.begin,
+            sealer,
+            audit_key,
+            clock,
+            entropy,
+        })))
+    }
+
+    /// Whether the database answers, for `/readyz`.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT version FROM changes LIMIT 1")
+            .fetch_optional(self.reader())
+            .await?;
+        Ok(())
+    }
+
+    /// Closes every connection once its work is done; what comes after is refused.
+    pub async fn close(&self) {
+        self.0.reader.close().await;
+        self.0.writer.close().await;
+    }
+
+    fn reader(&self) -> &AnyPool {
+        &self.0.reader
+    }
+
+    fn writer(&self) -> &AnyPool {
+        &self.0.writer
+    }
+
+    fn sealer(&self) -> &Sealer {
+        &self.0.sealer
+    }
+
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.0.clock.now()
+    }
+
+    /// A transaction that may read and then write, with nobody else writing in between.
+    async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        Ok(self.0.writer.begin_with(self.0.begin).await?)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store(..)")
+    }
+}
+
+/// Proves the master key against the sealed check, or seals it into a database just made; gives the
+/// key of the audit chain.
+async fn unlock(
+    transaction: &mut Transaction<'static, Any>,
+    sealer: &Sealer,
+    entropy: &dyn Entropy,
+) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    if let Some(check) = read_meta(transaction, KEY_CHECK.row).await? {
+        sealer
+            .open(KEY_CHECK, &check)
+            .map_err(|_| StoreError::WrongMasterKey {
+                key: sealer.origin().to_owned(),
+            })?;
+        let blob = read_meta(transaction, AUDIT_KEY.row).await?;
+        return sealer.open(AUDIT_KEY, &blob.unwrap_or_default());
+    }
+    let mut audit_key = Zeroizing::new(vec![0; 32]);
+    entropy.fill(&mut audit_key);
+    let check = sealer.seal(KEY_CHECK, b"rolegate")?;
+    write_meta(transaction, KEY_CHECK.row, check).await?;
+    let blob = sealer.seal(AUDIT_KEY, &audit_key)?;
+    write_meta(transaction, AUDIT_KEY.row, blob).await?;
+    audit::seal_first_head(transaction, sealer).await?;
+    Ok(audit_key)
+}
+
+async fn read_meta(
+    connection: &mut sqlx::AnyConnection,
+    name: &str,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(sqlx::query_scalar("SELECT value FROM meta WHERE name = $1")
+        .bind(name)
+        .fetch_optional(connection)
+        .await?)
+}
+
+async fn write_meta(
+    connection: &mut sqlx::AnyConnection,
+    name: &str,
+    value: Vec<u8>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO meta (name, value) VALUES ($1, $2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(name)
+    .bind(value)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use futures_util::future::join_all;
+
+    use super::testing::{Bench, TestSignIn};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wrong_master_key_refuses_and_names_its_file() {
+        let bench = Bench::new();
+        bench.open_with([1; 32]).await.unwrap().close().await;
+        let refused = bench.open_with([2; 32]).await.unwrap_err();
+        let named = StoreError::WrongMasterKey {
+            key: "a test".to_owned(),
+        };
+        assert_eq!(refused, named);
+        assert!(bench.open_with([1; 32]).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_refuses() {
+        let bench = Bench::new();
+        bench.open().await.close().await;
+        bench
+            .tamper(
+                "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'of tomorrow', TRUE, x'00', 0)",
+            )
+            .await;
+        let refused = bench.open_with([7; 32]).await.unwrap_err();
+        assert_eq!(refused, StoreError::NewerSchema { version: 9999 });
+    }
+
+    #[tokio::test]
+    async fn a_foreign_audit_key_is_damage() {
+        let bench = Bench::new();
+        bench.open().await.close().await;
+        bench
+            .tamper("DELETE FROM meta WHERE name = 'audit_key'")
+            .await;
+        let refused = bench.open_with([7; 32]).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Corrupt { table: "meta", .. }));
+    }
+
+    #[tokio::test]
+    async fn all_files_are_for_their_owner_alone_and_writes_wait_for_the_disk() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        store.accept(TestSignIn::new("a"), None).await.unwrap();
+        let mut files = 0;
+        for file in std::fs::read_dir(bench.path().parent().unwrap()).unwrap() {
+            let mode = file.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            files += 1;
+        }
+        assert_eq!(files, 3, "database, log and index of the log");
+        let pragma = async |sql: &'static str, pool: &AnyPool| -> i64 {
+            sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+        };
+        assert_eq!(pragma("PRAGMA synchronous", store.writer()).await, 2);
+        assert_eq!(pragma("PRAGMA foreign_keys", store.writer()).await, 1);
+        assert_eq!(pragma("PRAGMA query_only", store.reader()).await, 1);
+    }
+
+    #[tokio::test]
+    async fn many_may_open_a_database_that_is_not_there_yet() {
+        let bench = Arc::new(Bench::new());
+        let opened = join_all((0..8).map(|_| {
+            let bench = Arc::clone(&bench);
+            tokio::spawn(async move { bench.open().await.ping().await })
+        }));
+        for result in opened.await {
+            result.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_in_memory_and_one_with_an_odd_name_work() {
+        let bench = Bench::new();
+        let odd = bench.path().with_file_name("50% of #1 ü.db");
+        for url in [
+            "sqlite::memory:".to_owned(),
+            format!("sqlite:{}", odd.display()),
+        ] {
+            let store = bench.open_at(url, [1; 32]).await.unwrap();
+            let session = bench.session(&store, "a").await;
+            bench.issue(&store, session.session(), 900).await;
+            assert!(store.session(session.session()).await.unwrap().is_some());
+        }
+        assert_eq!(
+            database_exists(&format!("sqlite:{}", odd.display())),
+            Ok(true)
+        );
+        assert_eq!(database_exists("sqlite:/nowhere/at.all"), Ok(false));
+        assert!(odd.exists());
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_not_there_is_named() {
+        let url = "sqlite:/nowhere/rolegate.db".to_owned();
+        let refused = Bench::new().open_at(url, [1; 32]).await.unwrap_err();
+        assert!(
+            matches!(&refused, StoreError::CannotOpen { path, .. } if path == "/nowhere/rolegate.db")
+        );
+    }
+}

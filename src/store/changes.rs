@@ -1,0 +1,78 @@
+//! How a running gateway learns of another process's edits: two counters that triggers raise within
+//! the very transaction of the edit.
+
+use super::rows::Record;
+use super::{Store, StoreError};
+
+/// The counters as they stand; a higher one than before means: read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ChangeVersions {
+    /// The allow-list.
+    pub entries: i64,
+    /// Sessions, leases and tokens that were ended or revoked, and tokens that were made.
+    pub access: i64,
+}
+
+impl Store {
+    /// Reads both counters, by one small statement.
+    pub async fn change_versions(&self) -> Result<ChangeVersions, StoreError> {
+        let rows = sqlx::query("SELECT topic, version FROM changes")
+            .fetch_all(self.reader())
+            .await?;
+        let mut versions = ChangeVersions::default();
+        for row in &rows {
+            let record = Record::new(row, "changes", "topic");
+            match record.text("topic")?.as_str() {
+                "entries" => versions.entries = record.number("version")?,
+                "access" => versions.access = record.number("version")?,
+                _ => {}
+            }
+        }
+        Ok(versions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::SessionFilter;
+    use crate::store::testing::{Bench, draft};
+
+    async fn moved(store: &Store, before: &mut ChangeVersions) -> (bool, bool) {
+        let now = store.change_versions().await.unwrap();
+        let moved = (now.entries > before.entries, now.access > before.access);
+        *before = now;
+        moved
+    }
+
+    #[tokio::test]
+    async fn one_process_sees_what_another_changes() {
+        let bench = Bench::new();
+        let here = bench.open().await;
+        let there = bench.open().await;
+        let mut seen = here.change_versions().await.unwrap();
+
+        let entry = there.add_entry(draft("a"), "local:root").await.unwrap();
+        assert_eq!(moved(&here, &mut seen).await, (true, false));
+        assert_eq!(here.entries().await.unwrap(), vec![entry.clone()]);
+        there
+            .remove_entry(&entry.id, None, "local:root", None)
+            .await
+            .unwrap();
+        assert_eq!(moved(&here, &mut seen).await, (true, false));
+
+        let session = bench.session(&there, "a").await;
+        assert_eq!(moved(&here, &mut seen).await, (false, false));
+        there.end_browser(session.session()).await.unwrap();
+        assert_eq!(moved(&here, &mut seen).await, (false, true));
+        there.end_sessions(&SessionFilter::default()).await.unwrap();
+        assert_eq!(moved(&here, &mut seen).await, (false, true));
+
+        let (lease, hash) = bench.lease("job-1");
+        there.add_lease(&lease, &hash).await.unwrap();
+        assert_eq!(moved(&here, &mut seen).await, (false, false));
+        there.revoke_lease(&lease.id).await.unwrap();
+        assert_eq!(moved(&here, &mut seen).await, (false, true));
+        assert_eq!(moved(&here, &mut seen).await, (false, false));
+    }
+}

@@ -1,0 +1,90 @@
+//! What can go wrong with the store. Texts name what was looked at and what to do; no secret and no
+//! stored value stands in them.
+
+use thiserror::Error;
+
+/// Why the store could not do it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StoreError {
+    /// The database does not answer, or refused a statement.
+    #[error(
+        "the store does not answer: {0}; check that the database's disk has room and that its folder can be written"
+    )]
+    Unavailable(String),
+    /// The database file cannot be opened or made.
+    #[error(
+        "the database {path} cannot be opened: {problem}; check `store.url` and who may write the folder"
+    )]
+    CannotOpen {
+        /// The file.
+        path: String,
+        /// What the system said.
+        problem: String,
+    },
+    /// There is a database, but no key to it.
+    #[error(
+        "the master key file {path} is missing although the database exists already; restore the key that the database was made with, or name it in `store.master_key_file`"
+    )]
+    MasterKeyMissing {
+        /// The file.
+        path: String,
+    },
+    /// The key file is no key.
+    #[error("the master key file {path} {problem}")]
+    MasterKeyUnusable {
+        /// The file.
+        path: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The key is a key, but another database's.
+    #[error(
+        "the master key from {key} is not the one that this database was sealed with; put the right file where `store.master_key_file` points, or the right database where `store.url` points"
+    )]
+    WrongMasterKey {
+        /// Where the key came from.
+        key: String,
+    },
+    /// A newer rolegate has been at work.
+    #[error(
+        "the database was made by a newer rolegate (schema {version}); start that version, or restore a backup from before the upgrade"
+    )]
+    NewerSchema {
+        /// The schema version that this program does not know.
+        version: i64,
+    },
+    /// A row is not what was written.
+    #[error("the database is damaged: table {table}, row {row}: {problem}; restore a backup")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        row: String,
+        /// What does not fit.
+        problem: String,
+    },
+    /// A kind of database that this version does not have.
+    #[error("`store.url` is {scheme}, which this version cannot open; write sqlite:FILE")]
+    Unsupported {
+        /// What stands before the colon; the rest may hold a password.
+        scheme: String,
+    },
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        match error {
+            sqlx::migrate::MigrateError::VersionMissing(version)
+            | sqlx::migrate::MigrateError::VersionMismatch(version) => {
+                Self::NewerSchema { version }
+            }
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}

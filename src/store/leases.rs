@@ -1,0 +1,251 @@
+//! Leases, found by the hash of their token; a revoked one stays, so that its job hears why.
+
+use std::fmt::Write;
+
+use sqlx::any::AnyRow;
+use sqlx::{Any, AssertSqlSafe};
+
+use super::rows::{Record, millis};
+use super::sessions::read_person;
+use super::{Store, StoreError};
+use crate::model::{
+    JobName, Lease, LeaseId, Person, RoleArn, SessionDuration, TokenHash, TokenName, UserName,
+};
+
+/// Which leases; a field that is `None` fits all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeaseFilter {
+    /// Of a user of this name, from whatever IdP.
+    pub user: Option<UserName>,
+    /// Of this person.
+    pub person: Option<Person>,
+    /// For this job.
+    pub job: Option<JobName>,
+    /// Made by launchers of this name.
+    pub launcher: Option<TokenName>,
+    /// Of this role.
+    pub role: Option<RoleArn>,
+}
+
+impl LeaseFilter {
+    /// The conditions as SQL with binds from `$first`, and what to bind.
+    fn conditions(self, first: usize) -> (String, Vec<String>) {
+        let person = self.person.as_ref();
+        let wanted = [
+            ("user_name", self.user.as_ref().map(UserName::as_str)),
+            ("user_name", person.map(|person| person.user.as_str())),
+            ("idp", person.map(|person| person.idp.as_str())),
+            ("job", self.job.as_ref().map(JobName::as_str)),
+            ("launcher", self.launcher.as_ref().map(TokenName::as_str)),
+            ("role", self.role.as_ref().map(RoleArn::as_str)),
+        ];
+        let mut sql = String::new();
+        let mut values = Vec::new();
+        for (column, value) in wanted {
+            if let Some(value) = value {
+                // Columns are from the list above, values are bound; writing to a string cannot fail.
+                let _ = write!(sql, " AND {column} = ${}", first + values.len());
+                values.push(value.to_owned());
+            }
+        }
+        (sql, values)
+    }
+}
+
+impl Store {
+    /// Keeps a new lease.
+    pub async fn add_lease(&self, lease: &Lease, token: &TokenHash) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO leases
+             (id, token, idp, user_name, role, job, launcher, duration_seconds, created_at, expires_at, revoked_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        )
+        .bind(lease.id.as_str())
+        .bind(token.as_bytes())
+        .bind(lease.person.idp.as_str())
+        .bind(lease.person.user.as_str())
+        .bind(lease.role.as_str())
+        .bind(lease.job.as_str())
+        .bind(lease.launcher.as_ref().map(|name| name.as_str().to_owned()))
+        .bind(lease.duration.map(|duration| i64::from(duration.seconds())))
+        .bind(millis(lease.created_at))
+        .bind(millis(lease.expires_at))
+        .bind(lease.revoked_at.map(millis))
+        .execute(self.writer())
+        .await?;
+        Ok(())
+    }
+
+    /// The lease of this token, whether it still counts or not.
+    pub async fn lease_by_token(&self, token: &TokenHash) -> Result<Option<Lease>, StoreError> {
+        let row = sqlx::query("SELECT * FROM leases WHERE token = $1")
+            .bind(token.as_bytes())
+            .fetch_optional(self.reader())
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// The lease `id`, whether it still counts or not.
+    pub async fn lease(&self, id: &LeaseId) -> Result<Option<Lease>, StoreError> {
+        let row = sqlx::query("SELECT * FROM leases WHERE id = $1")
+            .bind(id.as_str())
+            .fetch_optional(self.reader())
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// The leases that fit, in the order they were made.
+    pub async fn leases(
+        &self,
+        filter: LeaseFilter,
+        after: Option<&LeaseId>,
+        limit: u32,
+    ) -> Result<Vec<Lease>, StoreError> {
+        let (conditions, values) = filter.conditions(3);
+        let sql = format!("SELECT * FROM leases WHERE id > $1{conditions} ORDER BY id LIMIT $2");
+        let mut query = sqlx::query::<Any>(AssertSqlSafe(sql))
+            .bind(after.map_or("", LeaseId::as_str))
+            .bind(i64::from(limit));
+        for value in values {
+            query = query.bind(value);
+        }
+        let rows = query.fetch_all(self.reader()).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Revokes the leases that fit and still count; says how many.
+    pub async fn revoke_leases(
+        &self,
+        filter: LeaseFilter,
+        reason: &str,
+    ) -> Result<u64, StoreError> {
+        let (conditions, values) = filter.conditions(3);
+        let sql = format!(
+            "UPDATE leases SET revoked_at = $1, revoke_reason = $2
+             WHERE revoked_at IS NULL AND expires_at > $1{conditions}"
+        );
+        let mut query = sqlx::query::<Any>(AssertSqlSafe(sql))
+            .bind(millis(self.now()))
+            .bind(reason);
+        for value in values {
+            query = query.bind(value);
+        }
+        Ok(query.execute(self.writer()).await?.rows_affected())
+    }
+
+    /// Revokes one lease; says whether it was not yet. The reason is for the audit chain to keep.
+    pub async fn revoke_lease(&self, id: &LeaseId) -> Result<bool, StoreError> {
+        let done =
+            sqlx::query("UPDATE leases SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
+                .bind(millis(self.now()))
+                .bind(id.as_str())
+                .execute(self.writer())
+                .await?;
+        Ok(done.rows_affected() > 0)
+    }
+}
+
+fn read(row: &AnyRow) -> Result<Lease, StoreError> {
+    let record = Record::new(row, "leases", "id");
+    let duration = record
+        .maybe_number("duration_seconds")?
+        .map(|seconds| {
+            u32::try_from(seconds)
+                .ok()
+                .and_then(|seconds| SessionDuration::from_seconds(seconds).ok())
+                .ok_or_else(|| record.damaged("duration_seconds", "is no session duration"))
+        })
+        .transpose()?;
+    Ok(Lease {
+        id: record.parsed("id")?,
+        person: read_person(&record)?,
+        role: record.parsed("role")?,
+        job: record.parsed("job")?,
+        launcher: record.maybe_parsed("launcher")?,
+        duration,
+        created_at: record.time("created_at")?,
+        expires_at: record.time("expires_at")?,
+        revoked_at: record.maybe_time("revoked_at")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{Bench, person};
+
+    #[tokio::test]
+    async fn a_lease_is_found_by_its_token_and_read_back_whole() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        let (mut lease, token) = bench.lease("job-1");
+        lease.launcher = Some("nightly".parse().unwrap());
+        lease.duration = Some(SessionDuration::MIN);
+        store.add_lease(&lease, &token).await.unwrap();
+        let found = store.lease_by_token(&token).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&lease));
+        assert_eq!(store.lease(&lease.id).await.unwrap(), found);
+        let (_, other) = bench.lease("job-2");
+        assert_eq!(store.lease_by_token(&other).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn filters_narrow_lists_and_revocation() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        let mut made = Vec::new();
+        for (job, idp, user) in [
+            ("a", "okta", "ann"),
+            ("a", "entra", "ann"),
+            ("b", "okta", "ann"),
+            ("b", "okta", "bob"),
+        ] {
+            let (mut lease, token) = bench.lease(job);
+            lease.person = person(idp, user);
+            store.add_lease(&lease, &token).await.unwrap();
+            made.push(lease);
+        }
+        let count = async |filter: LeaseFilter| store.leases(filter, None, 10).await.unwrap().len();
+        let all = LeaseFilter::default();
+        let of_ann = LeaseFilter {
+            user: Some("ann".parse().unwrap()),
+            ..all.clone()
+        };
+        let of_person = LeaseFilter {
+            person: Some(person("okta", "ann")),
+            ..all.clone()
+        };
+        let of_job = LeaseFilter {
+            job: Some("b".parse().unwrap()),
+            ..of_person.clone()
+        };
+        let of_launcher = LeaseFilter {
+            launcher: Some("nobody".parse().unwrap()),
+            ..all.clone()
+        };
+        assert_eq!(count(all.clone()).await, 4);
+        assert_eq!(count(of_ann).await, 3);
+        assert_eq!(count(of_person.clone()).await, 2);
+        assert_eq!(count(of_job.clone()).await, 1);
+        assert_eq!(count(of_launcher).await, 0);
+
+        let first = store.leases(all.clone(), None, 3).await.unwrap();
+        let next = store
+            .leases(all, first.last().map(|lease| &lease.id), 3)
+            .await
+            .unwrap();
+        assert_eq!((first.len(), next.len()), (3, 1));
+
+        assert_eq!(
+            store.revoke_leases(of_job.clone(), "over").await.unwrap(),
+            1
+        );
+        assert_eq!(store.revoke_leases(of_job, "over").await.unwrap(), 0);
+        let lease = store.lease(&made[2].id).await.unwrap().unwrap();
+        assert_eq!(lease.revoked_at, Some(bench.at(0)));
+        assert!(store.revoke_lease(&made[0].id).await.unwrap());
+        assert!(!store.revoke_lease(&made[0].id).await.unwrap());
+        let untouched = store.lease(&made[3].id).await.unwrap().unwrap();
+        assert_eq!(untouched.revoked_at, None);
+    }
+}

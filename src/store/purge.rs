@@ -1,0 +1,122 @@
+//! Removing what no longer counts. Every statement names its own condition on time, so that running it
+//! twice, or in two processes at once, removes nothing more.
+//!
+//! Never touches the allow-list's history and the audit chain.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::rows::millis;
+use super::sessions::PENDING_LIVES;
+use super::{Store, StoreError};
+
+/// How long an ended session stays for lists to show.
+const SESSIONS_STAY: TimeDelta = TimeDelta::days(7);
+/// How long an ended lease stays, so that a late job hears 403 with its reason, not 401.
+const LEASES_STAY: TimeDelta = TimeDelta::days(30);
+
+/// How many rows went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Purged {
+    /// Replay ids past their time.
+    pub replay_ids: u64,
+    /// Requests that nobody answered.
+    pub requests: u64,
+    /// Sessions that nobody confirmed, or that ended long ago.
+    pub sessions: u64,
+    /// Credentials that expired.
+    pub credentials: u64,
+    /// Leases that ended long ago.
+    pub leases: u64,
+}
+
+impl Store {
+    /// Removes what no longer counts.
+    pub async fn purge(&self) -> Result<Purged, StoreError> {
+        let now = self.now();
+        Ok(Purged {
+            replay_ids: self
+                .remove("DELETE FROM replay_ids WHERE expires_at <= $1", now)
+                .await?,
+            requests: self
+                .remove("DELETE FROM requests WHERE expires_at <= $1", now)
+                .await?,
+            sessions: self.purge_sessions(now).await?,
+            credentials: self
+                .remove("DELETE FROM credentials WHERE expires_at <= $1", now)
+                .await?,
+            leases: self
+                .remove(
+                    "DELETE FROM leases WHERE expires_at <= $1 OR revoked_at <= $1",
+                    now - LEASES_STAY,
+                )
+                .await?,
+        })
+    }
+
+    async fn purge_sessions(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        let pending = self
+            .remove(
+                "DELETE FROM sessions WHERE state = 'pending' AND signed_in_at <= $1",
+                now - PENDING_LIVES,
+            )
+            .await?;
+        let ended = self
+            .remove(
+                "DELETE FROM sessions WHERE ended_at <= $1 OR expires_at <= $1",
+                now - SESSIONS_STAY,
+            )
+            .await?;
+        Ok(pending + ended)
+    }
+
+    async fn remove(&self, sql: &'static str, before: DateTime<Utc>) -> Result<u64, StoreError> {
+        let done = sqlx::query(sql)
+            .bind(millis(before))
+            .execute(self.writer())
+            .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{Bench, TestSignIn};
+    use crate::store::{SessionState, SignInRequest};
+
+    #[tokio::test]
+    async fn what_no_longer_counts_goes_once_and_the_rest_stays() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        store.accept(TestSignIn::new("x"), None).await.unwrap();
+        store
+            .save_request(SignInRequest {
+                id: "req".to_owned(),
+                idp: crate::store::testing::idp("okta"),
+                binding: [1; 32],
+                return_to: None,
+            })
+            .await
+            .unwrap();
+        let kept = bench.session(&store, "kept").await;
+        bench
+            .session_in(&store, "pending", SessionState::Pending)
+            .await;
+        bench.issue(&store, kept.session(), 3600).await;
+        assert_eq!(store.purge().await.unwrap(), Purged::default());
+
+        bench.clock.advance(TimeDelta::minutes(10));
+        let purged = store.purge().await.unwrap();
+        assert_eq!((purged.requests, purged.sessions), (1, 1));
+        assert_eq!((purged.credentials, purged.replay_ids), (0, 0));
+        assert_eq!(store.list_sessions(None, 10).await.unwrap().len(), 1);
+
+        bench.clock.advance(TimeDelta::hours(25));
+        let purged = store.purge().await.unwrap();
+        assert_eq!((purged.credentials, purged.replay_ids), (1, 3));
+        assert_eq!(purged.sessions, 0);
+        bench.clock.advance(TimeDelta::days(8));
+        assert_eq!(store.purge().await.unwrap().sessions, 1);
+        assert_eq!(store.purge().await.unwrap(), Purged::default());
+    }
+}

@@ -1,0 +1,159 @@
+//! Sign-in requests that rolegate sent to an IdP: each is answered once, within ten minutes, by the
+//! IdP it went to and in the browser that asked.
+
+use chrono::TimeDelta;
+
+use super::rows::{Record, last, millis};
+use super::{Store, StoreError};
+use crate::model::IdpName;
+
+const LIVES: TimeDelta = TimeDelta::minutes(10);
+
+/// A request that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInRequest {
+    /// The `ID` that the response must repeat.
+    pub id: String,
+    /// The IdP it went to.
+    pub idp: IdpName,
+    /// SHA-256 of the cookie's value in the browser that asked.
+    pub binding: [u8; 32],
+    /// Where the browser wants to go afterwards; checked before it came here.
+    pub return_to: Option<String>,
+}
+
+/// A request that was taken out of the store, by the one answer it will have. No Clone.
+#[derive(Debug)]
+pub struct ConsumedRequest {
+    id: String,
+    return_to: Option<String>,
+}
+
+impl ConsumedRequest {
+    /// The request's `ID`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where the browser wants to go.
+    pub fn return_to(&self) -> Option<&str> {
+        self.return_to.as_deref()
+    }
+}
+
+impl Store {
+    /// Keeps a request for ten minutes.
+    pub async fn save_request(&self, request: SignInRequest) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO requests (id, idp, binding, return_to, expires_at)
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(request.id)
+        .bind(request.idp.as_str())
+        .bind(request.binding.to_vec())
+        .bind(request.return_to)
+        .bind(millis(self.now() + LIVES))
+        .execute(self.writer())
+        .await?;
+        Ok(())
+    }
+
+    /// The request `id`, if it can still be answered.
+    pub async fn find_request(&self, id: &str) -> Result<Option<SignInRequest>, StoreError> {
+        let row = sqlx::query(
+            "SELECT id, idp, binding, return_to FROM requests WHERE id = $1 AND expires_at > $2",
+        )
+        .bind(id)
+        .bind(millis(self.now()))
+        .fetch_optional(self.reader())
+        .await?;
+        row.map(|row| {
+            let record = Record::new(&row, "requests", "id");
+            Ok(SignInRequest {
+                id: record.text("id")?,
+                idp: record.parsed("idp")?,
+                binding: record.hash("binding")?,
+                return_to: record.maybe_text("return_to")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Takes the request out, if it is still there and belongs to this IdP and this browser.
+    pub async fn consume_request(
+        &self,
+        id: &str,
+        idp: &IdpName,
+        binding: &[u8; 32],
+    ) -> Result<Option<ConsumedRequest>, StoreError> {
+        let rows = sqlx::query(
+            "DELETE FROM requests WHERE id = $1 AND idp = $2 AND binding = $3 AND expires_at > $4
+             RETURNING id, return_to",
+        )
+        .bind(id)
+        .bind(idp.as_str())
+        .bind(binding.to_vec())
+        .bind(millis(self.now()))
+        .fetch_all(self.writer())
+        .await?;
+        last(rows)
+            .map(|row| {
+                let record = Record::new(&row, "requests", "id");
+                Ok(ConsumedRequest {
+                    id: record.text("id")?,
+                    return_to: record.maybe_text("return_to")?,
+                })
+            })
+            .transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{Bench, idp};
+
+    fn request() -> SignInRequest {
+        SignInRequest {
+            id: "req-1".to_owned(),
+            idp: idp("okta"),
+            binding: [7; 32],
+            return_to: Some("/after".to_owned()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_is_answered_once_by_its_idp_in_its_browser() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        store.save_request(request()).await.unwrap();
+        assert_eq!(store.find_request("req-1").await.unwrap(), Some(request()));
+        let take = async |id, name, binding| {
+            store
+                .consume_request(id, &idp(name), &binding)
+                .await
+                .unwrap()
+        };
+        assert!(take("req-2", "okta", [7; 32]).await.is_none());
+        assert!(take("req-1", "entra", [7; 32]).await.is_none());
+        assert!(take("req-1", "okta", [8; 32]).await.is_none());
+        let consumed = take("req-1", "okta", [7; 32]).await.unwrap();
+        assert_eq!(consumed.id(), "req-1");
+        assert_eq!(consumed.return_to(), Some("/after"));
+        assert!(take("req-1", "okta", [7; 32]).await.is_none());
+        assert_eq!(store.find_request("req-1").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_request_lives_ten_minutes() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        store.save_request(request()).await.unwrap();
+        bench.clock.advance(TimeDelta::seconds(599));
+        assert!(store.find_request("req-1").await.unwrap().is_some());
+        bench.clock.advance(TimeDelta::seconds(1));
+        assert!(store.find_request("req-1").await.unwrap().is_none());
+        let late = store.consume_request("req-1", &idp("okta"), &[7; 32]).await;
+        assert!(late.unwrap().is_none());
+    }
+}

@@ -1,0 +1,387 @@
+//! Sessions: what a sign-in leaves. A cookie or a bearer token is only a way onto one.
+//!
+//! Person, attributes and offers are sealed together with the time of the sign-in; the clear columns
+//! are for finding rows, and a row whose clear person is not the sealed one is damage. One of the two
+//! places that may make a [`Subject`].
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
+
+use super::rows::{Record, last, millis};
+use super::sealing::Place;
+use super::{Fresh, Store, StoreError};
+use crate::model::{
+    IdpName, Person, SessionId, SignIn, Subject, SubjectParts, TokenHash, UserName,
+};
+
+/// A session that nobody confirmed is dropped after this.
+pub(super) const PENDING_LIVES: TimeDelta = TimeDelta::minutes(5);
+
+/// Whether the person in front of the browser said that it is them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionState {
+    /// An IdP-initiated sign-in before the confirm page's button; no lease draws on it.
+    Pending,
+    /// In use.
+    Confirmed,
+}
+
+impl SessionState {
+    /// The name in lists and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Confirmed => "confirmed",
+        }
+    }
+
+    fn read(record: &Record<'_>) -> Result<Self, StoreError> {
+        match record.text("state")?.as_str() {
+            "pending" => Ok(Self::Pending),
+            "confirmed" => Ok(Self::Confirmed),
+            _ => Err(record.damaged("state", "is neither pending nor confirmed")),
+        }
+    }
+}
+
+/// How a session is to be opened.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// Its identifier.
+    pub id: SessionId,
+    /// Pending or confirmed.
+    pub state: SessionState,
+    /// The hash of the cookie's or bearer token, if one is given out at once.
+    pub token: Option<TokenHash>,
+    /// The hash of the one-time token that confirms a pending session.
+    pub confirm: Option<[u8; 32]>,
+    /// When it stops.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A session that may be used now. No Clone: it holds a [`Subject`].
+#[derive(Debug)]
+pub struct LiveSession {
+    /// Who, and what the sign-in said.
+    pub subject: Arc<Subject>,
+    /// Pending or confirmed.
+    pub state: SessionState,
+    /// When it stops.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A session as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SessionRow {
+    /// Its identifier.
+    pub id: SessionId,
+    /// Whose it is.
+    pub person: Person,
+    /// Pending or confirmed.
+    pub state: SessionState,
+    /// When rolegate accepted the sign-in.
+    pub signed_in_at: DateTime<Utc>,
+    /// When it stops.
+    pub expires_at: DateTime<Utc>,
+    /// When it was ended before that.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// Which sessions; a field that is `None` fits all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionFilter {
+    /// Of this user.
+    pub user: Option<UserName>,
+    /// Of this IdP.
+    pub idp: Option<IdpName>,
+}
+
+/// What the column `parts` holds, sealed.
+#[derive(Serialize, Deserialize)]
+struct SealedSession {
+    signed_in_at: DateTime<Utc>,
+    parts: SubjectParts,
+}
+
+/// What a [`Subject`] is read from, with the conditions of a live session at `$2`, and for a pending
+/// one signed in after `$3`.
+macro_rules! live {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, idp, user_name, state, parts, expires_at FROM sessions WHERE ",
+            $condition,
+            " AND ended_at IS NULL AND expires_at > $2 AND (state = 'confirmed' OR signed_in_at > $3)"
+        )
+    };
+}
+
+impl Store {
+    /// Opens a session for a fresh sign-in, and hands on what the methods that forward it need.
+    pub async fn open_session<T: SignIn>(
+        &self,
+        fresh: Fresh<T>,
+        open: NewSession,
+    ) -> Result<(Subject, T::Proof), StoreError> {
+        let signed_in_at = fresh.accepted_at();
+        let (parts, proof) = fresh.into_verified().into_parts();
+        let person = parts.person.clone();
+        let sealed = SealedSession {
+            signed_in_at,
+            parts,
+        };
+        let blob = self.seal_session(&open.id, &sealed)?;
+        sqlx::query(
+            "INSERT INTO sessions
+             (id, idp, user_name, state, token, confirm, parts, signed_in_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(open.id.as_str())
+        .bind(person.idp.as_str())
+        .bind(person.user.as_str())
+        .bind(open.state.as_str())
+        .bind(open.token.map(|token| token.as_bytes().to_vec()))
+        .bind(open.confirm.map(|confirm| confirm.to_vec()))
+        .bind(blob)
+        .bind(millis(signed_in_at))
+        .bind(millis(open.expires_at))
+        .execute(self.writer())
+        .await?;
+        Ok((Subject::vouch(open.id, signed_in_at, sealed.parts), proof))
+    }
+
+    /// Confirms the pending session of the one-time token, once, within five minutes of the sign-in,
+    /// and gives it `token`.
+    pub async fn confirm_session(
+        &self,
+        confirm: &[u8; 32],
+        token: TokenHash,
+    ) -> Result<Option<SessionId>, StoreError> {
+        let now = self.now();
+        let rows = sqlx::query(
+            "UPDATE sessions SET state = 'confirmed', token = $1, confirm = NULL
+             WHERE confirm = $2 AND state = 'pending' AND ended_at IS NULL
+             AND expires_at > $3 AND signed_in_at > $4
+             RETURNING id",
+        )
+        .bind(token.as_bytes())
+        .bind(confirm.to_vec())
+        .bind(millis(now))
+        .bind(millis(now - PENDING_LIVES))
+        .fetch_all(self.writer())
+        .await?;
+        last(rows)
+            .map(|row| Record::new(&row, "sessions", "id").parsed("id"))
+            .transpose()
+    }
+
+    /// The session behind a cookie or bearer token.
+    pub async fn subject_by_token(
+        &self,
+        token: &TokenHash,
+    ) -> Result<Option<LiveSession>, StoreError> {
+        self.live(live!("token = $1"), token.as_bytes().to_vec())
+            .await
+    }
+
+    /// The pending session behind a one-time confirm token.
+    pub async fn subject_by_confirm(
+        &self,
+        confirm: &[u8; 32],
+    ) -> Result<Option<LiveSession>, StoreError> {
+        self.live(
+            live!("state = 'pending' AND confirm = $1"),
+            confirm.to_vec(),
+        )
+        .await
+    }
+
+    /// The session `id`, if it may be used now.
+    pub async fn session(&self, id: &SessionId) -> Result<Option<LiveSession>, StoreError> {
+        self.live(live!("id = $1"), id.as_str().to_owned()).await
+    }
+
+    /// The person's newest confirmed session: what leases draw on.
+    pub async fn newest_session(&self, person: &Person) -> Result<Option<LiveSession>, StoreError> {
+        let row = sqlx::query(
+            "SELECT id, idp, user_name, state, parts, expires_at FROM sessions
+             WHERE user_name = $1 AND idp = $2 AND state = 'confirmed'
+             AND ended_at IS NULL AND expires_at > $3
+             ORDER BY signed_in_at DESC, id DESC LIMIT 1",
+        )
+        .bind(person.user.as_str())
+        .bind(person.idp.as_str())
+        .bind(millis(self.now()))
+        .fetch_optional(self.reader())
+        .await?;
+        row.map(|row| self.read_live(&row)).transpose()
+    }
+
+    /// The IdPs from which a user of this name has a confirmed session now.
+    pub async fn idps_of_user(&self, user: &UserName) -> Result<Vec<IdpName>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT idp FROM sessions
+             WHERE user_name = $1 AND state = 'confirmed' AND ended_at IS NULL AND expires_at > $2
+             ORDER BY idp",
+        )
+        .bind(user.as_str())
+        .bind(millis(self.now()))
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter()
+            .map(|row| Record::new(row, "sessions", "idp").parsed("idp"))
+            .collect()
+    }
+
+    /// Sessions in the order of their sign-in, those that ended too.
+    pub async fn list_sessions(
+        &self,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, idp, user_name, state, signed_in_at, expires_at, ended_at FROM sessions
+             WHERE id > $1 ORDER BY id LIMIT $2",
+        )
+        .bind(after.map_or("", SessionId::as_str))
+        .bind(i64::from(limit))
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(read_row).collect()
+    }
+
+    /// Ends the browser's way onto the session; leases may go on drawing on it. Says whether there
+    /// was one.
+    pub async fn end_browser(&self, id: &SessionId) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "UPDATE sessions SET token = NULL, confirm = NULL
+             WHERE id = $1 AND (token IS NOT NULL OR confirm IS NOT NULL)",
+        )
+        .bind(id.as_str())
+        .execute(self.writer())
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Ends the session for all, and forgets its credentials. Says whether it was still going.
+    pub async fn end_session(&self, id: &SessionId) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let done = sqlx::query(
+            "UPDATE sessions SET ended_at = $1, token = NULL, confirm = NULL
+             WHERE id = $2 AND ended_at IS NULL",
+        )
+        .bind(millis(self.now()))
+        .bind(id.as_str())
+        .execute(&mut *transaction)
+        .await?;
+        forget_ended(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Ends every session that fits, and forgets their credentials; gives those that were going.
+    pub async fn end_sessions(&self, filter: &SessionFilter) -> Result<Vec<SessionId>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let rows = sqlx::query(
+            "UPDATE sessions SET ended_at = $1, token = NULL, confirm = NULL
+             WHERE ended_at IS NULL
+             AND (CAST($2 AS TEXT) IS NULL OR user_name = $2)
+             AND (CAST($3 AS TEXT) IS NULL OR idp = $3)
+             RETURNING id",
+        )
+        .bind(millis(self.now()))
+        .bind(filter.user.as_ref().map(|user| user.as_str().to_owned()))
+        .bind(filter.idp.as_ref().map(|idp| idp.as_str().to_owned()))
+        .fetch_all(&mut *transaction)
+        .await?;
+        forget_ended(&mut transaction).await?;
+        transaction.commit().await?;
+        rows.iter()
+            .map(|row| Record::new(row, "sessions", "id").parsed("id"))
+            .collect()
+    }
+
+    async fn live<'v, V>(
+        &self,
+        sql: &'static str,
+        value: V,
+    ) -> Result<Option<LiveSession>, StoreError>
+    where
+        V: sqlx::Encode<'v, sqlx::Any> + sqlx::Type<sqlx::Any>,
+    {
+        let now = self.now();
+        let row = sqlx::query(sql)
+            .bind(value)
+            .bind(millis(now))
+            .bind(millis(now - PENDING_LIVES))
+            .fetch_optional(self.reader())
+            .await?;
+        row.map(|row| self.read_live(&row)).transpose()
+    }
+
+    fn read_live(&self, row: &AnyRow) -> Result<LiveSession, StoreError> {
+        let record = Record::new(row, "sessions", "id");
+        let id: SessionId = record.parsed("id")?;
+        let plain = self.sealer().open(parts_of(&id), &record.bytes("parts")?)?;
+        let sealed: SealedSession = serde_json::from_slice(&plain)
+            .map_err(|_| record.damaged("parts", "does not parse"))?;
+        if sealed.parts.person != read_person(&record)? {
+            return Err(record.damaged("user_name", "is not the person that was sealed"));
+        }
+        Ok(LiveSession {
+            subject: Arc::new(Subject::vouch(id, sealed.signed_in_at, sealed.parts)),
+            state: SessionState::read(&record)?,
+            expires_at: record.time("expires_at")?,
+        })
+    }
+
+    fn seal_session(&self, id: &SessionId, session: &SealedSession) -> Result<Vec<u8>, StoreError> {
+        let plain = super::rows::to_json(session)?;
+        self.sealer().seal(parts_of(id), plain.as_bytes())
+    }
+}
+
+fn parts_of(id: &SessionId) -> Place<'_> {
+    Place {
+        table: "sessions",
+        row: id.as_str(),
+        column: "parts",
+    }
+}
+
+async fn forget_ended(connection: &mut sqlx::AnyConnection) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM credentials
+         WHERE session IN (SELECT id FROM sessions WHERE ended_at IS NOT NULL)",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The person that a row's clear columns name.
+pub(super) fn read_person(record: &Record<'_>) -> Result<Person, StoreError> {
+    Ok(Person {
+        idp: record.parsed("idp")?,
+        user: record.parsed("user_name")?,
+    })
+}
+
+fn read_row(row: &AnyRow) -> Result<SessionRow, StoreError> {
+    let record = Record::new(row, "sessions", "id");
+    Ok(SessionRow {
+        id: record.parsed("id")?,
+        person: read_person(&record)?,
+        state: SessionState::read(&record)?,
+        signed_in_at: record.time("signed_in_at")?,
+        expires_at: record.time("expires_at")?,
+        ended_at: record.maybe_time("ended_at")?,
+    })
+}
+
+#[cfg(test)]
+#[path = "sessions_tests.rs"]
+mod tests;

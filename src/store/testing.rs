@@ -1,0 +1,274 @@
+//! What the store's tests share: a database in a temporary folder, a clock that stands, sign-ins.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    ConsumedRequest, MasterKey, NewSession, SessionState, SignInRequest, Store, StoreError,
+    StoreSettings,
+};
+use crate::model::{
+    Clock, Credentials, EntryDraft, FixedClock, IdpName, IssueKey, Lease, LeaseId, Method,
+    OsEntropy, Person, ReplayId, RoleArn, Secret, SessionDuration, SessionId, SignIn, Subject,
+    SubjectParts, Token, TokenHash, TokenKind,
+};
+
+pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+pub(crate) const SESSION_TOKEN: &str = "FwoGZXIvYXdzEPT-a-session-token-in-the-clear";
+
+pub(crate) fn idp(name: &str) -> IdpName {
+    name.parse().unwrap()
+}
+
+pub(crate) fn person(idp_name: &str, user: &str) -> Person {
+    Person {
+        idp: idp(idp_name),
+        user: user.parse().unwrap(),
+    }
+}
+
+pub(crate) fn role(name: &str) -> RoleArn {
+    format!("arn:aws:iam::123456789012:role/{name}")
+        .parse()
+        .unwrap()
+}
+
+pub(crate) fn draft(name: &str) -> EntryDraft {
+    let mut draft = EntryDraft::allowing(role(name).as_str().parse().unwrap());
+    draft.reason = Some("a test".to_owned());
+    draft
+}
+
+/// A folder with a database to be, and a clock.
+pub(crate) struct Bench {
+    folder: tempfile::TempDir,
+    pub(crate) clock: Arc<FixedClock>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let start = "2026-01-02T03:04:05.678Z".parse().unwrap();
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            clock: Arc::new(FixedClock::new(start)),
+        }
+    }
+
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("rolegate.db")
+    }
+
+    pub(crate) fn at(&self, seconds: i64) -> DateTime<Utc> {
+        self.clock.now() + TimeDelta::seconds(seconds)
+    }
+
+    pub(crate) async fn open(&self) -> Store {
+        self.open_with([7; 32]).await.unwrap()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("sqlite:{}", self.path().display())
+    }
+
+    pub(crate) async fn open_with(&self, key: [u8; 32]) -> Result<Store, StoreError> {
+        self.open_at(self.url(), key).await
+    }
+
+    pub(crate) async fn open_at(&self, url: String, key: [u8; 32]) -> Result<Store, StoreError> {
+        let settings = StoreSettings {
+            url,
+            master_key: MasterKey::new(key, "a test"),
+        };
+        let clock: Arc<FixedClock> = Arc::clone(&self.clock);
+        Store::open(settings, clock, Arc::new(OsEntropy)).await
+    }
+
+    /// The database as an intruder sees it.
+    async fn intruder(&self) -> sqlx::AnyPool {
+        sqlx::any::install_default_drivers();
+        sqlx::AnyPool::connect(&self.url()).await.unwrap()
+    }
+
+    pub(crate) async fn tamper(&self, sql: &'static str) {
+        let pool = self.intruder().await;
+        sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+
+    pub(crate) async fn audit_text(&self, seq: i64) -> String {
+        let pool = self.intruder().await;
+        let text = sqlx::query_scalar("SELECT record FROM audit WHERE seq = $1")
+            .bind(seq)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
+        text
+    }
+
+    pub(crate) async fn put_audit_text(&self, seq: i64, text: &str) {
+        let pool = self.intruder().await;
+        sqlx::query("UPDATE audit SET record = $1 WHERE seq = $2")
+            .bind(text)
+            .bind(seq)
+            .execute(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
+    }
+
+    pub(crate) async fn consumed(&self, store: &Store, id: &str) -> ConsumedRequest {
+        let request = SignInRequest {
+            id: id.to_owned(),
+            idp: idp("okta"),
+            binding: [7; 32],
+            return_to: None,
+        };
+        store.save_request(request).await.unwrap();
+        let consumed = store.consume_request(id, &idp("okta"), &[7; 32]).await;
+        consumed.unwrap().unwrap()
+    }
+
+    pub(crate) fn new_session(&self, state: SessionState) -> NewSession {
+        NewSession {
+            id: SessionId::fresh(&*self.clock, &OsEntropy),
+            state,
+            token: None,
+            confirm: None,
+            expires_at: self.at(43_200),
+        }
+    }
+
+    /// A confirmed session of `okta`'s user `ann`, by a sign-in with the id `id`.
+    pub(crate) async fn session(&self, store: &Store, id: &str) -> Subject {
+        self.session_in(store, id, SessionState::Confirmed).await
+    }
+
+    pub(crate) async fn session_in(&self, store: &Store, id: &str, state: SessionState) -> Subject {
+        let mut open = self.new_session(state);
+        open.token = Some(Token::fresh(TokenKind::Session, &OsEntropy).hash());
+        self.open_as(store, TestSignIn::new(id), open).await
+    }
+
+    pub(crate) async fn open_as(
+        &self,
+        store: &Store,
+        sign_in: TestSignIn,
+        open: NewSession,
+    ) -> Subject {
+        let fresh = store.accept(sign_in, None).await.unwrap();
+        let (subject, proof) = store.open_session(fresh, open).await.unwrap();
+        assert_eq!(proof, "the proof");
+        subject
+    }
+
+    pub(crate) fn credentials(&self, seconds: i64) -> Credentials {
+        Credentials {
+            access_key_id: "ASIAEXAMPLE".to_owned(),
+            secret_access_key: Secret::new(SECRET.to_owned()),
+            session_token: Secret::new(SESSION_TOKEN.to_owned()),
+            expires_at: self.at(seconds),
+        }
+    }
+
+    /// Claims and puts credentials of role `reader` that live for `seconds`.
+    pub(crate) async fn issue(&self, store: &Store, session: &SessionId, seconds: i64) -> IssueKey {
+        let key = issue_key(session);
+        let claim = store.claim(&key, session, &role("reader"), "me").await;
+        assert!(matches!(claim.unwrap(), super::Claim::Won));
+        let credentials = self.credentials(seconds);
+        let stored = store.put_credentials(&key, "me", &credentials).await;
+        assert!(stored.unwrap());
+        key
+    }
+
+    pub(crate) fn lease(&self, job: &str) -> (Lease, TokenHash) {
+        let lease = Lease {
+            id: LeaseId::fresh(&*self.clock, &OsEntropy),
+            person: person("okta", "ann"),
+            role: role("reader"),
+            job: job.parse().unwrap(),
+            launcher: None,
+            duration: None,
+            created_at: self.at(0),
+            expires_at: self.at(86_400),
+            revoked_at: None,
+        };
+        (lease, Token::fresh(TokenKind::Lease, &OsEntropy).hash())
+    }
+}
+
+pub(crate) fn issue_key(session: &SessionId) -> IssueKey {
+    let duration = SessionDuration::DEFAULT;
+    IssueKey::new(session, &role("reader"), Method::Saml, duration)
+}
+
+/// A sign-in as a verifier would hand it over.
+#[derive(Debug)]
+pub(crate) struct TestSignIn {
+    ids: Vec<ReplayId>,
+    request: Option<String>,
+    parts: SubjectParts,
+}
+
+impl TestSignIn {
+    pub(crate) fn new(id: &str) -> Self {
+        Self::without_ids().with_id(id)
+    }
+
+    pub(crate) fn without_ids() -> Self {
+        Self {
+            ids: Vec::new(),
+            request: None,
+            parts: SubjectParts {
+                person: person("okta", "ann"),
+                attributes: [("department".to_owned(), vec!["hush-hush".to_owned()])].into(),
+                offers: vec![crate::model::Offer {
+                    role: role("reader"),
+                    provider: None,
+                }],
+                refused_offers: Vec::new(),
+                session_duration: Some(SessionDuration::DEFAULT),
+                forwarding: None,
+                issued_at: "2026-01-02T03:04:00Z".parse().unwrap(),
+                not_after: None,
+            },
+        }
+    }
+
+    pub(crate) fn with_id(mut self, id: &str) -> Self {
+        self.ids.push(ReplayId(openssl::sha::sha256(id.as_bytes())));
+        self
+    }
+
+    pub(crate) fn answering(mut self, request: &str) -> Self {
+        self.request = Some(request.to_owned());
+        self
+    }
+
+    pub(crate) fn by(mut self, person: Person) -> Self {
+        self.parts.person = person;
+        self
+    }
+}
+
+impl SignIn for TestSignIn {
+    type Proof = &'static str;
+
+    fn replay_ids(&self) -> Vec<ReplayId> {
+        self.ids.clone()
+    }
+
+    fn remember_until(&self) -> DateTime<Utc> {
+        self.parts.issued_at + TimeDelta::minutes(5)
+    }
+
+    fn in_response_to(&self) -> Option<&str> {
+        self.request.as_deref()
+    }
+
+    fn into_parts(self) -> (SubjectParts, Self::Proof) {
+        (self.parts, "the proof")
+    }
+}
