@@ -1,0 +1,178 @@
+//! What is recorded: one shape for all events, whose fields cannot hold a secret.
+
+use serde::Serialize;
+
+use crate::model::{
+    EntryId, IdpName, JobName, LeaseId, Method, Person, Reference, RoleArn, SessionId, TokenId,
+    TokenName, UserName,
+};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// What happened. The names are stable.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+        pub enum EventKind {
+            $($(#[$doc])* #[serde(rename = $text)] $name,)*
+        }
+
+        impl EventKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable name.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A verified sign-in was accepted, and opened a session.
+    SignInAccepted = "sign_in_accepted",
+    /// A sign-in was refused.
+    SignInRefused = "sign_in_refused",
+    /// The button of the confirm page.
+    SessionConfirmed = "session_confirmed",
+    /// The browser session was ended by its person.
+    SignedOut = "signed_out",
+    /// A session was ended for all.
+    SessionEnded = "session_ended",
+    /// The allow-list permitted or denied a role.
+    Decision = "decision",
+    /// STS issued credentials.
+    CredentialsIssued = "credentials_issued",
+    /// STS issued none.
+    IssueFailed = "issue_failed",
+    /// Credentials left rolegate.
+    CredentialsFetched = "credentials_fetched",
+    /// Credentials were asked for and refused.
+    FetchRefused = "fetch_refused",
+    /// An allow-list entry was added.
+    EntryAdded = "entry_added",
+    /// An allow-list entry was changed.
+    EntryChanged = "entry_changed",
+    /// An allow-list entry was removed.
+    EntryRemoved = "entry_removed",
+    /// An API token was made.
+    TokenCreated = "token_created",
+    /// An API token was revoked.
+    TokenRevoked = "token_revoked",
+    /// A lease was made.
+    LeaseCreated = "lease_created",
+    /// A lease was asked for and refused.
+    LeaseRefused = "lease_refused",
+    /// A lease was revoked.
+    LeaseRevoked = "lease_revoked",
+    /// The gateway started.
+    GatewayStarted = "gateway_started",
+    /// Something that an operator should look at.
+    Alarm = "alarm",
+}
+
+/// One event. Make it with [`Event::new`] and name the fields that it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// Who it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<Person>,
+    /// The IdP, where the person is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idp: Option<IdpName>,
+    /// The user, where the IdP is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserName>,
+    /// The role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleArn>,
+    /// How credentials are had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
+    /// A decision's outcome.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub granted: Option<bool>,
+    /// The job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobName>,
+    /// The launcher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launcher: Option<TokenName>,
+    /// The lease.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseId>,
+    /// The session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// The allow-list entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<EntryId>,
+    /// The token's record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
+    /// The access key's identifier, by which AWS's own trail names what was issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<String>,
+    /// Why: a reason code, an admin's words, or both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the person was shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
+    /// STS's request id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sts_request_id: Option<String>,
+    /// Who did it, where it was not the person: `local:root`, an admin, a launcher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Where the request came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<std::net::IpAddr>,
+}
+
+impl Event {
+    /// An event that says nothing but its kind.
+    pub fn new(kind: EventKind) -> Self {
+        Self {
+            kind,
+            person: None,
+            idp: None,
+            user: None,
+            role: None,
+            method: None,
+            granted: None,
+            job: None,
+            launcher: None,
+            lease: None,
+            session: None,
+            entry: None,
+            token: None,
+            access_key_id: None,
+            reason: None,
+            reference: None,
+            sts_request_id: None,
+            by: None,
+            address: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn kinds_have_names_of_their_own_and_json_says_them() {
+        let names: HashSet<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(names.len(), EventKind::ALL.len());
+        for kind in EventKind::ALL {
+            let json = serde_json::to_value(Event::new(*kind)).unwrap();
+            assert_eq!(json, serde_json::json!({ "kind": kind.as_str() }));
+        }
+    }
+}
