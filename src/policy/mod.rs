@@ -1,1 +1,17 @@
 //! Decides: a subject and the allow-list become grants, or denials with their reasons.
+//!
+//! Trusts that entries were checked where they were made, and that a [`Subject`](crate::model::Subject)
+//! was verified. A [`Grant`] is made here alone and is what `sts` demands. No I/O, no clock: `now` is
+//! handed in, so that a decision can be repeated.
+
+mod decide;
+mod denial;
+mod grant;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use decide::{Decisions, Preview, Request, decide, decide_all, grantable, preview};
+pub use denial::{Denial, Reason, Tried};
+pub use grant::Grant;
+pub use rules::{Limits, Rules};

@@ -1,0 +1,381 @@
+//! The decision: a matching `deny` wins; else the closest entry decides alone.
+//!
+//! `expires` is a condition like the others: an entry that has ended still is the closest one, so that a
+//! role never falls to a wider entry because a narrower one ran out.
+
+use chrono::{DateTime, Utc};
+
+use super::denial::{Denial, Reason, Tried};
+use super::{Grant, Rules};
+use crate::model::{
+    Entry, EntryId, Method, Offer, RoleArn, SamlProviderArn, SessionDuration, SessionId,
+    SessionName, Subject, SubjectParts, TokenName, seconds_between,
+};
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The role.
+    pub role: &'a RoleArn,
+    /// The launcher that asks; `None` is the person, through portal, console or a lease of his own.
+    pub launcher: Option<&'a TokenName>,
+    /// The session length that was asked for.
+    pub duration: Option<SessionDuration>,
+    /// The time.
+    pub now: DateTime<Utc>,
+}
+
+/// What is decided of everything that a sign-in offers, in the order offered.
+#[derive(Debug, Default)]
+pub struct Decisions {
+    /// What is permitted.
+    pub grants: Vec<Grant>,
+    /// What is not.
+    pub denials: Vec<Denial>,
+}
+
+/// What would be decided of one offer, for `explain`: no permit.
+#[derive(Debug)]
+pub struct Preview {
+    /// The role, or the value that the IdP sent.
+    pub role_arn: String,
+    /// Whether it would be granted.
+    pub granted: bool,
+    /// The entry that decides, where one permits.
+    pub entry: Option<EntryId>,
+    /// Why not.
+    pub reasons: Vec<Reason>,
+}
+
+/// Decides about one role.
+pub fn decide(subject: &Subject, request: &Request<'_>, rules: &Rules) -> Result<Grant, Denial> {
+    let case = Case {
+        parts: subject.parts(),
+        signed_in_at: subject.signed_in_at(),
+        rules,
+    };
+    let verdict = case.judge(request)?;
+    Ok(verdict.into_grant(subject.session().clone(), request.role, subject.parts()))
+}
+
+/// Decides about everything that the sign-in offers; values that are no offer are denials.
+pub fn decide_all(
+    subject: &Subject,
+    launcher: Option<&TokenName>,
+    rules: &Rules,
+    now: DateTime<Utc>,
+) -> Decisions {
+    let mut decisions = Decisions::default();
+    for offer in &subject.parts().offers {
+        let request = Request {
+            role: &offer.role,
+            launcher,
+            duration: None,
+            now,
+        };
+        match decide(subject, &request, rules) {
+            Ok(grant) => decisions.grants.push(grant),
+            Err(denial) => decisions.denials.push(denial),
+        }
+    }
+    decisions.denials.extend(refused_offers(subject.parts()));
+    decisions
+}
+
+/// Every grant that somebody could draw on: the person, or a launcher that an entry names. What method
+/// `saml` does not mint at the sign-in, nobody can have later.
+pub fn grantable(subject: &Subject, rules: &Rules, now: DateTime<Utc>) -> Vec<Grant> {
+    let mut grants = Vec::new();
+    for offer in &subject.parts().offers {
+        let mut launchers = vec![None];
+        let named = rules.closest(&offer.role);
+        launchers.extend(
+            named
+                .iter()
+                .filter_map(|entry| entry.draft.launcher.as_ref())
+                .map(Some),
+        );
+        let decided = launchers.into_iter().find_map(|launcher| {
+            let request = Request {
+                role: &offer.role,
+                launcher,
+                duration: None,
+                now,
+            };
+            decide(subject, &request, rules).ok()
+        });
+        grants.extend(decided);
+    }
+    grants
+}
+
+/// What [`decide_all`] would say of a sign-in at `now` that was not accepted.
+pub fn preview(parts: &SubjectParts, rules: &Rules, now: DateTime<Utc>) -> Vec<Preview> {
+    let case = Case {
+        parts,
+        signed_in_at: now,
+        rules,
+    };
+    let offered = parts.offers.iter().map(|offer| {
+        let request = Request {
+            role: &offer.role,
+            launcher: None,
+            duration: None,
+            now,
+        };
+        match case.judge(&request) {
+            Ok(verdict) => Preview {
+                role_arn: offer.role.to_string(),
+                granted: true,
+                entry: Some(verdict.entry.id.clone()),
+                reasons: Vec::new(),
+            },
+            Err(denial) => shown(denial),
+        }
+    });
+    offered.chain(refused_offers(parts).map(shown)).collect()
+}
+
+fn shown(denial: Denial) -> Preview {
+    Preview {
+        role_arn: denial.role_arn,
+        granted: false,
+        entry: denial.tried.into_iter().next().map(|tried| tried.entry),
+        reasons: denial.reasons,
+    }
+}
+
+fn refused_offers(parts: &SubjectParts) -> impl Iterator<Item = Denial> {
+    parts.refused_offers.iter().map(|refused| Denial {
+        role_arn: refused.value.clone(),
+        reasons: vec![refused.reason.clone().into()],
+        tried: Vec::new(),
+    })
+}
+
+/// What a permit is made of.
+struct Verdict<'a> {
+    entry: &'a Entry,
+    method: Method,
+    provider: SamlProviderArn,
+    session_name: SessionName,
+    duration: SessionDuration,
+}
+
+impl Verdict<'_> {
+    fn into_grant(self, session: SessionId, role: &RoleArn, parts: &SubjectParts) -> Grant {
+        Grant {
+            role: role.clone(),
+            provider: Some(self.provider),
+            method: self.method,
+            duration: self.duration,
+            entry: self.entry.id.clone(),
+            label: self.entry.draft.label.clone(),
+            person: parts.person.clone(),
+            session,
+            session_name: self.session_name,
+            // An assertion is taken for five minutes only.
+            renewable_until: None,
+        }
+    }
+}
+
+/// A sign-in before the allow-list.
+struct Case<'a> {
+    parts: &'a SubjectParts,
+    signed_in_at: DateTime<Utc>,
+    rules: &'a Rules,
+}
+
+impl<'a> Case<'a> {
+    fn judge(&self, request: &Request<'_>) -> Result<Verdict<'a>, Denial> {
+        let role = request.role;
+        let denied = |reason| Denial::of(role, reason);
+        if is_reserved(role) {
+            return Err(denied(Reason::Reserved));
+        }
+        let offer = self.parts.offers.iter().find(|offer| offer.role == *role);
+        let offer = offer.ok_or_else(|| denied(Reason::NotOffered))?;
+        let entry = self.entry(request)?;
+        let method = self.rules.method(entry);
+        if method != Method::Saml {
+            return Err(denied(Reason::MethodUnavailable(method)));
+        }
+        let session_name = self.forwardable(role).map_err(denied)?;
+        let provider = self.provider(offer).map_err(denied)?;
+        let duration = self.duration(entry, request).map_err(denied)?;
+        Ok(Verdict {
+            entry,
+            method,
+            provider,
+            session_name,
+            duration,
+        })
+    }
+
+    /// The entry that permits the role.
+    fn entry(&self, request: &Request<'_>) -> Result<&'a Entry, Denial> {
+        let role = request.role;
+        let denying = self.rules.denying(role);
+        if let Some(entry) = denying
+            .iter()
+            .find(|entry| self.condition(entry, request).is_none())
+        {
+            return Err(Denial::of(
+                role,
+                Reason::DeniedBy {
+                    entry: entry.id.clone(),
+                    reason: entry.draft.reason.clone(),
+                },
+            ));
+        }
+        let mut tried = Vec::new();
+        for entry in self.rules.closest(role) {
+            match self.condition(entry, request) {
+                None => return Ok(entry),
+                Some(why) => tried.push(Tried {
+                    entry: entry.id.clone(),
+                    arn: entry.draft.arn.to_string(),
+                    why,
+                }),
+            }
+        }
+        let mut reasons: Vec<Reason> = tried.iter().map(|tried| tried.why.clone()).collect();
+        if reasons.is_empty() {
+            reasons.push(Reason::NoEntry);
+        }
+        Err(Denial {
+            role_arn: role.to_string(),
+            reasons,
+            tried,
+        })
+    }
+
+    /// The first condition of `entry` that does not hold.
+    fn condition(&self, entry: &Entry, request: &Request<'_>) -> Option<Reason> {
+        let (draft, id) = (&entry.draft, || entry.id.clone());
+        if let Some(at) = draft.expires_at.filter(|at| *at <= request.now) {
+            return Some(Reason::Expired { entry: id(), at });
+        }
+        if let Some(idp) = draft
+            .idp
+            .as_ref()
+            .filter(|idp| **idp != self.parts.person.idp)
+        {
+            let wanted = idp.to_string();
+            return Some(Reason::OtherIdp {
+                entry: id(),
+                wanted,
+            });
+        }
+        if let Some(launcher) = &draft.launcher
+            && request.launcher != Some(launcher)
+        {
+            let wanted = launcher.to_string();
+            return Some(Reason::OtherLauncher {
+                entry: id(),
+                wanted,
+            });
+        }
+        let holds = |(attribute, wanted): &(&String, &String)| {
+            let values = self.parts.attributes.get(*attribute);
+            values.is_some_and(|values| values.contains(*wanted))
+        };
+        let failing = draft.when.iter().find(|condition| !holds(condition));
+        failing.map(|(attribute, wanted)| Reason::AttributeDiffers {
+            entry: id(),
+            attribute: attribute.clone(),
+            wanted: wanted.clone(),
+        })
+    }
+
+    /// Whether STS will take this very assertion, and the session name it will use.
+    fn forwardable(&self, role: &RoleArn) -> Result<SessionName, Reason> {
+        let forwarding = self.parts.forwarding.as_ref().ok_or(Reason::NoAssertion)?;
+        if forwarding.encrypted {
+            return Err(Reason::Encrypted);
+        }
+        if !forwarding.role_attribute_is_aws {
+            return Err(Reason::RoleAttributeRenamed);
+        }
+        let partition = role.partition();
+        let wanted = partition.saml_audience();
+        let wanted = wanted.ok_or_else(|| Reason::PartitionWithoutSaml(partition.to_string()))?;
+        if !forwarding
+            .audiences
+            .iter()
+            .any(|audience| audience == wanted)
+        {
+            return Err(Reason::AudienceNotAws {
+                partition: partition.to_string(),
+                wanted: wanted.to_owned(),
+            });
+        }
+        forwarding
+            .role_session_name
+            .clone()
+            .ok_or(Reason::NoRoleSessionName)
+    }
+
+    /// The pair's provider where it may be used, else the one configured for the role's account.
+    fn provider(&self, offer: &Offer) -> Result<SamlProviderArn, Reason> {
+        let (partition, account) = (offer.role.partition(), offer.role.account());
+        let mut known = self
+            .rules
+            .limits()
+            .saml_providers
+            .iter()
+            .filter(|known| known.partition() == partition && known.account() == account)
+            .peekable();
+        match &offer.provider {
+            None => known
+                .next()
+                .cloned()
+                .ok_or_else(|| Reason::ProviderMissing(account.to_string())),
+            Some(found) if known.peek().is_none() || known.any(|known| known == found) => {
+                Ok(found.clone())
+            }
+            Some(found) => Err(Reason::ProviderUnknown {
+                found: found.to_string(),
+            }),
+        }
+    }
+
+    /// The smallest of what was asked, said by the IdP, and permitted; AWS issues nothing below 900 s.
+    fn duration(&self, entry: &Entry, request: &Request<'_>) -> Result<SessionDuration, Reason> {
+        let said = self
+            .parts
+            .session_duration
+            .unwrap_or(SessionDuration::DEFAULT);
+        let permitted = entry
+            .draft
+            .max_duration_seconds
+            .unwrap_or(SessionDuration::MAX);
+        let asked = request.duration.unwrap_or(SessionDuration::MAX);
+        let duration = said
+            .min(permitted)
+            .min(asked)
+            .min(self.rules.limits().max_duration);
+        let Some(end) = self.parts.not_after else {
+            return Ok(duration);
+        };
+        // Counted from the sign-in, when credentials are minted, so that it stays what it was.
+        let seconds = seconds_between(self.signed_in_at, end);
+        if seconds >= u64::from(duration.seconds()) {
+            return Ok(duration);
+        }
+        let left = u32::try_from(seconds)
+            .ok()
+            .and_then(|seconds| SessionDuration::from_seconds(seconds).ok());
+        left.ok_or(Reason::TooShort {
+            limit: "the SessionNotOnOrAfter of the sign-in",
+            seconds,
+        })
+    }
+}
+
+/// AWS's own roles, which no entry can allow.
+fn is_reserved(role: &RoleArn) -> bool {
+    role.name().starts_with("AWSReservedSSO_")
+        || role.path_and_name().starts_with("aws-service-role/")
+}

@@ -1,0 +1,183 @@
+//! Why a role is denied, for the person, the audit and `explain`.
+
+use thiserror::Error;
+
+use crate::model::{EntryId, Method, OfferRefusal, RoleArn, rfc3339};
+
+/// A role that is not permitted, with every reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// The role, or the value that the IdP sent.
+    pub role_arn: String,
+    /// Why not; never empty.
+    pub reasons: Vec<Reason>,
+    /// The entries that were tried, and why each does not permit it.
+    pub tried: Vec<Tried>,
+}
+
+impl Denial {
+    pub(super) fn of(role: &RoleArn, reason: Reason) -> Self {
+        Self {
+            role_arn: role.to_string(),
+            reasons: vec![reason],
+            tried: Vec::new(),
+        }
+    }
+
+    /// Whether the sign-in did not offer the role at all.
+    pub fn is_not_offered(&self) -> bool {
+        self.reasons == [Reason::NotOffered]
+    }
+}
+
+/// An entry that was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// The entry.
+    pub entry: EntryId,
+    /// Its ARN or pattern.
+    pub arn: String,
+    /// Why it does not permit the role.
+    pub why: Reason,
+}
+
+/// One reason; its text says what mends it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Reason {
+    /// The IdP did not name the role.
+    #[error(
+        "your sign-in does not offer this role; have the identity provider offer it and sign in again"
+    )]
+    NotOffered,
+    /// The Role value is no offer.
+    #[error(transparent)]
+    OfferRefused(#[from] OfferRefusal),
+    /// Nothing in the allow-list matches.
+    #[error("no entry of the allow-list matches; an admin adds one with `rolegate roles allow`")]
+    NoEntry,
+    /// A denying entry matches.
+    #[error("entry {entry} denies it{}", .reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    DeniedBy {
+        /// The entry.
+        entry: EntryId,
+        /// Why the entry is there.
+        reason: Option<String>,
+    },
+    /// The entry is for another IdP's people.
+    #[error("entry {entry} is only for people of IdP {wanted}")]
+    OtherIdp {
+        /// The entry.
+        entry: EntryId,
+        /// The IdP it is for.
+        wanted: String,
+    },
+    /// An attribute has not the value that the entry wants.
+    #[error("entry {entry} is only where attribute {attribute} is {wanted:?}")]
+    AttributeDiffers {
+        /// The entry.
+        entry: EntryId,
+        /// The attribute.
+        attribute: String,
+        /// The value it must have.
+        wanted: String,
+    },
+    /// The entry is for leases of another launcher.
+    #[error("entry {entry} is only for leases of launcher {wanted}")]
+    OtherLauncher {
+        /// The entry.
+        entry: EntryId,
+        /// The launcher it is for.
+        wanted: String,
+    },
+    /// The entry has ended.
+    #[error("entry {entry} ended at {}; an admin renews it", rfc3339(*.at))]
+    Expired {
+        /// The entry.
+        entry: EntryId,
+        /// When.
+        at: chrono::DateTime<chrono::Utc>,
+    },
+    /// A role of AWS's own.
+    #[error("AWSReservedSSO_ and aws-service-role/ roles belong to AWS and cannot be handed out")]
+    Reserved,
+    /// A bare role ARN, and no provider known for its account.
+    #[error(
+        "the identity provider sent a bare role ARN, and roles.saml_providers names none for account {0}; send the pair of role and saml-provider ARN, or add the provider"
+    )]
+    ProviderMissing(String),
+    /// A provider that the configuration does not name for this account.
+    #[error("saml-provider {found} is not the one that roles.saml_providers names for its account")]
+    ProviderUnknown {
+        /// What came.
+        found: String,
+    },
+    /// The sign-in was none by SAML.
+    #[error("method saml needs a SAML sign-in; have the entry use another method")]
+    NoAssertion,
+    /// The role attribute is not AWS's.
+    #[error(
+        "STS reads roles only from the attribute https://aws.amazon.com/SAML/Attributes/Role; send them there, or have the entry use relay or broker"
+    )]
+    RoleAttributeRenamed,
+    /// STS demands a RoleSessionName.
+    #[error(
+        "STS demands the attribute https://aws.amazon.com/SAML/Attributes/RoleSessionName; have the identity provider send it"
+    )]
+    NoRoleSessionName,
+    /// Encrypted for rolegate, STS cannot read it.
+    #[error(
+        "the assertion was encrypted for rolegate and cannot be forwarded to STS; switch encryption off, or have the entry use relay or broker"
+    )]
+    Encrypted,
+    /// The audience of the role's partition is missing.
+    #[error(
+        "the assertion's audience is not {wanted}, which STS of {partition} demands; have the identity provider send that audience"
+    )]
+    AudienceNotAws {
+        /// The partition.
+        partition: String,
+        /// The audience that is needed.
+        wanted: String,
+    },
+    /// No audience is known for the partition.
+    #[error("AWS names no SAML audience for partition {0}; have the entry use relay or broker")]
+    PartitionWithoutSaml(String),
+    /// Less than AWS issues.
+    #[error("{limit} leaves {seconds} seconds, and AWS issues nothing below 900")]
+    TooShort {
+        /// What limits it.
+        limit: &'static str,
+        /// How much is left.
+        seconds: u64,
+    },
+    /// Not in this version.
+    #[error("method {0} is not available in this version; have the entry use saml")]
+    MethodUnavailable(Method),
+}
+
+impl Reason {
+    /// A stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotOffered => "not_offered",
+            Self::OfferRefused(_) => "offer_refused",
+            Self::NoEntry => "no_entry",
+            Self::DeniedBy { .. } => "denied",
+            Self::OtherIdp { .. } => "other_idp",
+            Self::AttributeDiffers { .. } => "attribute_differs",
+            Self::OtherLauncher { .. } => "other_launcher",
+            Self::Expired { .. } => "entry_expired",
+            Self::Reserved => "reserved",
+            Self::ProviderMissing(_) => "provider_missing",
+            Self::ProviderUnknown { .. } => "provider_unknown",
+            Self::NoAssertion => "no_assertion",
+            Self::RoleAttributeRenamed => "role_attribute_renamed",
+            Self::NoRoleSessionName => "no_role_session_name",
+            Self::Encrypted => "encrypted",
+            Self::AudienceNotAws { .. } => "audience_not_aws",
+            Self::PartitionWithoutSaml(_) => "partition_without_saml",
+            Self::TooShort { .. } => "too_short",
+            Self::MethodUnavailable(_) => "method_unavailable",
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! Decisions, case by case: each denial beside the grant that differs from it in one thing.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::*;
+use crate::model::{
+    Effect, Entry, EntryDraft, EntrySource, FixedClock, Forwarding, Method, Offer, OfferRefusal,
+    OsEntropy, Person, RefusedOffer, RoleArn, SamlProviderArn, SessionDuration, SessionId, Subject,
+    SubjectParts, TokenName,
+};
+
+const READER: &str = "arn:aws:iam::123456789012:role/team-a/reader";
+const PROVIDER: &str = "arn:aws:iam::123456789012:saml-provider/Okta";
+
+fn now() -> DateTime<Utc> {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+fn parts() -> SubjectParts {
+    SubjectParts {
+        person: Person {
+            idp: "okta".parse().unwrap(),
+            user: "alice".parse().unwrap(),
+        },
+        attributes: BTreeMap::from([(
+            "groups".to_owned(),
+            vec!["staff".to_owned(), "science".to_owned()],
+        )]),
+        offers: vec![Offer {
+            role: role(READER),
+            provider: Some(PROVIDER.parse().unwrap()),
+        }],
+        refused_offers: Vec::new(),
+        session_duration: None,
+        forwarding: Some(Forwarding {
+            audiences: vec!["urn:amazon:webservices".to_owned()],
+            role_attribute_is_aws: true,
+            role_session_name: Some("alice@example.org".parse().unwrap()),
+            encrypted: false,
+        }),
+        issued_at: now(),
+        not_after: None,
+    }
+}
+
+fn role(arn: &str) -> RoleArn {
+    arn.parse().unwrap()
+}
+
+fn subject(parts: SubjectParts) -> Subject {
+    let id = SessionId::fresh(&FixedClock::new(now()), &OsEntropy);
+    Subject::vouch(id, now(), parts)
+}
+
+/// Entries that are numbered in the order given, oldest first.
+fn rules(drafts: Vec<EntryDraft>) -> Rules {
+    limited(drafts, Vec::new())
+}
+
+fn limited(drafts: Vec<EntryDraft>, saml_providers: Vec<SamlProviderArn>) -> Rules {
+    let entries = drafts.into_iter().enumerate().map(|(at, draft)| Entry {
+        id: format!("ent_{at}").parse().unwrap(),
+        version: 1,
+        draft,
+        source: EntrySource::Store,
+    });
+    let limits = Limits {
+        max_duration: SessionDuration::MAX,
+        default_method: Method::Saml,
+        saml_providers,
+    };
+    Rules::new(entries.collect(), limits)
+}
+
+fn allow(arn: &str) -> EntryDraft {
+    EntryDraft::allowing(arn.parse().unwrap())
+}
+
+fn deny(arn: &str) -> EntryDraft {
+    EntryDraft {
+        effect: Effect::Deny,
+        ..allow(arn)
+    }
+}
+
+fn asked(
+    parts: SubjectParts,
+    rules: &Rules,
+    launcher: Option<&TokenName>,
+) -> Result<Grant, Denial> {
+    let role = role(READER);
+    let request = Request {
+        role: &role,
+        launcher,
+        duration: None,
+        now: now(),
+    };
+    decide(&subject(parts), &request, rules)
+}
+
+/// The entry that grants, or the codes of the denial.
+fn outcome(parts: SubjectParts, drafts: Vec<EntryDraft>) -> Result<String, Vec<&'static str>> {
+    match asked(parts, &rules(drafts), None) {
+        Ok(grant) => Ok(grant.entry().to_string()),
+        Err(denial) => Err(denial.reasons.iter().map(Reason::code).collect()),
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside outcomes")]
+fn granted_by(entry: &str) -> Result<String, Vec<&'static str>> {
+    Ok(entry.to_owned())
+}
+
+#[test]
+fn an_exact_entry_grants_and_an_empty_list_does_not() {
+    assert_eq!(outcome(parts(), vec![allow(READER)]), granted_by("ent_0"));
+    assert_eq!(outcome(parts(), vec![]), Err(vec!["no_entry"]));
+    assert_eq!(
+        outcome(
+            parts(),
+            vec![allow("arn:aws:iam::123456789012:role/team-a/reade")]
+        ),
+        Err(vec!["no_entry"])
+    );
+}
+
+#[test]
+fn a_role_that_was_not_offered_is_denied_however_wide_the_list() {
+    let everything = rules(vec![allow("arn:aws:iam::*:role/**")]);
+    let other = role("arn:aws:iam::123456789012:role/team-a/writer");
+    let request = Request {
+        role: &other,
+        launcher: None,
+        duration: None,
+        now: now(),
+    };
+    assert!(
+        decide(&subject(parts()), &request, &everything)
+            .unwrap_err()
+            .is_not_offered()
+    );
+    assert_eq!(
+        asked(parts(), &everything, None).unwrap().role().as_str(),
+        READER
+    );
+}
+
+#[test]
+fn the_closest_entry_decides_alone() {
+    let wide = allow("arn:aws:iam::123456789012:role/**");
+    let near = allow("arn:aws:iam::123456789012:role/team-a/*");
+    let exact = allow(READER);
+    assert_eq!(
+        outcome(parts(), vec![wide.clone(), near.clone(), exact.clone()]),
+        granted_by("ent_2")
+    );
+    assert_eq!(
+        outcome(parts(), vec![near.clone(), wide.clone()]),
+        granted_by("ent_0")
+    );
+    let failing = EntryDraft {
+        when: BTreeMap::from([("groups".to_owned(), "admins".to_owned())]),
+        ..exact.clone()
+    };
+    let list = vec![wide.clone(), failing.clone()];
+    assert_eq!(
+        outcome(parts(), list),
+        Err(vec!["attribute_differs"]),
+        "never handed to a wider entry"
+    );
+    let ended = EntryDraft {
+        expires_at: Some(now()),
+        ..exact.clone()
+    };
+    assert_eq!(
+        outcome(parts(), vec![wide, ended]),
+        Err(vec!["entry_expired"])
+    );
+    let twin = EntryDraft {
+        expires_at: Some(now() + TimeDelta::seconds(1)),
+        ..exact.clone()
+    };
+    assert_eq!(
+        outcome(parts(), vec![failing, twin, exact]),
+        granted_by("ent_1"),
+        "the oldest that holds"
+    );
+}
+
+#[test]
+fn every_order_of_the_list_denies_where_one_entry_does() {
+    let drafts = [
+        allow(READER),
+        allow("arn:aws:iam::123456789012:role/**"),
+        deny("arn:aws:iam::*:role/team-a/*"),
+    ];
+    for turn in 0..3 {
+        let mut list = drafts.to_vec();
+        list.rotate_left(turn);
+        assert_eq!(outcome(parts(), list), Err(vec!["denied"]));
+    }
+    let elsewhere = EntryDraft {
+        idp: Some("keycloak".parse().unwrap()),
+        ..deny(READER)
+    };
+    assert!(
+        outcome(parts(), vec![allow(READER), elsewhere]).is_ok(),
+        "a deny whose condition fails"
+    );
+    let ended = EntryDraft {
+        expires_at: Some(now()),
+        ..deny(READER)
+    };
+    assert!(
+        outcome(parts(), vec![allow(READER), ended]).is_ok(),
+        "a deny that has ended"
+    );
+}
+
+#[test]
+fn conditions_hold_one_by_one_and_together() {
+    let with = |when: &[(&str, &str)]| EntryDraft {
+        when: when
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..allow(READER)
+    };
+    assert!(
+        outcome(parts(), vec![with(&[("groups", "science")])]).is_ok(),
+        "any value matches"
+    );
+    assert!(outcome(parts(), vec![with(&[("groups", "Science")])]).is_err());
+    assert!(
+        outcome(parts(), vec![with(&[("groups", "science"), ("site", "b")])]).is_err(),
+        "missing fails"
+    );
+    let idp = |name: &str| EntryDraft {
+        idp: Some(name.parse().unwrap()),
+        ..allow(READER)
+    };
+    assert!(outcome(parts(), vec![idp("okta")]).is_ok());
+    assert_eq!(
+        outcome(parts(), vec![idp("keycloak")]),
+        Err(vec!["other_idp"])
+    );
+}
+
+#[test]
+fn an_entry_for_a_launcher_is_nothing_to_the_portal_but_is_minted() {
+    let batch: TokenName = "batch".parse().unwrap();
+    let other: TokenName = "other".parse().unwrap();
+    let list = rules(vec![EntryDraft {
+        launcher: Some(batch.clone()),
+        ..allow(READER)
+    }]);
+    assert!(asked(parts(), &list, Some(&batch)).is_ok());
+    assert!(asked(parts(), &list, Some(&other)).is_err());
+    assert!(asked(parts(), &list, None).is_err());
+    let grants = grantable(&subject(parts()), &list, now());
+    assert_eq!(
+        grants
+            .iter()
+            .map(|grant| grant.role().as_str())
+            .collect::<Vec<_>>(),
+        [READER]
+    );
+}
+
+#[test]
+fn aws_roles_are_never_handed_out() {
+    let reserved =
+        "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Admin_1";
+    let mut parts = parts();
+    parts.offers.push(Offer {
+        role: role(reserved),
+        provider: Some(PROVIDER.parse().unwrap()),
+    });
+    let everything = rules(vec![allow("arn:aws:iam::*:role/**")]);
+    let decisions = decide_all(&subject(parts), None, &everything, now());
+    assert_eq!(decisions.grants.len(), 1);
+    assert_eq!(decisions.denials[0].reasons, [Reason::Reserved]);
+}
+
+#[test]
+fn a_bare_arn_takes_the_configured_provider_and_a_pair_must_name_it() {
+    let bare = || {
+        let mut parts = parts();
+        parts.offers[0].provider = None;
+        parts
+    };
+    assert_eq!(
+        outcome(bare(), vec![allow(READER)]),
+        Err(vec!["provider_missing"])
+    );
+    let known: SamlProviderArn = PROVIDER.parse().unwrap();
+    let grant = asked(
+        bare(),
+        &limited(vec![allow(READER)], vec![known.clone()]),
+        None,
+    )
+    .unwrap();
+    assert_eq!(grant.provider(), Some(&known));
+    let other: SamlProviderArn = "arn:aws:iam::123456789012:saml-provider/Other"
+        .parse()
+        .unwrap();
+    let denial = asked(
+        parts(),
+        &limited(vec![allow(READER)], vec![other.clone()]),
+        None,
+    )
+    .unwrap_err();
+    assert_eq!(denial.reasons[0].code(), "provider_unknown");
+    let both = limited(vec![allow(READER)], vec![other, known.clone()]);
+    assert_eq!(
+        asked(parts(), &both, None).unwrap().provider(),
+        Some(&known)
+    );
+}
+
+#[test]
+fn what_sts_would_refuse_is_denied_before() {
+    type Change = fn(&mut Forwarding);
+    let cases: [(Change, &str); 4] = [
+        (|it| it.encrypted = true, "encrypted"),
+        (
+            |it| it.role_attribute_is_aws = false,
+            "role_attribute_renamed",
+        ),
+        (|it| it.role_session_name = None, "no_role_session_name"),
+        (
+            |it| it.audiences = vec!["urn:other".to_owned()],
+            "audience_not_aws",
+        ),
+    ];
+    for (change, code) in cases {
+        let mut parts = parts();
+        change(parts.forwarding.as_mut().unwrap());
+        assert_eq!(outcome(parts, vec![allow(READER)]), Err(vec![code]));
+    }
+    let mut parts = parts();
+    parts.forwarding = None;
+    assert_eq!(
+        outcome(parts, vec![allow(READER)]),
+        Err(vec!["no_assertion"])
+    );
+    let relay = EntryDraft {
+        method: Some(Method::Relay),
+        ..allow(READER)
+    };
+    assert_eq!(
+        outcome(self::parts(), vec![relay]),
+        Err(vec!["method_unavailable"])
+    );
+}
+
+#[test]
+fn the_duration_is_the_smallest() {
+    let seconds =
+        |said: Option<u32>, permitted: Option<u32>, asked: Option<u32>, left: Option<i64>| {
+            let length = |seconds: u32| SessionDuration::from_seconds(seconds).unwrap();
+            let mut parts = parts();
+            parts.session_duration = said.map(length);
+            parts.not_after = left.map(|left| now() + TimeDelta::seconds(left));
+            let list = rules(vec![EntryDraft {
+                max_duration_seconds: permitted.map(length),
+                ..allow(READER)
+            }]);
+            let role = role(READER);
+            let request = Request {
+                role: &role,
+                launcher: None,
+                duration: asked.map(length),
+                now: now() + TimeDelta::hours(1),
+            };
+            decide(&subject(parts), &request, &list).map(|grant| grant.duration().seconds())
+        };
+    assert_eq!(seconds(None, None, None, None).unwrap(), 3600);
+    assert_eq!(seconds(Some(43_200), None, None, None).unwrap(), 43_200);
+    assert_eq!(seconds(Some(43_200), Some(7200), None, None).unwrap(), 7200);
+    assert_eq!(
+        seconds(Some(43_200), Some(7200), Some(900), None).unwrap(),
+        900
+    );
+    assert_eq!(seconds(Some(43_200), None, None, Some(5000)).unwrap(), 5000);
+    assert_eq!(seconds(None, None, None, Some(900)).unwrap(), 900);
+    let denial = seconds(None, None, None, Some(899)).unwrap_err();
+    assert_eq!(denial.reasons[0].code(), "too_short");
+}
+
+#[test]
+fn a_value_that_is_no_offer_is_a_denial_with_its_reason() {
+    let mut parts = parts();
+    parts.refused_offers.push(RefusedOffer {
+        value: "reader".to_owned(),
+        reason: OfferRefusal::NotAnArn("is no IAM ARN".to_owned()),
+    });
+    let list = rules(vec![allow(READER)]);
+    let previews = preview(&parts, &list, now());
+    assert_eq!(
+        previews
+            .iter()
+            .map(|preview| preview.granted)
+            .collect::<Vec<_>>(),
+        [true, false]
+    );
+    let decisions = decide_all(&subject(parts), None, &list, now());
+    assert_eq!((decisions.grants.len(), decisions.denials.len()), (1, 1));
+    assert_eq!(decisions.denials[0].role_arn, "reader");
+}
