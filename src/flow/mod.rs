@@ -1,1 +1,44 @@
 //! The journeys, one file each; the only place that sees several rooms.
+//!
+//! `sign_in` takes a response and opens a session, `mint` turns its grants into credentials, `grants`
+//! says what a person has, `lease` gives a job its right, `fetch` serves it, `explain` says why.
+//! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes.
+
+mod access;
+mod allow_list;
+mod explain;
+mod fetch;
+mod grants;
+mod idps;
+mod lease;
+mod mint;
+mod outcome;
+mod pulse;
+mod sign_in;
+
+pub use crate::store::LiveSession;
+pub use access::Access;
+pub use allow_list::AllowList;
+pub use explain::{Decision, Explanation, explain_reference, explain_response, explain_user};
+pub use fetch::{Fetch, FetchError, Served};
+pub use grants::{DeniedView, GrantView, Grants, Me};
+pub use idps::{Idp, IdpFileError, Idps};
+pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
+pub use mint::{Mint, MintFailure};
+pub use pulse::Pulse;
+pub use sign_in::{
+    Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn, Started,
+    return_target,
+};
+
+/// The store does not answer; what it said was logged where this was made.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the store does not answer; try again")]
+pub struct Unavailable;
+
+impl From<crate::store::StoreError> for Unavailable {
+    fn from(error: crate::store::StoreError) -> Self {
+        tracing::error!(event = "store_away", %error, "a request could not be answered");
+        Self
+    }
+}

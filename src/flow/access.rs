@@ -1,0 +1,72 @@
+//! Who a token belongs to, and the way out of a session.
+//!
+//! Trusts that tokens carry 256 random bits, so that finding the hash is proof enough.
+
+use std::sync::Arc;
+
+use super::Unavailable;
+use crate::audit::{Event, EventKind, Recorder};
+use crate::model::{Clock, Person, Token, TokenHash, TokenKind, TokenRecord, UserName};
+use crate::store::{LiveSession, SessionState, Store};
+
+/// Looks callers up.
+pub struct Access {
+    /// Where sessions and tokens are.
+    pub store: Store,
+    /// The audit.
+    pub recorder: Recorder,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Access {
+    /// The confirmed session that `token` opens, if it does.
+    pub async fn session(&self, token: &Token) -> Result<Option<LiveSession>, Unavailable> {
+        if token.kind() != TokenKind::Session {
+            return Ok(None);
+        }
+        self.session_by_hash(&token.hash()).await
+    }
+
+    async fn session_by_hash(&self, hash: &TokenHash) -> Result<Option<LiveSession>, Unavailable> {
+        let live = self.store.subject_by_token(hash).await?;
+        let now = self.clock.now();
+        Ok(live.filter(|live| live.state == SessionState::Confirmed && now < live.expires_at))
+    }
+
+    /// The record of a launcher's, admin's or auditor's token that counts now.
+    pub async fn api_token(&self, token: &Token) -> Result<Option<TokenRecord>, Unavailable> {
+        let record = self.store.token(&token.hash()).await?;
+        Ok(record.filter(|record| record.is_live(self.clock.now())))
+    }
+
+    /// The live sessions of a user of this name, the newest of each IdP, or of one IdP.
+    pub async fn sessions_of(
+        &self,
+        user: &UserName,
+        idp: Option<&crate::model::IdpName>,
+    ) -> Result<Vec<LiveSession>, Unavailable> {
+        let idps = match idp {
+            Some(idp) => vec![idp.clone()],
+            None => self.store.idps_of_user(user).await?,
+        };
+        let mut sessions = Vec::new();
+        for idp in idps {
+            let user = user.clone();
+            sessions.extend(self.store.newest_session(&Person { idp, user }).await?);
+        }
+        Ok(sessions)
+    }
+
+    /// Ends the browser's session; leases go on drawing on it.
+    pub async fn sign_out(&self, live: &LiveSession) -> Result<(), Unavailable> {
+        let subject = &live.subject;
+        self.store.end_browser(subject.session()).await?;
+        let event = Event {
+            person: Some(subject.person().clone()),
+            session: Some(subject.session().clone()),
+            ..Event::new(EventKind::SignedOut)
+        };
+        Ok(self.recorder.record(event).await?)
+    }
+}

@@ -1,0 +1,213 @@
+//! Credentials at sign-in: every grant of method `saml`, in a task of its own.
+//!
+//! STS takes an assertion for five minutes, so all that a person may have is asked for at once, ten
+//! roles at a time, those that running jobs wait for first. A failure is kept with its reason; the
+//! sign-in stands. Nothing here runs in a request, and no connection or lock is held over the call.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+
+use super::AllowList;
+use super::outcome::reasons;
+use crate::audit::{Event, EventKind, Recorder};
+use crate::model::{Clock, Method, RoleArn, SamlProof, Subject};
+use crate::policy::{Grant, Rules, decide_all, grantable};
+use crate::store::{Claim, LeaseFilter, Store, StoreError};
+use crate::sts::{IssueError, Sts};
+
+/// STS calls under way at once for one sign-in.
+const AT_ONCE: usize = 10;
+
+/// Why STS issued nothing, as it is kept beside the claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MintFailure {
+    /// A stable code.
+    pub code: String,
+    /// What happened and what mends it.
+    pub message: String,
+}
+
+impl MintFailure {
+    /// Reads what [`Mint`] stored.
+    pub fn read(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_else(|_| Self {
+            code: "unknown".to_owned(),
+            message: "STS issued nothing; sign in again".to_owned(),
+        })
+    }
+}
+
+/// Turns grants into credentials.
+pub struct Mint {
+    /// Where credentials are kept.
+    pub store: Store,
+    /// Who issues them.
+    pub sts: Arc<Sts>,
+    /// Which grants there are.
+    pub allow_list: Arc<AllowList>,
+    /// The audit.
+    pub recorder: Recorder,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// This process, among those that share the store.
+    pub claimant: String,
+}
+
+impl Mint {
+    /// Starts to mint for `subject`; the task goes on whether or not anybody waits for it.
+    pub fn start(self: &Arc<Self>, subject: Arc<Subject>, proof: SamlProof) -> JoinHandle<()> {
+        let mint = Arc::clone(self);
+        tokio::spawn(async move { mint.all(&subject, &proof).await })
+    }
+
+    async fn all(&self, subject: &Subject, proof: &SamlProof) {
+        let rules = self.allow_list.rules();
+        let now = self.clock.now();
+        if let Err(error) = self.record_decisions(subject, &rules, now).await {
+            tracing::error!(event = "audit_lost", %error, "decisions are not in the audit");
+        }
+        let mut grants: Vec<Grant> = grantable(subject, &rules, now);
+        grants.retain(|grant| grant.method() == Method::Saml);
+        let awaited = self.awaited_roles(subject).await;
+        grants.sort_by_key(|grant| !awaited.contains(grant.role()));
+        futures_util::stream::iter(grants)
+            .for_each_concurrent(AT_ONCE, |grant| async move {
+                let role = grant.role().clone();
+                if let Err(error) = self.one(subject, grant, proof).await {
+                    tracing::error!(event = "mint_lost", %role, %error, "the store did not take the outcome");
+                }
+            })
+            .await;
+    }
+
+    /// What the portal would say at the sign-in, role by role.
+    async fn record_decisions(
+        &self,
+        subject: &Subject,
+        rules: &Rules,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let decisions = decide_all(subject, None, rules, now);
+        let granted = decisions.grants.iter().map(|grant| Event {
+            granted: Some(true),
+            ..event(EventKind::Decision, subject, grant)
+        });
+        let denied = decisions.denials.iter().map(|denial| Event {
+            person: Some(subject.person().clone()),
+            session: Some(subject.session().clone()),
+            role: denial.role_arn.parse().ok(),
+            granted: Some(false),
+            reason: Some(reasons(denial).join("; ")),
+            ..Event::new(EventKind::Decision)
+        });
+        let records = granted
+            .chain(denied)
+            .map(|event| self.recorder.record(event));
+        try_join_all(records).await.map(drop)
+    }
+
+    /// The roles that live leases of this person draw on.
+    async fn awaited_roles(&self, subject: &Subject) -> HashSet<RoleArn> {
+        let filter = LeaseFilter {
+            person: Some(subject.person().clone()),
+            ..LeaseFilter::default()
+        };
+        let now = self.clock.now();
+        match self.store.leases(filter, None, 1000).await {
+            Ok(leases) => leases
+                .into_iter()
+                .filter(|lease| lease.revoked_at.is_none() && now < lease.expires_at)
+                .map(|lease| lease.role)
+                .collect(),
+            Err(_) => HashSet::new(),
+        }
+    }
+
+    async fn one(
+        &self,
+        subject: &Subject,
+        grant: Grant,
+        proof: &SamlProof,
+    ) -> Result<(), StoreError> {
+        let key = grant.issue_key();
+        let claim = self
+            .store
+            .claim(&key, subject.session(), grant.role(), &self.claimant)
+            .await?;
+        if !matches!(claim, Claim::Won) {
+            return Ok(());
+        }
+        match self.sts.issue_with_saml(&grant, proof).await {
+            Ok(issued) => {
+                let credentials = &issued.credentials;
+                let kept = self
+                    .store
+                    .put_credentials(&key, &self.claimant, credentials)
+                    .await?;
+                if !kept {
+                    // The session was ended in between: what was issued for it is dropped.
+                    return Ok(());
+                }
+                self.recorder
+                    .record(Event {
+                        access_key_id: Some(credentials.access_key_id.clone()),
+                        sts_request_id: issued.request_id,
+                        reason: Some(format!(
+                            "{} for {}",
+                            issued.assumed_role_arn, issued.duration
+                        )),
+                        ..event(EventKind::CredentialsIssued, subject, &grant)
+                    })
+                    .await
+            }
+            Err(error) => self.failed(subject, &grant, error).await,
+        }
+    }
+
+    async fn failed(
+        &self,
+        subject: &Subject,
+        grant: &Grant,
+        error: IssueError,
+    ) -> Result<(), StoreError> {
+        let failure = MintFailure {
+            code: error.code().to_owned(),
+            message: error.to_string(),
+        };
+        tracing::warn!(event = "issue_failed", role = %grant.role(), user = %subject.person().user,
+            idp = %subject.person().idp, code = failure.code, reason = failure.message, "STS issued nothing");
+        let kind = if matches!(error, IssueError::Mismatch { .. }) {
+            EventKind::Alarm
+        } else {
+            EventKind::IssueFailed
+        };
+        let text = serde_json::to_string(&failure).unwrap_or_default();
+        self.store
+            .put_failure(&grant.issue_key(), &self.claimant, &text)
+            .await?;
+        self.recorder
+            .record(Event {
+                sts_request_id: error.request_id().map(str::to_owned),
+                reason: Some(format!("{}: {}", failure.code, failure.message)),
+                ..event(kind, subject, grant)
+            })
+            .await
+    }
+}
+
+fn event(kind: EventKind, subject: &Subject, grant: &Grant) -> Event {
+    Event {
+        person: Some(subject.person().clone()),
+        session: Some(subject.session().clone()),
+        role: Some(grant.role().clone()),
+        method: Some(grant.method()),
+        entry: Some(grant.entry().clone()),
+        ..Event::new(kind)
+    }
+}

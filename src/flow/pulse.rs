@@ -1,0 +1,92 @@
+//! Notices what other processes changed in the store, and when the store was last heard from.
+//!
+//! A gateway that has not heard from its store for five seconds cannot know what was revoked, so it
+//! must hand out no secret: [`Pulse::is_current`] says whether it may.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{AllowList, Fetch};
+use crate::store::{ChangeVersions, Store, StoreError};
+
+/// An edit by another process must show within a second.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// DESIGN.md, "Store, replicas, secrets".
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// When the store last answered.
+pub struct Pulse {
+    heard: Mutex<Instant>,
+}
+
+impl Pulse {
+    /// A pulse of a store that has just been opened.
+    pub fn started() -> Self {
+        Self {
+            heard: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Whether the store was heard from recently enough to hand out secrets.
+    pub fn is_current(&self) -> bool {
+        self.heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed()
+            < SILENCE
+    }
+
+    fn beat(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Asks the store for changes until the process ends.
+    pub async fn watch(
+        self: Arc<Self>,
+        store: Store,
+        allow_list: Arc<AllowList>,
+        fetch: Arc<Fetch>,
+    ) {
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seen: Option<ChangeVersions> = None;
+        let mut away = false;
+        loop {
+            ticks.tick().await;
+            match self.look(&store, &allow_list, &fetch, seen.as_ref()).await {
+                Ok(now) => {
+                    seen = Some(now);
+                    if std::mem::take(&mut away) {
+                        tracing::info!(event = "store_back", "the store answers again");
+                    }
+                }
+                Err(error) if !away => {
+                    away = true;
+                    tracing::error!(event = "store_away", %error, "the store does not answer");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn look(
+        &self,
+        store: &Store,
+        allow_list: &AllowList,
+        fetch: &Fetch,
+        seen: Option<&ChangeVersions>,
+    ) -> Result<ChangeVersions, StoreError> {
+        let now = store.change_versions().await?;
+        if seen.is_none_or(|seen| seen.entries != now.entries) {
+            allow_list.refresh().await?;
+        }
+        if seen.is_none_or(|seen| seen.access != now.access) {
+            fetch.forget();
+        }
+        self.beat();
+        Ok(now)
+    }
+}

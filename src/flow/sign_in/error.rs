@@ -1,0 +1,93 @@
+//! Why nobody was signed in: what the client may know, and what log and audit know.
+
+use thiserror::Error;
+
+use crate::model::{IdpName, Reference};
+use crate::saml::{FormError, Refusal};
+use crate::store::StoreError;
+
+/// Why nobody was signed in.
+#[derive(Debug, Error)]
+pub enum SignInError {
+    /// The post is no form with one response.
+    #[error("{0}")]
+    Form(FormError, Reference),
+    /// The response was refused; the reason stands in log and audit.
+    #[error("the sign-in was refused")]
+    Refused(Reference),
+    /// Too many verifications at once.
+    #[error("too many sign-ins at once; try again")]
+    Busy,
+    /// The store is away, so that nothing can be accepted once.
+    #[error("the store does not answer; try again")]
+    StoreAway,
+    /// No such IdP.
+    #[error("no IdP is called {0}")]
+    UnknownIdp(String),
+}
+
+impl From<StoreError> for SignInError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(event = "store_away", %error, "a sign-in could not be accepted");
+        Self::StoreAway
+    }
+}
+
+/// The reasons that are not in the document itself.
+#[derive(Debug, Error)]
+pub(super) enum Reason {
+    #[error(transparent)]
+    Form(FormError),
+    #[error(transparent)]
+    Document(#[from] Refusal),
+    #[error("no configured IdP has the entityID {0:?}")]
+    UnknownIssuer(String),
+    #[error("IdP {0} may not start sign-ins itself (idp_initiated = \"refuse\")")]
+    Unsolicited(IdpName),
+    #[error(
+        "InResponseTo names no open request of ours to IdP {0}: unknown, used, older than ten minutes, or another IdP's"
+    )]
+    RequestUnknown(IdpName),
+    #[error(
+        "the response answers a request that another browser made: its binding cookie is missing or another's"
+    )]
+    OtherBrowser,
+    #[error("this assertion, or its response, was accepted before")]
+    Replayed,
+}
+
+impl Reason {
+    /// Whether the document was made to deceive: an operator should look at it.
+    pub(super) fn is_alarm(&self) -> bool {
+        matches!(self, Self::Document(refusal) if refusal.is_alarm())
+    }
+
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Form(problem) => problem.code(),
+            Self::Document(refusal) => refusal.code(),
+            Self::UnknownIssuer(_) => "issuer_unknown",
+            Self::Unsolicited(_) => "idp_initiated_refused",
+            Self::RequestUnknown(_) => "request_unknown",
+            Self::OtherBrowser => "request_of_another_browser",
+            Self::Replayed => "replayed",
+        }
+    }
+}
+
+pub(super) enum Stop {
+    Refused(Reason),
+    Failed(SignInError),
+}
+
+impl<R: Into<Reason>> From<R> for Stop {
+    fn from(reason: R) -> Self {
+        Self::Refused(reason.into())
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}

@@ -1,0 +1,221 @@
+//! A posted response becomes a session: read, verify, accept once, open, mint.
+//!
+//! Verification runs off the async threads, at most one per core at a time, with a deadline. To the
+//! stranger every refusal looks alike; the reason goes to log and audit under the reference.
+
+mod error;
+mod rules;
+mod session;
+mod shapes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+pub use error::SignInError;
+use error::{Reason, Stop};
+pub use rules::{SignInRules, return_target};
+use session::digest;
+pub use shapes::{Confirmed, Output, Posted, SignedIn, Started};
+
+use super::{Fetch, Idp, Idps, Mint};
+use crate::audit::{Event, EventKind, Recorder};
+use crate::config::IdpInitiated;
+use crate::model::{Clock, Entropy, Reference, Token};
+use crate::saml::{RawResponse, UnverifiedResponse, VerifiedAssertion, verify};
+use crate::store::{AcceptError, ConsumedRequest, SignInRequest, Store};
+
+/// A verification that takes longer is given up on; a good one takes a millisecond.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What [`SignIn`] works with.
+pub struct SignInParts {
+    /// The IdPs in force.
+    pub idps: Arc<Idps>,
+    /// The store.
+    pub store: Store,
+    /// Turns grants into credentials.
+    pub mint: Arc<Mint>,
+    /// Whose cache must learn of a new session.
+    pub fetch: Arc<Fetch>,
+    /// The audit.
+    pub recorder: Recorder,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// What holds for every IdP.
+    pub rules: SignInRules,
+}
+
+/// Takes responses and opens sessions.
+pub struct SignIn {
+    parts: SignInParts,
+    verifiers: Arc<Semaphore>,
+}
+
+impl SignIn {
+    /// Verifies at most one response per core at a time.
+    pub fn new(parts: SignInParts) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            parts,
+            verifiers: Arc::new(Semaphore::new(cores)),
+        }
+    }
+
+    /// Takes what was posted to the ACS.
+    pub async fn accept(&self, posted: Posted<'_>) -> Result<SignedIn, SignInError> {
+        let (kind, encoding) = (posted.content_type, posted.content_encoding);
+        let form = RawResponse::from_form(kind, encoding, posted.body).map_err(|problem| {
+            let reference = self.refuse(&Reason::Form(problem.clone()));
+            SignInError::Form(problem, reference)
+        })?;
+        let relay_state = form.relay_state;
+        match self.journey(form.response, relay_state, &posted).await {
+            Ok(signed_in) => Ok(signed_in),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Refused(reason)) => Err(SignInError::Refused(self.refuse(&reason))),
+        }
+    }
+
+    async fn journey(
+        &self,
+        raw: RawResponse,
+        relay_state: Option<String>,
+        posted: &Posted<'_>,
+    ) -> Result<SignedIn, Stop> {
+        let response = self.off_thread(move || raw.read()).await??;
+        let idp = self
+            .parts
+            .idps
+            .by_issuer(response.issuer_hint())
+            .ok_or_else(|| {
+                Reason::UnknownIssuer(response.issuer_hint().chars().take(256).collect())
+            })?;
+        let request = self.request_of(&response, &idp, posted.binding).await?;
+        let request_id = request.as_ref().map(|request| request.id.clone());
+        let verified = self.verify(response, Arc::clone(&idp), request_id).await?;
+        let consumed = self.consume(request.as_ref()).await?;
+        let fresh = match self.parts.store.accept(verified, consumed.as_ref()).await {
+            Ok(fresh) => fresh,
+            Err(AcceptError::Replayed) => return Err(Reason::Replayed.into()),
+            Err(AcceptError::RequestUnknown) => {
+                return Err(Reason::RequestUnknown(idp.settings.name.clone()).into());
+            }
+            Err(AcceptError::Store(error)) => return Err(error.into()),
+        };
+        let return_to = match request {
+            Some(request) => request.return_to,
+            None => relay_state
+                .and_then(|state| return_target(&state, &self.parts.rules.return_origins)),
+        };
+        let confirm = consumed.is_none()
+            && posted.output == Output::Browser
+            && idp.settings.idp_initiated == IdpInitiated::Confirm;
+        self.open(fresh, confirm, return_to).await
+    }
+
+    /// The request of ours that `response` says it answers, if it is one, this IdP's and this browser's.
+    async fn request_of(
+        &self,
+        response: &UnverifiedResponse,
+        idp: &Idp,
+        binding: Option<&str>,
+    ) -> Result<Option<SignInRequest>, Stop> {
+        let name = &idp.settings.name;
+        let Some(id) = response.request_hint() else {
+            if idp.settings.idp_initiated == IdpInitiated::Refuse {
+                return Err(Reason::Unsolicited(name.clone()).into());
+            }
+            return Ok(None);
+        };
+        let request = self.parts.store.find_request(id).await?;
+        let request = request.filter(|request| request.idp == *name);
+        let request = request.ok_or_else(|| Reason::RequestUnknown(name.clone()))?;
+        let bound = binding
+            .and_then(|cookie| cookie.parse::<Token>().ok())
+            .is_some_and(|token| openssl::memcmp::eq(&digest(&token.hash()), &request.binding));
+        if !bound {
+            return Err(Reason::OtherBrowser.into());
+        }
+        Ok(Some(request))
+    }
+
+    async fn verify(
+        &self,
+        response: UnverifiedResponse,
+        idp: Arc<Idp>,
+        request: Option<String>,
+    ) -> Result<VerifiedAssertion, Stop> {
+        let rules = self.parts.rules.clone();
+        let now = self.parts.clock.now();
+        let verified = self
+            .off_thread(move || verify(response, &rules.expectation(&idp, request.as_deref(), now)))
+            .await??;
+        Ok(verified)
+    }
+
+    async fn consume(
+        &self,
+        request: Option<&SignInRequest>,
+    ) -> Result<Option<ConsumedRequest>, Stop> {
+        let Some(request) = request else {
+            return Ok(None);
+        };
+        let consumed = self
+            .parts
+            .store
+            .consume_request(&request.id, &request.idp, &request.binding)
+            .await?;
+        match consumed {
+            Some(consumed) => Ok(Some(consumed)),
+            None => Err(Reason::RequestUnknown(request.idp.clone()).into()),
+        }
+    }
+
+    /// Runs C code where it cannot stall other requests.
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Stop> {
+        let busy = || Stop::Failed(SignInError::Busy);
+        let permit = Arc::clone(&self.verifiers).acquire_owned();
+        let permit = tokio::time::timeout(DEADLINE, permit).await;
+        let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
+        // The work keeps its permit, also if nobody waits for it any longer.
+        let work = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        tokio::time::timeout(DEADLINE, work)
+            .await
+            .map_err(|_| busy())?
+            .map_err(|_| busy())
+    }
+
+    /// Logs and audits why; the client learns the reference alone. The audit is not waited for, so that
+    /// a stranger's document costs no disk flush of a request.
+    fn refuse(&self, reason: &Reason) -> Reference {
+        let reference = Reference::fresh(&*self.parts.clock, &*self.parts.entropy);
+        let (code, text, alarm) = (reason.code(), reason.to_string(), reason.is_alarm());
+        tracing::warn!(event = "sign_in_refused", %reference, code, reason = ?text, "a response was refused");
+        let event = Event {
+            reference: Some(reference.clone()),
+            reason: Some(format!("{code}: {text}")),
+            ..Event::new(if alarm {
+                EventKind::Alarm
+            } else {
+                EventKind::SignInRefused
+            })
+        };
+        let recorder = self.parts.recorder.clone();
+        tokio::spawn(async move {
+            if let Err(error) = recorder.record(event).await {
+                tracing::error!(event = "audit_lost", %error, "a refusal is not in the audit");
+            }
+        });
+        reference
+    }
+}

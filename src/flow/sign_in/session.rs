@@ -1,0 +1,151 @@
+//! The two ends of a sign-in: the request to the IdP, and the session that an accepted response opens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::Stop;
+use super::{Confirmed, SignIn, SignInError, SignedIn, Started, return_target};
+use crate::audit::{Event, EventKind};
+use crate::model::{IdpName, SessionId, Subject, Token, TokenHash, TokenKind, hex};
+use crate::saml::{VerifiedAssertion, authn_request};
+use crate::store::{Fresh, LiveSession, NewSession, SessionState, SignInRequest};
+
+/// How long an answer may wait for STS; the mint goes on behind it.
+const MINT_WAIT: Duration = Duration::from_secs(4);
+
+impl SignIn {
+    /// Begins a sign-in at `idp`: an `AuthnRequest`, remembered for ten minutes and bound to the browser.
+    pub async fn start(&self, idp: &str, return_to: Option<&str>) -> Result<Started, SignInError> {
+        let parts = &self.parts;
+        let unknown = || SignInError::UnknownIdp(idp.chars().take(64).collect());
+        let name: IdpName = idp.parse().map_err(|_| unknown())?;
+        let idp = parts.idps.by_name(&name).ok_or_else(unknown)?;
+        let (clock, entropy) = (&*parts.clock, &*parts.entropy);
+        let rules = &parts.rules;
+        let request = authn_request(
+            &idp.trust,
+            &rules.entity_id,
+            &rules.acs_url,
+            None,
+            clock,
+            entropy,
+        )
+        .map_err(|_| unknown())?;
+        let binding = Token::fresh(TokenKind::Session, entropy);
+        let request_row = SignInRequest {
+            id: request.id,
+            idp: name,
+            binding: digest(&binding.hash()),
+            return_to: return_to.and_then(|target| return_target(target, &rules.return_origins)),
+        };
+        parts.store.save_request(request_row).await?;
+        Ok(Started {
+            redirect_url: request.redirect_url,
+            binding: binding.into_secret(),
+        })
+    }
+
+    pub(super) async fn open(
+        &self,
+        fresh: Fresh<VerifiedAssertion>,
+        confirm: bool,
+        return_to: Option<String>,
+    ) -> Result<SignedIn, Stop> {
+        let parts = &self.parts;
+        let entropy = &*parts.entropy;
+        let token = Token::fresh(TokenKind::Session, entropy);
+        let one_time = Token::fresh(TokenKind::Session, entropy);
+        let new = NewSession {
+            id: SessionId::fresh(&*parts.clock, entropy),
+            state: if confirm {
+                SessionState::Pending
+            } else {
+                SessionState::Confirmed
+            },
+            token: (!confirm).then(|| token.hash()),
+            confirm: confirm.then(|| confirmation(&one_time.hash(), &token.hash())),
+            expires_at: parts.clock.now() + parts.rules.max_age,
+        };
+        let (state, expires_at) = (new.state, new.expires_at);
+        let (subject, proof) = parts.store.open_session(fresh, new).await?;
+        let expires_at = subject
+            .parts()
+            .not_after
+            .map_or(expires_at, |end| end.min(expires_at));
+        let subject = Arc::new(subject);
+        parts.recorder.record(accepted(&subject)).await?;
+        parts.fetch.forget_person(subject.person()).await;
+        let minting = parts.mint.start(Arc::clone(&subject), proof);
+        if confirm {
+            return Ok(SignedIn::Confirm {
+                user: subject.person().user.to_string(),
+                idp: subject.person().idp.to_string(),
+                one_time: one_time.into_secret(),
+                cookie: token.into_secret(),
+                return_to,
+            });
+        }
+        // Dropping the handle when the time is up leaves the task running.
+        let _waited = tokio::time::timeout(MINT_WAIT, minting).await;
+        Ok(SignedIn::Open {
+            live: LiveSession {
+                subject,
+                state,
+                expires_at,
+            },
+            token: token.into_secret(),
+            return_to,
+        })
+    }
+
+    /// Opens the pending session that `one_time` and the cookie of the same answer name.
+    pub async fn confirm(
+        &self,
+        one_time: &str,
+        cookie: &str,
+    ) -> Result<Option<Confirmed>, SignInError> {
+        let parts = &self.parts;
+        let (Ok(one_time), Ok(cookie)) = (one_time.parse::<Token>(), cookie.parse::<Token>())
+        else {
+            return Ok(None);
+        };
+        let hash = confirmation(&one_time.hash(), &cookie.hash());
+        let token = Token::fresh(TokenKind::Session, &*parts.entropy);
+        let Some(session) = parts.store.confirm_session(&hash, token.hash()).await? else {
+            return Ok(None);
+        };
+        let Some(live) = parts.store.subject_by_token(&token.hash()).await? else {
+            return Ok(None);
+        };
+        let event = Event {
+            person: Some(live.subject.person().clone()),
+            session: Some(session),
+            ..Event::new(EventKind::SessionConfirmed)
+        };
+        parts.recorder.record(event).await?;
+        parts.fetch.forget_person(live.subject.person()).await;
+        Ok(Some(Confirmed {
+            token: token.into_secret(),
+            expires_at: live.expires_at,
+        }))
+    }
+}
+
+fn accepted(subject: &Subject) -> Event {
+    Event {
+        person: Some(subject.person().clone()),
+        session: Some(subject.session().clone()),
+        reason: Some(format!("{} roles offered", subject.parts().offers.len())),
+        ..Event::new(EventKind::SignInAccepted)
+    }
+}
+
+pub(super) fn digest(hash: &TokenHash) -> [u8; 32] {
+    openssl::sha::sha256(hash.as_bytes())
+}
+
+/// What the store keeps of a confirm page: neither the button nor the cookie alone gives it.
+fn confirmation(one_time: &TokenHash, cookie: &TokenHash) -> [u8; 32] {
+    let text = format!("{}.{}", hex(one_time.as_bytes()), hex(cookie.as_bytes()));
+    openssl::sha::sha256(text.as_bytes())
+}
