@@ -1,1 +1,22 @@
-//! Routes, actors, handlers that only translate, pages.
+//! Routes in one table, actors, handlers that only translate, errors to status, pages.
+//!
+//! Trusts nothing that arrives; decides nothing. A handler takes the one flow it needs and an actor
+//! that only the extractor can make.
+
+mod acs;
+mod actor;
+mod api;
+mod cookies;
+mod error;
+mod health;
+mod job;
+mod leases;
+mod middleware;
+mod page;
+mod people;
+mod routes;
+mod server;
+
+pub use error::Problem;
+pub use routes::{Needs, ROUTES, RouteEntry};
+pub use server::{Flows, ServeError, Serving, Site, TlsFiles, serve};

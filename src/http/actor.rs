@@ -1,0 +1,201 @@
+//! Who is calling. An actor can be made by its extractor alone, so that a handler that has one knows.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpRequest, web};
+
+use super::cookies::Kind;
+use super::{Problem, Site};
+use crate::flow::{Access, LiveSession, Orderer};
+use crate::model::{Role, Token, TokenHash, TokenKind, TokenRecord};
+
+type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
+
+/// What came with the call. A result, so that an actor's refusal is told before the call's own faults.
+pub(super) type Sent<T> = Result<T, actix_web::Error>;
+
+/// A person, by a session's bearer token.
+pub(super) struct User(LiveSession);
+
+impl User {
+    pub(super) fn live(&self) -> &LiveSession {
+        &self.0
+    }
+}
+
+/// A launcher, or a person for himself.
+pub(super) struct Ordering(Orderer);
+
+impl Ordering {
+    pub(super) fn orderer(&self) -> &Orderer {
+        &self.0
+    }
+}
+
+/// A launcher, an admin or an auditor.
+pub(super) struct Reader(TokenRecord);
+
+impl Reader {
+    pub(super) fn token(&self) -> &TokenRecord {
+        &self.0
+    }
+}
+
+/// A browser that has a session cookie that counts.
+pub(super) struct Browser {
+    live: LiveSession,
+    csrf: String,
+}
+
+impl Browser {
+    pub(super) fn live(&self) -> &LiveSession {
+        &self.live
+    }
+
+    /// What a form of this session's pages must carry: only who has the cookie can know it.
+    pub(super) fn csrf(&self) -> &str {
+        &self.csrf
+    }
+}
+
+fn access(request: &HttpRequest) -> Result<web::Data<Access>, Problem> {
+    let access = request.app_data::<web::Data<Access>>();
+    access.cloned().ok_or_else(Problem::store_away)
+}
+
+/// The token of `Authorization: Bearer`, of one of `kinds`.
+fn bearer(request: &HttpRequest, kinds: &[TokenKind]) -> Result<Token, Problem> {
+    let missing = || {
+        let wanted: Vec<&str> = kinds.iter().map(|kind| kind.prefix()).collect();
+        let wanted = wanted.join(" or ");
+        Problem::unauthorized(format!(
+            "send `Authorization: Bearer` with a token that starts with {wanted}"
+        ))
+    };
+    let header = request.headers().get(AUTHORIZATION).ok_or_else(missing)?;
+    let text = header.to_str().map_err(|_| missing())?;
+    let token = text.strip_prefix("Bearer ").ok_or_else(missing)?;
+    let token: Token = token.trim().parse().map_err(|_| missing())?;
+    if kinds.contains(&token.kind()) {
+        Ok(token)
+    } else {
+        Err(missing())
+    }
+}
+
+async fn user(access: &Access, token: &Token) -> Result<LiveSession, Problem> {
+    let live = access.session(token).await?;
+    live.ok_or_else(|| Problem::unauthorized("this session has ended or is unknown; sign in again"))
+}
+
+async fn api_token(access: &Access, token: &Token) -> Result<TokenRecord, Problem> {
+    access.api_token(token).await?.ok_or_else(|| {
+        Problem::unauthorized(
+            "this token is unknown, expired or revoked; `rolegate tokens create` makes one",
+        )
+    })
+}
+
+impl FromRequest for User {
+    type Error = Problem;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let token = bearer(request, &[TokenKind::Session]);
+        let access = access(request);
+        Box::pin(async move {
+            let access = access?;
+            Ok(Self(user(&access, &token?).await?))
+        })
+    }
+}
+
+impl FromRequest for Ordering {
+    type Error = Problem;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let token = bearer(request, &[TokenKind::Launcher, TokenKind::Session]);
+        let access = access(request);
+        Box::pin(async move {
+            let access = access?;
+            let token = token?;
+            if token.kind() == TokenKind::Session {
+                let live = user(&access, &token).await?;
+                return Ok(Self(Orderer::Person(live.subject.person().clone())));
+            }
+            let record = api_token(&access, &token).await?;
+            require_role(&record, &[Role::Launcher])?;
+            Ok(Self(Orderer::Launcher(record)))
+        })
+    }
+}
+
+impl FromRequest for Reader {
+    type Error = Problem;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let token = bearer(request, &[TokenKind::Launcher, TokenKind::Admin]);
+        let access = access(request);
+        Box::pin(async move {
+            let access = access?;
+            Ok(Self(api_token(&access, &token?).await?))
+        })
+    }
+}
+
+fn require_role(record: &TokenRecord, roles: &[Role]) -> Result<(), Problem> {
+    if roles.contains(&record.role) {
+        return Ok(());
+    }
+    let title = format!(
+        "token {} is of role {}, which may not do this",
+        record.name, record.role
+    );
+    Err(Problem::new(StatusCode::FORBIDDEN, "outside_token", title))
+}
+
+impl FromRequest for Browser {
+    type Error = Problem;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let access = access(request);
+        let cookie = request
+            .app_data::<web::Data<Site>>()
+            .and_then(|site| Kind::Session.read(site, request));
+        Box::pin(async move {
+            let access = access?;
+            let token: Option<Token> = cookie.and_then(|cookie| cookie.parse().ok());
+            let needed =
+                || Problem::new(StatusCode::UNAUTHORIZED, "sign_in_needed", "sign in first");
+            let token = token.ok_or_else(needed)?;
+            let live = access.session(&token).await?.ok_or_else(needed)?;
+            Ok(Self {
+                live,
+                csrf: csrf(&token.hash()),
+            })
+        })
+    }
+}
+
+/// Bound to the session's token, which the store keeps as a hash only and pages never show.
+fn csrf(hash: &TokenHash) -> String {
+    let mut text = b"rolegate csrf ".to_vec();
+    text.extend_from_slice(hash.as_bytes());
+    crate::model::hex(&openssl::sha::sha256(&text))
+}
+
+/// Whether a page's post came from a page of ours: browsers say so in Origin.
+pub(super) fn same_origin(request: &HttpRequest, site: &Site) -> bool {
+    let origin = request
+        .headers()
+        .get("Origin")
+        .and_then(|origin| origin.to_str().ok());
+    origin == Some(site.origin.as_str())
+}

@@ -1,0 +1,224 @@
+//! `/api/v1/leases`.
+
+use actix_web::{Error, HttpResponse, web};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::actor::{Ordering, Sent};
+use super::{Problem, Site};
+use crate::flow::{LeaseMade, LeaseOrder, Leases};
+use crate::model::{IdpName, JobName, Lease, LeaseId, RoleArn, SessionDuration, UserName, rfc3339};
+
+/// How many leases one page of a list holds.
+const PAGE: u32 = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Order {
+    user: UserName,
+    role_arn: RoleArn,
+    job: JobName,
+    #[serde(default)]
+    idp: Option<IdpName>,
+    #[serde(default)]
+    ttl_seconds: Option<u32>,
+    #[serde(default)]
+    duration_seconds: Option<SessionDuration>,
+    #[serde(default)]
+    needed_until: Option<DateTime<Utc>>,
+    #[serde(default)]
+    session_policy: Option<Value>,
+    #[serde(default)]
+    tags: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct Made<'a> {
+    lease: &'a str,
+    user: &'a str,
+    idp: &'a str,
+    role_arn: &'a str,
+    job: &'a str,
+    method: &'static str,
+    expires_at: String,
+    lasts_until: String,
+    limited_by: &'static str,
+    token: &'a str,
+    env: Env<'a>,
+    agent_env: AgentEnv<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+struct Env<'a> {
+    aws_container_credentials_full_uri: String,
+    aws_container_authorization_token: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+struct AgentEnv<'a> {
+    rolegate_url: &'a str,
+    rolegate_lease_token: &'a str,
+}
+
+/// `POST /api/v1/leases`.
+pub(super) async fn create(
+    by: Ordering,
+    order: Sent<web::Json<Order>>,
+    leases: web::Data<Leases>,
+    site: web::Data<Site>,
+) -> Result<HttpResponse, Error> {
+    let order = order?.into_inner();
+    let asked = LeaseOrder {
+        user: order.user,
+        idp: order.idp,
+        role: order.role_arn,
+        job: order.job,
+        ttl_seconds: order.ttl_seconds,
+        duration: order.duration_seconds,
+        needed_until: order.needed_until,
+        narrowed: order.session_policy.is_some() || order.tags.is_some(),
+    };
+    let idp = asked.idp.clone();
+    match leases.create(by.orderer(), asked).await {
+        Ok(made) => Ok(created(&made, &site)),
+        Err(error) => Err(Problem::from(error).with_login(&site, idp.as_ref()).into()),
+    }
+}
+
+fn created(made: &LeaseMade, site: &Site) -> HttpResponse {
+    let (lease, token) = (&made.lease, made.token.expose());
+    HttpResponse::Created().json(Made {
+        lease: lease.id.as_str(),
+        user: lease.person.user.as_str(),
+        idp: lease.person.idp.as_str(),
+        role_arn: lease.role.as_str(),
+        job: lease.job.as_str(),
+        method: made.method.as_str(),
+        expires_at: rfc3339(lease.expires_at),
+        lasts_until: rfc3339(made.lasts_until),
+        limited_by: made.limited_by,
+        token,
+        env: Env {
+            aws_container_credentials_full_uri: format!("{}/v1/credentials", site.public_url),
+            aws_container_authorization_token: token,
+        },
+        agent_env: AgentEnv {
+            rolegate_url: &site.public_url,
+            rolegate_lease_token: token,
+        },
+    })
+}
+
+/// A lease in a list: everything but its token.
+#[derive(Serialize)]
+struct Shown {
+    lease: String,
+    user: String,
+    idp: String,
+    role_arn: String,
+    job: String,
+    launcher: Option<String>,
+    created_at: String,
+    expires_at: String,
+    revoked_at: Option<String>,
+}
+
+impl From<Lease> for Shown {
+    fn from(lease: Lease) -> Self {
+        Self {
+            lease: lease.id.to_string(),
+            user: lease.person.user.to_string(),
+            idp: lease.person.idp.to_string(),
+            role_arn: lease.role.to_string(),
+            job: lease.job.to_string(),
+            launcher: lease.launcher.map(|name| name.to_string()),
+            created_at: rfc3339(lease.created_at),
+            expires_at: rfc3339(lease.expires_at),
+            revoked_at: lease.revoked_at.map(rfc3339),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    user: Option<UserName>,
+    job: Option<JobName>,
+    after: Option<LeaseId>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    items: Vec<Shown>,
+    next: Option<String>,
+}
+
+/// `GET /api/v1/leases`.
+pub(super) async fn list(
+    by: Ordering,
+    query: Sent<web::Query<ListQuery>>,
+    leases: web::Data<Leases>,
+) -> Result<HttpResponse, Error> {
+    let ListQuery { user, job, after } = query?.into_inner();
+    let mut found = leases
+        .list(by.orderer(), user, job, after.as_ref(), PAGE + 1)
+        .await
+        .map_err(Problem::from)?;
+    let full = usize::try_from(PAGE).unwrap_or(usize::MAX);
+    let more = found.len() > full;
+    found.truncate(full);
+    let next = found
+        .last()
+        .filter(|_| more)
+        .map(|lease| lease.id.to_string());
+    let items = found.into_iter().map(Shown::from).collect();
+    Ok(HttpResponse::Ok().json(Page { items, next }))
+}
+
+/// `GET /api/v1/leases/{lease}`.
+pub(super) async fn read(
+    by: Ordering,
+    id: Sent<web::Path<LeaseId>>,
+    leases: web::Data<Leases>,
+) -> Result<HttpResponse, Error> {
+    let lease = leases
+        .read(by.orderer(), &*id?)
+        .await
+        .map_err(Problem::from)?;
+    Ok(HttpResponse::Ok().json(Shown::from(lease)))
+}
+
+/// `DELETE /api/v1/leases/{lease}`.
+pub(super) async fn revoke(
+    by: Ordering,
+    id: Sent<web::Path<LeaseId>>,
+    leases: web::Data<Leases>,
+) -> Result<HttpResponse, Error> {
+    leases
+        .revoke(by.orderer(), &*id?)
+        .await
+        .map_err(Problem::from)?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobQuery {
+    job: JobName,
+}
+
+/// `DELETE /api/v1/leases?job=`.
+pub(super) async fn revoke_job(
+    by: Ordering,
+    query: Sent<web::Query<JobQuery>>,
+    leases: web::Data<Leases>,
+) -> Result<HttpResponse, Error> {
+    let revoked = leases
+        .revoke_job(by.orderer(), query?.into_inner().job)
+        .await
+        .map_err(Problem::from)?;
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "revoked": revoked })))
+}

@@ -1,0 +1,101 @@
+//! What holds for every request: a bounded body, security headers, one log line.
+
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use actix_web::middleware::Next;
+use actix_web::web::Bytes;
+use actix_web::{Error, HttpMessage, HttpRequest, web};
+use tokio::time::Instant;
+
+use super::{Problem, Site};
+use crate::model::Reference;
+
+/// Reads a body of at most `limit` bytes that arrives within `patience`.
+pub(super) async fn read_body(
+    payload: web::Payload,
+    limit: usize,
+    patience: Duration,
+) -> Result<Bytes, Problem> {
+    let read = tokio::time::timeout(patience, payload.to_bytes_limited(limit));
+    let Ok(read) = read.await else {
+        let title = "the body did not arrive in time";
+        return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", title));
+    };
+    let Ok(body) = read else {
+        let title = format!("the body is longer than {limit} bytes");
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            title,
+        ));
+    };
+    body.map_err(|_| Problem::bad_request("the body broke off"))
+}
+
+/// The reference of a refusal, for the log line.
+struct Noted(String);
+
+/// Has the request's log line carry `reference`.
+pub(super) fn note_reference(request: &HttpRequest, reference: &Reference) {
+    request
+        .extensions_mut()
+        .insert(Noted(reference.to_string()));
+}
+
+/// Sets the headers that keep pages from being framed, sniffed, cached or scripted.
+pub(super) async fn secure(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let tls = request
+        .app_data::<web::Data<Site>>()
+        .is_some_and(|site| site.tls);
+    let mut response = next.call(request).await?;
+    let asset = response.request().path().starts_with("/assets/");
+    let headers = response.headers_mut();
+    let caching = if asset {
+        "public, max-age=3600"
+    } else {
+        "no-store"
+    };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
+    let policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    // Not no-referrer: browsers then send `Origin: null` with our own forms.
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    if tls {
+        let value = HeaderValue::from_static("max-age=31536000");
+        headers.insert(STRICT_TRANSPORT_SECURITY, value);
+    }
+    Ok(response)
+}
+
+/// Logs one line a request: never a query, a header or a body.
+pub(super) async fn log(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let response = next.call(request).await?;
+    let route = response.request().match_pattern();
+    let reference = {
+        let extensions = response.request().extensions();
+        extensions.get::<Noted>().map(|noted| noted.0.clone())
+    };
+    let route = route.as_deref().unwrap_or("(none)");
+    let microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    tracing::info!(event = "request", %method, route, status = response.status().as_u16(), microseconds,
+        peer = peer.map(tracing::field::display), reference, "request");
+    Ok(response)
+}

@@ -1,0 +1,87 @@
+//! Pages, by askama, which escapes every value. No script anywhere.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+
+use crate::flow::Me;
+
+const CONTENT_TYPE: &str = "text/html; charset=utf-8";
+
+#[derive(Template)]
+#[template(path = "portal.html", config = "src/http/pages/askama.toml")]
+struct Portal<'a> {
+    me: &'a Me,
+    csrf: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "login.html", config = "src/http/pages/askama.toml")]
+struct Login<'a> {
+    idps: &'a [String],
+    none: bool,
+}
+
+#[derive(Template)]
+#[template(path = "confirm.html", config = "src/http/pages/askama.toml")]
+struct Confirm<'a> {
+    user: &'a str,
+    idp: &'a str,
+    token: &'a str,
+    return_to: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "refusal.html", config = "src/http/pages/askama.toml")]
+struct Refusal<'a> {
+    title: &'a str,
+    reference: Option<&'a str>,
+}
+
+fn html(status: StatusCode, page: &impl Template) -> HttpResponse {
+    match page.render() {
+        Ok(text) => HttpResponse::build(status)
+            .content_type(CONTENT_TYPE)
+            .body(text),
+        Err(error) => {
+            tracing::error!(event = "page_failed", %error, "a page could not be made");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
+
+/// What a person has.
+pub(super) fn portal(me: &Me, csrf: &str) -> HttpResponse {
+    html(StatusCode::OK, &Portal { me, csrf })
+}
+
+/// The IdPs to sign in at; `none` says that none is configured.
+pub(super) fn login(idps: &[String], none: bool) -> HttpResponse {
+    html(StatusCode::OK, &Login { idps, none })
+}
+
+/// Whom this browser is about to become.
+pub(super) fn confirm(user: &str, idp: &str, token: &str, return_to: Option<&str>) -> HttpResponse {
+    let return_to = return_to.unwrap_or("");
+    html(
+        StatusCode::OK,
+        &Confirm {
+            user,
+            idp,
+            token,
+            return_to,
+        },
+    )
+}
+
+/// A refusal, with its reference where there is one.
+pub(super) fn refusal(status: StatusCode, title: &str, reference: Option<&str>) -> HttpResponse {
+    html(status, &Refusal { title, reference })
+}
+
+/// The one style sheet.
+pub(super) async fn style() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/css; charset=utf-8")
+        .body(include_str!("pages/style.css"))
+}

@@ -1,0 +1,82 @@
+//! The portal, the sign-in chooser and the way out.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+
+use super::actor::{Browser, same_origin};
+use super::cookies::Kind;
+use super::{Problem, Site, page};
+use crate::flow::{Access, Grants, Idps};
+
+/// What the person has, and what not.
+pub(super) async fn portal(
+    request: HttpRequest,
+    browser: Result<Browser, Problem>,
+    grants: web::Data<Grants>,
+) -> HttpResponse {
+    let browser = match browser {
+        Ok(browser) => browser,
+        Err(problem) => return to_login(&request, &problem),
+    };
+    match grants.of(browser.live(), None).await {
+        Ok(me) => page::portal(&me, browser.csrf()),
+        Err(error) => Problem::from(error).answer(&request),
+    }
+}
+
+/// A browser without a session is sent to the sign-in; other trouble is shown.
+fn to_login(request: &HttpRequest, problem: &Problem) -> HttpResponse {
+    if actix_web::ResponseError::status_code(problem) != StatusCode::UNAUTHORIZED {
+        return problem.answer(request);
+    }
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, "/login"))
+        .finish()
+}
+
+/// The IdPs to choose from; a single one is gone to at once.
+pub(super) async fn login(idps: web::Data<Idps>) -> HttpResponse {
+    let names: Vec<String> = idps
+        .all()
+        .iter()
+        .filter(|idp| idp.trust.sso_redirect_url().is_some())
+        .map(|idp| idp.settings.name.to_string())
+        .collect();
+    page::login(&names, idps.all().is_empty())
+}
+
+#[derive(Deserialize)]
+pub(super) struct LogoutForm {
+    csrf: String,
+}
+
+/// Ends the browser's session; leases go on.
+pub(super) async fn logout(
+    request: HttpRequest,
+    browser: Result<Browser, Problem>,
+    form: Option<web::Form<LogoutForm>>,
+    access: web::Data<Access>,
+    site: web::Data<Site>,
+) -> HttpResponse {
+    let browser = match browser {
+        Ok(browser) => browser,
+        Err(problem) => return to_login(&request, &problem),
+    };
+    let same = openssl::memcmp::eq;
+    let sent = form.as_ref().map_or("", |form| form.csrf.as_str());
+    let genuine =
+        sent.len() == browser.csrf().len() && same(sent.as_bytes(), browser.csrf().as_bytes());
+    if !genuine || !same_origin(&request, &site) {
+        let title = "This form is not of your session. Open the portal again.";
+        return Problem::new(StatusCode::FORBIDDEN, "csrf", title).answer(&request);
+    }
+    match access.sign_out(browser.live()).await {
+        Ok(()) => HttpResponse::SeeOther()
+            .insert_header((LOCATION, "/login"))
+            .cookie(Kind::Session.remove(&site))
+            .finish(),
+        Err(error) => Problem::from(error).answer(&request),
+    }
+}

@@ -1,0 +1,117 @@
+//! The one table of routes, each with the actor that it needs; a test walks it.
+
+use actix_web::{Route, web};
+
+use super::{acs, api, health, job, leases, page, people};
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Anybody.
+    Nobody,
+    /// A browser with a session cookie; others are sent to the sign-in.
+    Browser,
+    /// A session's bearer token.
+    User,
+    /// A launcher's bearer token, or a session's for the person's own.
+    LauncherOrUser,
+    /// A launcher's, admin's or auditor's bearer token.
+    LauncherOrAdmin,
+    /// A lease token.
+    Job,
+}
+
+/// A row of the table.
+pub struct RouteEntry {
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path, `{name}` standing for a part.
+    pub path: &'static str,
+    /// Who may call it.
+    pub needs: Needs,
+    make: fn() -> Route,
+}
+
+macro_rules! row {
+    ($method:literal, $path:literal, $needs:ident, $make:expr) => {
+        RouteEntry {
+            method: $method,
+            path: $path,
+            needs: Needs::$needs,
+            make: $make,
+        }
+    };
+}
+
+/// Every route. A path's rows stand together.
+pub const ROUTES: &[RouteEntry] = &[
+    row!("GET", "/", Browser, || web::get().to(people::portal)),
+    row!("GET", "/login", Nobody, || web::get().to(people::login)),
+    row!("POST", "/logout", Browser, || web::post()
+        .to(people::logout)),
+    row!("GET", "/assets/style.css", Nobody, || web::get()
+        .to(page::style)),
+    row!("GET", "/saml/metadata", Nobody, || web::get()
+        .to(acs::metadata)),
+    row!("GET", "/saml/{idp}/login", Nobody, || web::get()
+        .to(acs::start)),
+    row!("POST", "/saml/acs", Nobody, || web::post().to(acs::accept)),
+    row!("POST", "/saml/confirm", Nobody, || web::post()
+        .to(acs::confirm)),
+    row!("GET", "/api/v1/me", User, || web::get().to(api::me)),
+    row!("POST", "/api/v1/credentials", User, || web::post()
+        .to(api::credentials)),
+    row!(
+        "GET",
+        "/api/v1/users/{user}/grants",
+        LauncherOrAdmin,
+        || web::get().to(api::grants_of)
+    ),
+    row!("POST", "/api/v1/leases", LauncherOrUser, || web::post()
+        .to(leases::create)),
+    row!("GET", "/api/v1/leases", LauncherOrUser, || web::get()
+        .to(leases::list)),
+    row!("DELETE", "/api/v1/leases", LauncherOrUser, || web::delete()
+        .to(leases::revoke_job)),
+    row!("GET", "/api/v1/leases/{lease}", LauncherOrUser, || {
+        web::get().to(leases::read)
+    }),
+    row!("DELETE", "/api/v1/leases/{lease}", LauncherOrUser, || {
+        web::delete().to(leases::revoke)
+    }),
+    row!("GET", "/v1/credentials", Job, || web::get()
+        .to(job::credentials)),
+    row!("GET", "/healthz", Nobody, || web::get().to(health::healthz)),
+    row!("GET", "/readyz", Nobody, || web::get().to(health::readyz)),
+];
+
+/// Registers the table, a resource for each path, so that a wrong method is 405 and not 404.
+pub(super) fn register(app: &mut web::ServiceConfig) {
+    for rows in ROUTES.chunk_by(|one, other| one.path == other.path) {
+        let Some(first) = rows.first() else { continue };
+        let resource = rows
+            .iter()
+            .fold(web::resource(first.path), |resource, row| {
+                resource.route((row.make)())
+            })
+            .default_service(web::to(super::error::method_not_allowed));
+        app.service(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_stands_in_one_place() {
+        let mut paths: Vec<&str> = ROUTES
+            .chunk_by(|a, b| a.path == b.path)
+            .map(|rows| rows[0].path)
+            .collect();
+        let count = paths.len();
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!(paths.len(), count);
+    }
+}

@@ -1,0 +1,165 @@
+//! Puts the routes behind a listener, with limits on time and size, in the clear or over TLS.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use openssl::error::ErrorStack;
+use openssl::ssl::{SslAcceptor, SslAcceptorBuilder, SslFiletype, SslMethod, SslVersion};
+use thiserror::Error;
+use tokio::task::JoinHandle;
+
+use super::{Problem, middleware, routes};
+use crate::flow::{Access, Fetch, Grants, Idps, Leases, Pulse, SignIn};
+
+/// A JSON body of ours is small; a session policy has 2,048 characters.
+const JSON_LIMIT: usize = 32 * 1024;
+
+/// What pages and answers say of the place they come from.
+pub struct Site {
+    /// `server.public_url`.
+    pub public_url: String,
+    /// Its origin.
+    pub origin: String,
+    /// Our SP metadata.
+    pub metadata: String,
+    /// `server.return_origins`.
+    pub return_origins: Vec<String>,
+    /// Whether cookies are Secure and `__Host-`: everywhere but on loopback http.
+    pub secure_cookies: bool,
+    /// Whether this process itself speaks TLS.
+    pub tls: bool,
+    /// How long a whole request may take to arrive.
+    pub request_timeout: Duration,
+}
+
+/// Everything that handlers may be given.
+#[derive(Clone)]
+pub struct Flows {
+    /// Sign-in.
+    pub sign_in: Arc<SignIn>,
+    /// What a person has.
+    pub grants: Arc<Grants>,
+    /// Credentials.
+    pub fetch: Arc<Fetch>,
+    /// Leases.
+    pub leases: Arc<Leases>,
+    /// The IdPs in force.
+    pub idps: Arc<Idps>,
+    /// When the store was last heard from.
+    pub pulse: Arc<Pulse>,
+    /// Who callers are.
+    pub access: Arc<Access>,
+    /// What pages say of the place.
+    pub site: Arc<Site>,
+}
+
+/// Where certificate chain and key are.
+pub struct TlsFiles {
+    /// The chain, PEM.
+    pub certificate: PathBuf,
+    /// The key, PEM.
+    pub key: PathBuf,
+}
+
+/// Why nothing is served.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("server.listen: {0}: {1}; choose another address or stop what uses it")]
+    Listen(SocketAddr, std::io::Error),
+    /// Certificate or key cannot be used.
+    #[error("server.tls: {0}; give a PEM chain and the key that belongs to it")]
+    Tls(#[from] ErrorStack),
+}
+
+/// A server at work.
+pub struct Serving {
+    handle: ServerHandle,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Serving {
+    /// Finishes the requests under way, then ends.
+    pub async fn stop(self) {
+        self.handle.stop(true).await;
+        if let Ok(Err(error)) = self.task.await {
+            tracing::error!(event = "server_failed", %error, "the server did not end well");
+        }
+    }
+}
+
+/// Serves `flows` on `listener` until the returned server is stopped.
+pub fn serve(
+    flows: Flows,
+    listener: TcpListener,
+    tls: Option<&TlsFiles>,
+) -> Result<Serving, ServeError> {
+    let timeout = flows.site.request_timeout;
+    let address = listener
+        .local_addr()
+        .map_err(|error| ServeError::Listen(SocketAddr::from(([0, 0, 0, 0], 0)), error))?;
+    let server = HttpServer::new(move || {
+        App::new()
+            .configure(|app| provide(app, &flows))
+            .wrap(from_fn(middleware::secure))
+            .wrap(from_fn(middleware::log))
+            .configure(routes::register)
+            .default_service(web::to(super::error::not_found))
+    })
+    .client_request_timeout(timeout)
+    .shutdown_timeout(10)
+    .disable_signals();
+    let listening = match tls {
+        Some(files) => server.listen_openssl(listener, acceptor(files)?),
+        None => server.listen(listener),
+    };
+    let server = listening.map_err(|error| ServeError::Listen(address, error))?;
+    let server = server.run();
+    Ok(Serving {
+        handle: server.handle(),
+        task: tokio::spawn(server),
+    })
+}
+
+fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
+    let flows = flows.clone();
+    app.app_data(web::Data::from(flows.sign_in))
+        .app_data(web::Data::from(flows.grants))
+        .app_data(web::Data::from(flows.fetch))
+        .app_data(web::Data::from(flows.leases))
+        .app_data(web::Data::from(flows.idps))
+        .app_data(web::Data::from(flows.pulse))
+        .app_data(web::Data::from(flows.access))
+        .app_data(web::Data::from(flows.site))
+        .app_data(
+            web::JsonConfig::default()
+                .limit(JSON_LIMIT)
+                .error_handler(|error, _| Problem::bad_request(error.to_string()).into()),
+        )
+        .app_data(
+            web::PathConfig::default()
+                .error_handler(|error, _| Problem::bad_request(error.to_string()).into()),
+        )
+        .app_data(
+            web::QueryConfig::default()
+                .error_handler(|error, _| Problem::bad_request(error.to_string()).into()),
+        )
+        .app_data(
+            web::FormConfig::default()
+                .error_handler(|error, _| Problem::bad_request(error.to_string()).into()),
+        );
+}
+
+fn acceptor(files: &TlsFiles) -> Result<SslAcceptorBuilder, ErrorStack> {
+    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+    builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+    builder.set_certificate_chain_file(&files.certificate)?;
+    builder.set_private_key_file(&files.key, SslFiletype::PEM)?;
+    builder.check_private_key()?;
+    Ok(builder)
+}
