@@ -1,1 +1,7 @@
-fn main() {}
+//! The `rolegate` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rolegate::cli::run()
+}

@@ -1,1 +1,216 @@
-//! The commands.
+//! The commands: what is typed becomes one call, and what comes of it becomes text and an exit code.
+//!
+//! 0 is done, 1 refused or failed, 2 wrong usage. Results go to standard output, the rest to standard
+//! error, so that a script can read what a person sees.
+
+mod audit;
+mod check;
+mod demo;
+mod explain;
+mod init;
+mod job;
+mod output;
+mod roles;
+mod show;
+mod tokens;
+mod trust_policy;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::{self, World};
+use crate::config::{self, Config};
+use crate::model::{Method, OsEntropy, RolePattern, SystemClock, UserName};
+use crate::saml;
+use crate::store::Store;
+
+/// The gateway that turns a company's sign-in into AWS credentials for batch jobs.
+#[derive(Parser)]
+#[command(name = "rolegate", version, about, arg_required_else_help = true)]
+struct Arguments {
+    /// The configuration file
+    #[arg(
+        long,
+        global = true,
+        env = "ROLEGATE_CONFIG",
+        default_value = "rolegate.toml",
+        value_name = "FILE"
+    )]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write a commented rolegate.toml to start from
+    Init,
+    /// Show it all at work on loopback: gateway, demo IdP and sandbox STS
+    Demo(demo::Arguments),
+    /// Serve
+    Serve,
+    /// Say whether the configuration is good, and what cannot work with it
+    Check,
+    /// The allow-list
+    #[command(subcommand)]
+    Roles(roles::Command),
+    /// Tokens of launchers, admins and auditors
+    #[command(subcommand)]
+    Tokens(tokens::Command),
+    /// Identity providers
+    #[command(subcommand)]
+    Idps(show::Idps),
+    /// Sessions
+    #[command(subcommand)]
+    Sessions(show::List),
+    /// Leases
+    #[command(subcommand)]
+    Leases(show::List),
+    /// Say what rolegate makes of a SAML response, check by check; consumes nothing
+    Explain(explain::Arguments),
+    /// Print the trust policy that a role needs
+    TrustPolicy(TrustPolicy),
+    /// The audit
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Print rolegate's own SAML metadata, for the IdP
+    Metadata,
+    /// What a job's AWS SDK does with its environment (used by the demo)
+    #[command(hide = true)]
+    DemoJob,
+}
+
+#[derive(clap::Args)]
+struct TrustPolicy {
+    /// The role's ARN
+    arn: RolePattern,
+    /// How its credentials are had
+    #[arg(long, default_value = "saml")]
+    method: Method,
+    /// Only for this user
+    #[arg(long)]
+    user: Option<UserName>,
+}
+
+/// What a command failed of, for standard error.
+pub(crate) struct Failure(String);
+
+impl<E: std::fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+type Outcome = Result<ExitCode, Failure>;
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = saml::prepare()
+        .map_err(Failure::from)
+        .and_then(|()| tokio::runtime::Runtime::new().map_err(Failure::from))
+        .and_then(|runtime| runtime.block_on(dispatch(arguments)));
+    match outcome {
+        Ok(code) => code,
+        Err(Failure(message)) => {
+            output::error(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(arguments: Arguments) -> Outcome {
+    let at = Context {
+        path: arguments.config,
+        world: World {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+        },
+    };
+    match arguments.command {
+        Command::Init => init(&at.path),
+        Command::Demo(arguments) => demo::run(&arguments, &at.world).await,
+        Command::Serve => serve(&at).await,
+        Command::Check => check::run(&at),
+        Command::Roles(command) => roles::run(command, &at).await,
+        Command::Tokens(command) => tokens::run(command, &at).await,
+        Command::Idps(command) => show::idps(&command, &at),
+        Command::Sessions(command) => show::sessions(&command, &at).await,
+        Command::Leases(command) => show::leases(&command, &at).await,
+        Command::Explain(arguments) => explain::run(&arguments, &at).await,
+        Command::TrustPolicy(arguments) => trust_policy(&arguments, &at.config()?),
+        Command::Audit(command) => audit::run(command, &at).await,
+        Command::Metadata => metadata(&at),
+        Command::DemoJob => job::run().await,
+    }
+}
+
+/// What commands work on.
+pub(crate) struct Context {
+    path: PathBuf,
+    world: World,
+}
+
+impl Context {
+    fn config(&self) -> Result<Config, Failure> {
+        Ok(config::load(&self.path, &environment())?)
+    }
+
+    async fn store(&self) -> Result<(Config, Store), Failure> {
+        let config = self.config()?;
+        let store = app::open_store(&config, &self.world).await?;
+        Ok((config, store))
+    }
+}
+
+fn environment() -> BTreeMap<String, String> {
+    // A variable that is no text can be none of ours.
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+async fn serve(at: &Context) -> Outcome {
+    output::start_logging();
+    let config = at.config()?;
+    for warning in &config.warnings {
+        tracing::warn!(event = "configuration", "{warning}");
+    }
+    app::start(&config, &at.world, None)
+        .await?
+        .until_signal()
+        .await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn init(path: &Path) -> Outcome {
+    output::line(&init::init(path)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn trust_policy(arguments: &TrustPolicy, config: &Config) -> Outcome {
+    let user = arguments.user.as_ref();
+    let policy = trust_policy::trust_policy(&arguments.arn, arguments.method, config, user)?;
+    output::line(&policy);
+    for note in trust_policy::notes(config, user) {
+        output::note(&note);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn metadata(at: &Context) -> Outcome {
+    let config = at.config()?;
+    let text = saml::metadata::service_provider(&config.saml.entity_id, &config.acs_url());
+    output::line(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Who a local edit is by: the account that runs the command, whatever its environment says.
+fn local_user() -> String {
+    let name = whoami::username().unwrap_or_else(|_| "unknown".to_owned());
+    format!("local:{name}")
+}

@@ -1,0 +1,318 @@
+//! The one place where parts are put together: configuration in, a running gateway out.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use thiserror::Error;
+use tokio::task::JoinHandle;
+
+use crate::audit::{Event, EventKind, Recorder};
+use crate::config::Config;
+use crate::flow::{
+    Access, AllowList, Fetch, Grants, IdpFileError, Idps, Leases, Mint, Pulse, SignIn, SignInParts,
+    SignInRules,
+};
+use crate::http::{self, Flows, ServeError, Serving, Site, TlsFiles};
+use crate::model::{Clock, Entropy, LeaseId};
+use crate::policy::Limits;
+use crate::saml::metadata;
+use crate::store::{MasterKey, Store, StoreError, StoreSettings, database_exists};
+use crate::sts::{Sts, StsSettings};
+
+/// Time and randomness, handed to every part.
+#[derive(Clone)]
+pub struct World {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Why the gateway does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An IdP's metadata.
+    #[error(transparent)]
+    Idp(#[from] IdpFileError),
+    /// The listener.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// A gateway that serves.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    serving: Serving,
+    idps: Arc<Idps>,
+    clock: Arc<dyn Clock>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Finishes what was begun, then ends.
+    pub async fn stop(self) {
+        self.serving.stop().await;
+        for task in self.tasks {
+            task.abort();
+        }
+    }
+
+    /// Serves until the process is asked to end by SIGTERM or SIGINT; SIGHUP reads metadata files again.
+    pub async fn until_signal(self) -> std::io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => self.idps.reload(self.clock.now()),
+            }
+        }
+        tracing::info!(event = "stopping", "finishing what was begun");
+        self.stop().await;
+        Ok(())
+    }
+}
+
+/// Opens the store that `config` names, making it and its key where there is none yet.
+pub async fn open_store(config: &Config, world: &World) -> Result<Store, StoreError> {
+    let exists = database_exists(&config.store.url)?;
+    let master_key = MasterKey::load_or_create(&config.store.master_key_file, exists)?;
+    let settings = StoreSettings {
+        url: config.store.url.clone(),
+        master_key,
+    };
+    Store::open(
+        settings,
+        Arc::clone(&world.clock),
+        Arc::clone(&world.entropy),
+    )
+    .await
+}
+
+/// The limits that the configuration sets for every decision.
+pub fn limits(config: &Config) -> Limits {
+    Limits {
+        max_duration: config.roles.max_duration,
+        default_method: config.roles.default_method,
+        saml_providers: config.roles.saml_providers.clone(),
+    }
+}
+
+/// The allow-list in force.
+pub async fn allow_list(config: &Config, store: &Store) -> Result<AllowList, StoreError> {
+    AllowList::load(config.roles.entries.clone(), limits(config), store.clone()).await
+}
+
+/// Who has a live session.
+pub fn access(store: &Store, world: &World) -> Access {
+    Access {
+        store: store.clone(),
+        recorder: Recorder::start(store.clone(), Arc::clone(&world.clock)),
+        clock: Arc::clone(&world.clock),
+    }
+}
+
+/// What holds for every sign-in.
+pub fn sign_in_rules(config: &Config) -> SignInRules {
+    SignInRules {
+        entity_id: config.saml.entity_id.clone(),
+        acs_url: config.acs_url(),
+        audiences: config.audiences(),
+        clock_skew: config.saml.clock_skew,
+        strict_certificates: config.saml.strict_certificates,
+        max_age: TimeDelta::seconds(i64::from(config.session.max_age_seconds)),
+        return_origins: config.server.return_origins.clone(),
+    }
+}
+
+/// Starts everything and serves on `listener`, or on `server.listen` where there is none.
+pub async fn start(
+    config: &Config,
+    world: &World,
+    listener: Option<TcpListener>,
+) -> Result<Running, StartError> {
+    let listener = match listener {
+        Some(listener) => listener,
+        None => listen(config.server.listen)?,
+    };
+    let idps = Arc::new(Idps::load(config, world.clock.now())?);
+    let store = open_store(config, world).await?;
+    let recorder = Recorder::start(store.clone(), Arc::clone(&world.clock));
+    let allow_list = Arc::new(allow_list(config, &store).await?);
+    recorder
+        .record(Event::new(EventKind::GatewayStarted))
+        .await?;
+    let pulse = Arc::new(Pulse::started());
+    let fetch = Arc::new(Fetch::new(
+        store.clone(),
+        Arc::clone(&allow_list),
+        Arc::clone(&pulse),
+        recorder.clone(),
+        Arc::clone(&world.clock),
+    ));
+    let metadata_files = Arc::clone(&idps);
+    let parts = Parts {
+        idps,
+        store,
+        recorder,
+        allow_list,
+        pulse,
+        fetch,
+    };
+    let tasks = background(&parts, world);
+    let flows = flows(config, world, parts);
+    let tls = config.server.tls.as_ref().map(|tls| TlsFiles {
+        certificate: tls.certificate_file.clone(),
+        key: tls.key_file.clone(),
+    });
+    let address = listener
+        .local_addr()
+        .map_err(|error| ServeError::Listen(config.server.listen, error))?;
+    let serving = http::serve(flows, listener, tls.as_ref())?;
+    tracing::info!(event = "serving", %address, public_url = config.server.public_url(), "rolegate serves");
+    Ok(Running {
+        address,
+        serving,
+        idps: metadata_files,
+        clock: Arc::clone(&world.clock),
+        tasks,
+    })
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).map_err(|error| ServeError::Listen(address, error))
+}
+
+struct Parts {
+    idps: Arc<Idps>,
+    store: Store,
+    recorder: Recorder,
+    allow_list: Arc<AllowList>,
+    pulse: Arc<Pulse>,
+    fetch: Arc<Fetch>,
+}
+
+fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
+    let Parts {
+        idps,
+        store,
+        recorder,
+        allow_list,
+        pulse,
+        fetch,
+    } = parts;
+    let sign_in = Arc::new(SignIn::new(SignInParts {
+        idps: Arc::clone(&idps),
+        store: store.clone(),
+        mint: Arc::new(mint(config, world, &store, &recorder, &allow_list)),
+        fetch: Arc::clone(&fetch),
+        recorder: recorder.clone(),
+        clock: Arc::clone(&world.clock),
+        entropy: Arc::clone(&world.entropy),
+        rules: sign_in_rules(config),
+    }));
+    let grants = Arc::new(Grants {
+        store: store.clone(),
+        allow_list: Arc::clone(&allow_list),
+        clock: Arc::clone(&world.clock),
+    });
+    let leases = Arc::new(Leases {
+        store: store.clone(),
+        allow_list: Arc::clone(&allow_list),
+        fetch: Arc::clone(&fetch),
+        recorder: recorder.clone(),
+        clock: Arc::clone(&world.clock),
+        entropy: Arc::clone(&world.entropy),
+        default_ttl_seconds: config.leases.default_ttl_seconds,
+        max_ttl_seconds: config.leases.max_ttl_seconds,
+    });
+    let access = Arc::new(Access {
+        store,
+        recorder,
+        clock: Arc::clone(&world.clock),
+    });
+    Flows {
+        sign_in,
+        grants,
+        fetch,
+        leases,
+        idps,
+        pulse,
+        access,
+        site: Arc::new(site(config)),
+    }
+}
+
+fn mint(
+    config: &Config,
+    world: &World,
+    store: &Store,
+    recorder: &Recorder,
+    allow_list: &Arc<AllowList>,
+) -> Mint {
+    let settings = StsSettings {
+        regions: config.sts.regions.clone(),
+        endpoint: config.sts.endpoint.as_ref().map(ToString::to_string),
+        ..StsSettings::default()
+    };
+    Mint {
+        store: store.clone(),
+        sts: Arc::new(Sts::new(settings, Arc::clone(&world.clock))),
+        allow_list: Arc::clone(allow_list),
+        recorder: recorder.clone(),
+        clock: Arc::clone(&world.clock),
+        // Unique to this process among those that share the store.
+        claimant: LeaseId::fresh(&*world.clock, &*world.entropy).to_string(),
+    }
+}
+
+fn site(config: &Config) -> Site {
+    let public_url = config.server.public_url().to_owned();
+    Site {
+        origin: config.server.public_url.origin().ascii_serialization(),
+        metadata: metadata::service_provider(&config.saml.entity_id, &config.acs_url()),
+        return_origins: config.server.return_origins.clone(),
+        secure_cookies: !config.loopback_http(),
+        tls: config.server.tls.is_some(),
+        request_timeout: Duration::from_secs(u64::from(
+            config.server.limits.request_timeout_seconds,
+        )),
+        public_url,
+    }
+}
+
+/// How often what has run out is removed.
+const PURGE: Duration = Duration::from_mins(5);
+
+fn background(parts: &Parts, world: &World) -> Vec<JoinHandle<()>> {
+    let pulse = Arc::clone(&parts.pulse).watch(
+        parts.store.clone(),
+        Arc::clone(&parts.allow_list),
+        Arc::clone(&parts.fetch),
+    );
+    let idps = Arc::clone(&parts.idps).watch(Arc::clone(&world.clock));
+    vec![
+        tokio::spawn(pulse),
+        tokio::spawn(idps),
+        tokio::spawn(purge(parts.store.clone())),
+    ]
+}
+
+async fn purge(store: Store) {
+    let mut ticks = tokio::time::interval(PURGE);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = store.purge().await {
+            tracing::warn!(event = "purge_failed", %error, "what has run out stays until the next purge");
+        }
+    }
+}
