@@ -1,1 +1,26 @@
-fn main() {}
+//! The integration tests, one binary: rolegate from outside, beside real parts.
+//!
+//! `tests/setup test` gets the parts (SimpleSAMLphp, boto3); `make test` does both. Everything runs on
+//! loopback, on ports that the system chooses, with state in temporary folders.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::as_conversions,
+    clippy::too_many_lines,
+    reason = "in a test a panic is the report; clippy.toml allows it in test functions, this in what they call"
+)]
+
+mod architecture;
+mod commands;
+mod gateway;
+mod jobs;
+mod licences;
+mod museum;
+mod parts;
+mod real_parts;
+mod routes;
+mod sign_in;

@@ -1,0 +1,241 @@
+//! A whole gateway as a child process, beside a demo IdP and a strict sandbox STS, on loopback.
+
+mod process;
+
+use std::sync::Arc;
+
+use reqwest::StatusCode;
+use rolegate::demo::idp::{DemoIdp, DemoUser, IdpSettings, ResponsePlan};
+use rolegate::demo::sts::{RoleTrust, SamlProvider, SandboxSts, StsSettings};
+use rolegate::model::{OsEntropy, SystemClock};
+use serde_json::{Value, json};
+
+pub(crate) use process::{Gateway, command, free_port};
+
+/// The account of every role in these tests.
+pub(crate) const ACCOUNT: &str = "123456789012";
+
+/// The audience that STS of the commercial partition wants.
+pub(crate) const AUDIENCE: &str = "urn:amazon:webservices";
+
+/// The ARN of a role of [`ACCOUNT`].
+pub(crate) fn role(name: &str) -> String {
+    format!("arn:aws:iam::{ACCOUNT}:role/{name}")
+}
+
+fn provider() -> String {
+    format!("arn:aws:iam::{ACCOUNT}:saml-provider/Demo")
+}
+
+/// The Role value that offers `name` with the provider.
+pub(crate) fn pair(name: &str) -> String {
+    format!("{},{}", role(name), provider())
+}
+
+/// Everything that a test needs.
+pub(crate) struct World {
+    /// Holds configuration, database and key.
+    pub(crate) folder: tempfile::TempDir,
+    /// The IdP.
+    pub(crate) idp: DemoIdp,
+    /// AWS's part.
+    pub(crate) sts: SandboxSts,
+    /// rolegate.
+    pub(crate) gateway: Gateway,
+}
+
+/// What differs from one test's world to another's.
+pub(crate) struct Setting {
+    /// The Role values of user `alice`.
+    pub(crate) roles: Vec<String>,
+    /// The roles that the file allows.
+    pub(crate) allowed: Vec<String>,
+    /// More lines for `[[saml.idp]]`.
+    pub(crate) idp_lines: &'static str,
+    /// More tables of the configuration.
+    pub(crate) tables: String,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            roles: vec![pair("reader"), pair("writer"), pair("admin")],
+            allowed: vec![role("reader"), role("writer")],
+            idp_lines: "",
+            tables: String::new(),
+        }
+    }
+}
+
+/// STS for an account whose `names` trust `provider`, with `metadata`, for responses sent to `acs`.
+pub(crate) async fn sandbox(
+    acs: &str,
+    provider: &str,
+    metadata: &str,
+    names: &[&str],
+) -> SandboxSts {
+    let trust = |name: &&str| RoleTrust {
+        role_arn: role(name),
+        provider_arns: vec![provider.to_owned()],
+        saml_aud: vec![acs.to_owned()],
+        max_session_duration: 43_200,
+    };
+    SandboxSts::start(StsSettings {
+        trusts: names.iter().map(trust).collect(),
+        providers: vec![SamlProvider {
+            arn: provider.to_owned(),
+            metadata_xml: metadata.to_owned(),
+        }],
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(OsEntropy),
+    })
+    .await
+    .unwrap()
+}
+
+/// Writes `rolegate.toml` with one IdP.
+pub(crate) fn configure(
+    folder: &std::path::Path,
+    public_url: &str,
+    metadata: &str,
+    idp_lines: &str,
+    allowed: &[String],
+    tables: &str,
+) {
+    std::fs::write(folder.join("idp.xml"), metadata).unwrap();
+    let allowed = serde_json::to_string(allowed).unwrap();
+    let listen = public_url.trim_start_matches("http://");
+    let text = format!(
+        "[server]\nlisten = \"{listen}\"\npublic_url = \"{public_url}\"\n\
+         [[saml.idp]]\nmetadata_file = \"idp.xml\"\n{idp_lines}\n\
+         [roles]\nallowed = {allowed}\n{tables}"
+    );
+    std::fs::write(folder.join("rolegate.toml"), text).unwrap();
+}
+
+impl World {
+    /// A world in which `alice` is offered reader, writer and admin, of which the first two are allowed.
+    pub(crate) async fn start() -> Self {
+        Self::with(Setting::default()).await
+    }
+
+    pub(crate) async fn with(setting: Setting) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let public_url = format!("http://127.0.0.1:{}", free_port());
+        let acs = format!("{public_url}/saml/acs");
+        let idp = DemoIdp::start(IdpSettings {
+            entity_id: None,
+            acs_url: acs.clone(),
+            sp_entity_id: AUDIENCE.to_owned(),
+            users: vec![DemoUser {
+                name: "alice".to_owned(),
+                password: "alice-password".to_owned(),
+                role_session_name: "alice".to_owned(),
+                roles: setting.roles,
+                session_duration: Some("3600".to_owned()),
+                extra: vec![("groups".to_owned(), vec!["science".to_owned()])],
+            }],
+            key: None,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+        })
+        .await
+        .unwrap();
+        let names = ["reader", "writer", "admin", "path/deep", "late"];
+        let sts = sandbox(&acs, &provider(), idp.metadata(), &names).await;
+        let lines = format!("name = \"demo\"\n{}", setting.idp_lines);
+        configure(
+            folder.path(),
+            &public_url,
+            idp.metadata(),
+            &lines,
+            &setting.allowed,
+            &setting.tables,
+        );
+        let gateway = Gateway::start(folder.path(), &public_url, sts.url()).await;
+        Self {
+            folder,
+            idp,
+            sts,
+            gateway,
+        }
+    }
+
+    /// A fresh response for `alice`, signed now.
+    pub(crate) fn response(&self) -> String {
+        self.idp.sign(&self.plan())
+    }
+
+    /// What a response for `alice` says, to be changed before it is signed.
+    pub(crate) fn plan(&self) -> ResponsePlan {
+        self.idp.plan("alice")
+    }
+
+    /// Posts `response` to the ACS as a program does.
+    pub(crate) async fn post(&self, response: &str) -> (StatusCode, Value) {
+        let answer = reqwest::Client::new()
+            .post(self.gateway.at("/saml/acs"))
+            .header("Accept", "application/json")
+            .form(&[("SAMLResponse", response)])
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status();
+        (status, answer.json().await.unwrap())
+    }
+
+    /// Signs `alice` in; returns her session's token and what she has.
+    pub(crate) async fn sign_in(&self) -> (String, Value) {
+        let (status, me) = self.post(&self.response()).await;
+        assert_eq!(status, StatusCode::OK, "{me}");
+        (me["session_token"].as_str().unwrap().to_owned(), me)
+    }
+
+    /// A launcher's token that reaches everything.
+    pub(crate) async fn launcher(&self) -> String {
+        self.gateway.launcher().await
+    }
+
+    /// Calls the API with a bearer token.
+    pub(crate) async fn api(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let method = method.parse().unwrap();
+        let mut request = reqwest::Client::new()
+            .request(method, self.gateway.at(path))
+            .bearer_auth(token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        )
+    }
+
+    /// Leases `name` of `alice` for a job.
+    pub(crate) async fn lease(&self, launcher: &str, name: &str) -> (StatusCode, Value) {
+        let order = json!({ "user": "alice", "role_arn": role(name), "job": "job-1" });
+        self.api("POST", "/api/v1/leases", launcher, Some(order))
+            .await
+    }
+
+    /// What a job gets with `token`.
+    pub(crate) async fn fetch(&self, token: &str) -> (StatusCode, Value) {
+        let answer = reqwest::Client::new()
+            .get(self.gateway.at("/v1/credentials"))
+            .header("Authorization", token)
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status();
+        (status, answer.json().await.unwrap())
+    }
+}

@@ -1,0 +1,209 @@
+//! The `rolegate` program as a child process, and what it writes.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+
+/// A start that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A port that nobody listens on, below those that the system gives to connections, so that none of
+/// them takes it before the gateway does; each call of this process gets another.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let ports = 10_000..32_000_u32;
+    let begin = std::process::id().wrapping_mul(97);
+    for _ in 0..1000 {
+        let at = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = ports.start + at % (ports.end - ports.start);
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free");
+}
+
+/// A `rolegate serve` at work; killed when dropped.
+pub(crate) struct Gateway {
+    folder: PathBuf,
+    public_url: String,
+    sts_url: String,
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+/// What a command wrote and how it ended.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// The output of a command that must have succeeded.
+    pub(crate) fn good(self) -> String {
+        assert!(self.status.success(), "{}{}", self.stdout, self.stderr);
+        self.stdout.trim().to_owned()
+    }
+}
+
+impl Gateway {
+    /// Serves from `folder`, and waits until it says that it does.
+    pub(crate) async fn start(folder: &Path, public_url: &str, sts_url: &str) -> Self {
+        let (child, log) = spawn(folder, sts_url).await;
+        Self {
+            folder: folder.to_owned(),
+            public_url: public_url.to_owned(),
+            sts_url: sts_url.to_owned(),
+            child,
+            log,
+        }
+    }
+
+    /// A URL of the gateway's.
+    pub(crate) fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url)
+    }
+
+    /// Kills it as `kill -9` does, and starts it anew.
+    pub(crate) async fn kill_and_restart(&mut self) {
+        self.child.kill().await.unwrap();
+        (self.child, self.log) = spawn(&self.folder, &self.sts_url).await;
+    }
+
+    /// All that it logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until it has logged `event`, at most ten seconds.
+    pub(crate) async fn logged(&self, event: &str) {
+        let wanted = format!("\"event\":\"{event}\"");
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        for _ in 0..200 {
+            ticks.tick().await;
+            if self.log().contains(&wanted) {
+                return;
+            }
+        }
+        panic!("no {event} in {}", self.log());
+    }
+
+    /// Sends SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let pid = self.child.id().unwrap().to_string();
+        let sent = std::process::Command::new("kill")
+            .args(["-HUP", &pid])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// How long each request to `route` took by the log.
+    pub(crate) fn microseconds(&self, route: &str) -> Vec<u64> {
+        let log = self.log();
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let requests = lines.filter(|line| {
+            line["fields"]["event"] == "request" && line["fields"]["route"] == route
+        });
+        requests
+            .map(|line| line["fields"]["microseconds"].as_u64().unwrap())
+            .collect()
+    }
+
+    /// A launcher's token that reaches everything.
+    pub(crate) async fn launcher(&self) -> String {
+        let reach = ["--for-roles", "*", "--for-users", "*"];
+        let arguments = ["tokens", "create", "batch", "--role", "launcher"];
+        self.command(&[&arguments[..], &reach[..]].concat())
+            .await
+            .good()
+    }
+
+    /// Runs an admin's command on the same configuration.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Ended {
+        command(
+            &self.folder,
+            arguments,
+            &[("AWS_ENDPOINT_URL_STS", &self.sts_url)],
+        )
+        .await
+    }
+}
+
+/// Runs a command in `folder`, with these variables alone of those that rolegate reads.
+pub(crate) async fn command(
+    folder: &Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Ended {
+    let output = program(folder)
+        .envs(variables.iter().copied())
+        .args(arguments)
+        .output()
+        .await
+        .unwrap();
+    Ended {
+        status: output.status,
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn program(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate"));
+    for (name, _) in std::env::vars()
+        .filter(|(name, _)| name.starts_with("AWS_") || name.starts_with("ROLEGATE_"))
+    {
+        command.env_remove(name);
+    }
+    command
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+async fn spawn(folder: &Path, sts_url: &str) -> (Child, Arc<Mutex<String>>) {
+    let mut child = program(folder)
+        .env("AWS_ENDPOINT_URL_STS", sts_url)
+        .arg("serve")
+        .spawn()
+        .unwrap();
+    let log = Arc::new(Mutex::new(String::new()));
+    let (serving, told) = oneshot::channel();
+    let mut serving = Some(serving);
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let kept = Arc::clone(&log);
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            if line.contains("\"event\":\"serving\"")
+                && let Some(serving) = serving.take()
+            {
+                let _gone = serving.send(());
+            }
+            let mut log = kept.lock().unwrap();
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+    let told = tokio::time::timeout(PATIENCE, told).await;
+    assert!(
+        matches!(told, Ok(Ok(()))),
+        "the gateway did not start: {}",
+        log.lock().unwrap()
+    );
+    (child, log)
+}
