@@ -54,9 +54,7 @@ pub(super) async fn secure(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let tls = request
-        .app_data::<web::Data<Site>>()
-        .is_some_and(|site| site.tls);
+    let site = request.app_data::<web::Data<Site>>().cloned();
     let mut response = next.call(request).await?;
     let asset = response.request().path().starts_with("/assets/");
     let headers = response.headers_mut();
@@ -66,13 +64,16 @@ pub(super) async fn secure(
         "no-store"
     };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
-    let policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    let policy = site
+        .as_ref()
+        .and_then(|site| HeaderValue::from_str(&site.policy()).ok());
+    let strictest = || HeaderValue::from_static("default-src 'none'");
+    headers.insert(CONTENT_SECURITY_POLICY, policy.unwrap_or_else(strictest));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     // Not no-referrer: browsers then send `Origin: null` with our own forms.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    if tls {
+    if site.is_some_and(|site| site.tls) {
         let value = HeaderValue::from_static("max-age=31536000");
         headers.insert(STRICT_TRANSPORT_SECURITY, value);
     }

@@ -37,6 +37,17 @@ pub struct Site {
     pub request_timeout: Duration,
 }
 
+impl Site {
+    /// The Content-Security-Policy of every answer. Browsers hold `form-action` against redirects too, so
+    /// it names where a confirmed sign-in may go on to.
+    pub(super) fn policy(&self) -> String {
+        let targets = self.return_origins.join(" ");
+        format!(
+            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' {targets}; frame-ancestors 'none'; base-uri 'none'"
+        )
+    }
+}
+
 /// Everything that handlers may be given.
 #[derive(Clone)]
 pub struct Flows {

@@ -4,7 +4,7 @@ use reqwest::{Client, StatusCode, redirect::Policy};
 use rolegate::demo::sts::SandboxSts;
 use serde_json::{Value, json};
 
-use crate::gateway::{Gateway, configure, free_port, role, sandbox};
+use crate::gateway::{Gateway, Setting, configure, free_port, role, sandbox};
 use crate::parts::python::run_job;
 use crate::parts::simplesamlphp::SimpleSamlPhp;
 
@@ -30,15 +30,11 @@ async fn set() -> Stage {
         &["data-scientist", "team-a/batch"],
     )
     .await;
-    let allowed = [role("data-scientist"), role("team-a/*")];
-    configure(
-        folder.path(),
-        &public_url,
-        &metadata,
-        "name = \"ssp\"",
-        &allowed,
-        "",
-    );
+    let setting = Setting {
+        allowed: [role("data-scientist"), role("team-a/*")].into(),
+        ..Setting::default()
+    };
+    configure(folder.path(), &public_url, "ssp", &metadata, &setting);
     let gateway = Gateway::start(folder.path(), &public_url, sts.url()).await;
     Stage {
         folder,

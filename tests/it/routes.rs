@@ -3,7 +3,7 @@
 use reqwest::{Client, Method, StatusCode, redirect::Policy};
 use rolegate::http::{Needs, ROUTES, RouteEntry};
 
-use crate::gateway::World;
+use crate::gateway::{Setting, World};
 
 /// A call that would be good but for who makes it.
 async fn call(world: &World, route: &RouteEntry, token: Option<&str>) -> reqwest::Response {
@@ -95,7 +95,11 @@ async fn the_right_token_passes_everywhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_carries_the_headers_that_guard_it() {
-    let world = World::start().await;
+    let world = World::with(Setting {
+        server_lines: "return_origins = [\"https://platform.example.org\"]",
+        ..Setting::default()
+    })
+    .await;
     for path in [
         "/",
         "/login",
@@ -119,6 +123,11 @@ async fn every_answer_carries_the_headers_that_guard_it() {
         assert!(
             !header("content-security-policy").contains("unsafe-inline"),
             "{path}"
+        );
+        assert!(
+            header("content-security-policy")
+                .contains("form-action 'self' https://platform.example.org;"),
+            "{path}: browsers hold it against the redirect after a form"
         );
         assert_eq!(header("cache-control"), "no-store", "{path}");
         assert_eq!(header("x-content-type-options"), "nosniff", "{path}");

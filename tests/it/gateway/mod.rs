@@ -50,6 +50,8 @@ pub(crate) struct Setting {
     pub(crate) roles: Vec<String>,
     /// The roles that the file allows.
     pub(crate) allowed: Vec<String>,
+    /// More lines for `[server]`.
+    pub(crate) server_lines: &'static str,
     /// More lines for `[[saml.idp]]`.
     pub(crate) idp_lines: &'static str,
     /// More tables of the configuration.
@@ -61,6 +63,7 @@ impl Default for Setting {
         Self {
             roles: vec![pair("reader"), pair("writer"), pair("admin")],
             allowed: vec![role("reader"), role("writer")],
+            server_lines: "",
             idp_lines: "",
             tables: String::new(),
         }
@@ -93,21 +96,21 @@ pub(crate) async fn sandbox(
     .unwrap()
 }
 
-/// Writes `rolegate.toml` with one IdP.
+/// Writes `rolegate.toml` with one IdP called `name`.
 pub(crate) fn configure(
     folder: &std::path::Path,
     public_url: &str,
+    name: &str,
     metadata: &str,
-    idp_lines: &str,
-    allowed: &[String],
-    tables: &str,
+    setting: &Setting,
 ) {
     std::fs::write(folder.join("idp.xml"), metadata).unwrap();
-    let allowed = serde_json::to_string(allowed).unwrap();
     let listen = public_url.trim_start_matches("http://");
+    let allowed = serde_json::to_string(&setting.allowed).unwrap();
+    let (server, idp, tables) = (setting.server_lines, setting.idp_lines, &setting.tables);
     let text = format!(
-        "[server]\nlisten = \"{listen}\"\npublic_url = \"{public_url}\"\n\
-         [[saml.idp]]\nmetadata_file = \"idp.xml\"\n{idp_lines}\n\
+        "[server]\nlisten = \"{listen}\"\npublic_url = \"{public_url}\"\n{server}\n\
+         [[saml.idp]]\nname = \"{name}\"\nmetadata_file = \"idp.xml\"\n{idp}\n\
          [roles]\nallowed = {allowed}\n{tables}"
     );
     std::fs::write(folder.join("rolegate.toml"), text).unwrap();
@@ -131,7 +134,7 @@ impl World {
                 name: "alice".to_owned(),
                 password: "alice-password".to_owned(),
                 role_session_name: "alice".to_owned(),
-                roles: setting.roles,
+                roles: setting.roles.clone(),
                 session_duration: Some("3600".to_owned()),
                 extra: vec![("groups".to_owned(), vec!["science".to_owned()])],
             }],
@@ -143,15 +146,7 @@ impl World {
         .unwrap();
         let names = ["reader", "writer", "admin", "path/deep", "late"];
         let sts = sandbox(&acs, &provider(), idp.metadata(), &names).await;
-        let lines = format!("name = \"demo\"\n{}", setting.idp_lines);
-        configure(
-            folder.path(),
-            &public_url,
-            idp.metadata(),
-            &lines,
-            &setting.allowed,
-            &setting.tables,
-        );
+        configure(folder.path(), &public_url, "demo", idp.metadata(), &setting);
         let gateway = Gateway::start(folder.path(), &public_url, sts.url()).await;
         Self {
             folder,
