@@ -99,9 +99,9 @@ impl Gateway {
 
     /// Sends SIGHUP.
     pub(crate) fn hang_up(&self) {
-        let pid = self.child.id().unwrap().to_string();
-        let sent = std::process::Command::new("kill")
-            .args(["-HUP", &pid])
+        // The shell's own `kill`: a bare system has no other.
+        let sent = std::process::Command::new("sh")
+            .args(["-c", &format!("kill -HUP {}", self.child.id().unwrap())])
             .status()
             .unwrap();
         assert!(sent.success());
