@@ -24,3 +24,4 @@ mod parts;
 mod real_parts;
 mod routes;
 mod sign_in;
+mod tls;

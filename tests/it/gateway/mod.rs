@@ -50,6 +50,10 @@ pub(crate) struct Setting {
     pub(crate) roles: Vec<String>,
     /// The roles that the file allows.
     pub(crate) allowed: Vec<String>,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+    /// Puts further files into the folder before the gateway starts.
+    pub(crate) prepare: fn(&std::path::Path),
     /// More lines for `[server]`.
     pub(crate) server_lines: &'static str,
     /// More lines for `[[saml.idp]]`.
@@ -63,6 +67,8 @@ impl Default for Setting {
         Self {
             roles: vec![pair("reader"), pair("writer"), pair("admin")],
             allowed: vec![role("reader"), role("writer")],
+            scheme: "http",
+            prepare: |_| {},
             server_lines: "",
             idp_lines: "",
             tables: String::new(),
@@ -105,7 +111,7 @@ pub(crate) fn configure(
     setting: &Setting,
 ) {
     std::fs::write(folder.join("idp.xml"), metadata).unwrap();
-    let listen = public_url.trim_start_matches("http://");
+    let (_, listen) = public_url.split_once("://").unwrap();
     let allowed = serde_json::to_string(&setting.allowed).unwrap();
     let (server, idp, tables) = (setting.server_lines, setting.idp_lines, &setting.tables);
     let text = format!(
@@ -124,7 +130,8 @@ impl World {
 
     pub(crate) async fn with(setting: Setting) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let public_url = format!("http://127.0.0.1:{}", free_port());
+        let public_url = format!("{}://127.0.0.1:{}", setting.scheme, free_port());
+        (setting.prepare)(folder.path());
         let acs = format!("{public_url}/saml/acs");
         let idp = DemoIdp::start(IdpSettings {
             entity_id: None,
