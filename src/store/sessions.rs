@@ -120,15 +120,19 @@ macro_rules! live {
 }
 
 impl Store {
-    /// Opens a session for a fresh sign-in, and hands on what the methods that forward it need.
+    /// Opens a session for a fresh sign-in, and hands on what the methods that forward it need. It ends
+    /// when the IdP says that its own does, if that is before `open` says.
     pub async fn open_session<T: SignIn>(
         &self,
         fresh: Fresh<T>,
         open: NewSession,
-    ) -> Result<(Subject, T::Proof), StoreError> {
+    ) -> Result<(LiveSession, T::Proof), StoreError> {
         let signed_in_at = fresh.accepted_at();
         let (parts, proof) = fresh.into_verified().into_parts();
         let person = parts.person.clone();
+        let expires_at = parts
+            .not_after
+            .map_or(open.expires_at, |end| end.min(open.expires_at));
         let sealed = SealedSession {
             signed_in_at,
             parts,
@@ -147,10 +151,15 @@ impl Store {
         .bind(open.confirm.map(|confirm| confirm.to_vec()))
         .bind(blob)
         .bind(millis(signed_in_at))
-        .bind(millis(open.expires_at))
+        .bind(millis(expires_at))
         .execute(self.writer())
         .await?;
-        Ok((Subject::vouch(open.id, signed_in_at, sealed.parts), proof))
+        let live = LiveSession {
+            subject: Arc::new(Subject::vouch(open.id, signed_in_at, sealed.parts)),
+            state: open.state,
+            expires_at,
+        };
+        Ok((live, proof))
     }
 
     /// Confirms the pending session of the one-time token, once, within five minutes of the sign-in,

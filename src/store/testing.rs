@@ -141,11 +141,11 @@ impl Bench {
     }
 
     /// A confirmed session of `okta`'s user `ann`, by a sign-in with the id `id`.
-    pub(crate) async fn session(&self, store: &Store, id: &str) -> Subject {
+    pub(crate) async fn session(&self, store: &Store, id: &str) -> Arc<Subject> {
         self.session_in(store, id, SessionState::Confirmed).await
     }
 
-    pub(crate) async fn session_in(&self, store: &Store, id: &str, state: SessionState) -> Subject {
+    pub(crate) async fn session_in(&self, store: &Store, id: &str, state: SessionState) -> Arc<Subject> {
         let mut open = self.new_session(state);
         open.token = Some(Token::fresh(TokenKind::Session, &OsEntropy).hash());
         self.open_as(store, TestSignIn::new(id), open).await
@@ -156,11 +156,11 @@ impl Bench {
         store: &Store,
         sign_in: TestSignIn,
         open: NewSession,
-    ) -> Subject {
+    ) -> Arc<Subject> {
         let fresh = store.accept(sign_in, None).await.unwrap();
-        let (subject, proof) = store.open_session(fresh, open).await.unwrap();
+        let (live, proof) = store.open_session(fresh, open).await.unwrap();
         assert_eq!(proof, "the proof");
-        subject
+        live.subject
     }
 
     pub(crate) fn credentials(&self, seconds: i64) -> Credentials {

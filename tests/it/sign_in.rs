@@ -63,6 +63,29 @@ async fn a_json_client_gets_grants_and_reasons() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_idp_s_end_of_session_ends_ours() {
+    let world = World::start().await;
+    let mut plan = world.plan();
+    let end = plan.issue_instant + chrono::TimeDelta::minutes(20);
+    plan.session_not_on_or_after = Some(end);
+    let (_, me) = world.post(&world.idp.sign(&plan)).await;
+    assert_eq!(me["session_expires_at"], rolegate::model::rfc3339(end));
+    assert_eq!(
+        me["grants"][0]["duration_seconds"].as_u64().unwrap() / 60,
+        19,
+        "{me}"
+    );
+    let token = me["session_token"].as_str().unwrap();
+    let (_, again) = world.api("GET", "/api/v1/me", token, None).await;
+    assert_eq!(again["session_expires_at"], me["session_expires_at"]);
+    let (_, me) = world.sign_in().await;
+    assert_ne!(
+        me["session_expires_at"], again["session_expires_at"],
+        "the good twin"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_copies_at_once_are_one_sign_in() {
     let mut world = World::start().await;
     let response = world.response();

@@ -8,7 +8,7 @@ use super::{Confirmed, SignIn, SignInError, SignedIn, Started, return_target};
 use crate::audit::{Event, EventKind};
 use crate::model::{IdpName, SessionId, Subject, Token, TokenHash, TokenKind, hex};
 use crate::saml::{VerifiedAssertion, authn_request};
-use crate::store::{Fresh, LiveSession, NewSession, SessionState, SignInRequest};
+use crate::store::{Fresh, NewSession, SessionState, SignInRequest};
 
 /// How long an answer may wait for STS; the mint goes on behind it.
 const MINT_WAIT: Duration = Duration::from_secs(4);
@@ -66,13 +66,8 @@ impl SignIn {
             confirm: confirm.then(|| confirmation(&one_time.hash(), &token.hash())),
             expires_at: parts.clock.now() + parts.rules.max_age,
         };
-        let (state, expires_at) = (new.state, new.expires_at);
-        let (subject, proof) = parts.store.open_session(fresh, new).await?;
-        let expires_at = subject
-            .parts()
-            .not_after
-            .map_or(expires_at, |end| end.min(expires_at));
-        let subject = Arc::new(subject);
+        let (live, proof) = parts.store.open_session(fresh, new).await?;
+        let subject = Arc::clone(&live.subject);
         parts.recorder.record(accepted(&subject)).await?;
         parts.fetch.forget_person(subject.person()).await;
         let minting = parts.mint.start(Arc::clone(&subject), proof);
@@ -88,11 +83,7 @@ impl SignIn {
         // Dropping the handle when the time is up leaves the task running.
         let _waited = tokio::time::timeout(MINT_WAIT, minting).await;
         Ok(SignedIn::Open {
-            live: LiveSession {
-                subject,
-                state,
-                expires_at,
-            },
+            live,
             token: token.into_secret(),
             return_to,
         })
