@@ -298,7 +298,13 @@ impl Fetch {
         {
             return Ok(found);
         }
-        let found = self.stored(subject, grant).await?;
+        let issued = self
+            .store
+            .newest_issued(subject.session(), grant.role())
+            .await?;
+        let Some(found) = issued else {
+            return self.older(subject, grant).await.map(Arc::new);
+        };
         if !self.may_serve(subject, grant, &found) {
             return Err(sign_in_needed(subject.person(), grant.role()));
         }
@@ -314,24 +320,23 @@ impl Fetch {
         self.clock.now() < credentials.expires_at && credentials.expires_at <= latest
     }
 
-    async fn stored(&self, subject: &Subject, grant: &Grant) -> Result<Credentials, FetchError> {
+    /// Where nothing was minted for this sign-in, or not yet, older credentials that still live go on. They
+    /// are not kept in memory, so that newer ones take their place at once.
+    async fn older(&self, subject: &Subject, grant: &Grant) -> Result<Credentials, FetchError> {
         let (person, role) = (subject.person(), grant.role());
-        if let Some(found) = self.store.newest_issued(subject.session(), role).await? {
-            return Ok(found);
+        let older = self.store.last_issued_for(person, role).await?;
+        if let Some(older) = older.filter(|older| self.may_serve(subject, grant, older)) {
+            return Ok(older);
         }
         let known = self.store.credentials_of(subject.session()).await?;
-        let problem = match best(&known, role) {
-            Some(CredentialState::Issued(credentials)) => return Ok(credentials.clone()),
+        Err(match best(&known, role) {
             Some(CredentialState::Busy) => FetchError::Pending(role.to_string()),
             Some(CredentialState::Failed(failure)) => FetchError::RefusedBySts {
                 role: role.to_string(),
                 reason: MintFailure::read(failure).message,
             },
-            None => sign_in_needed(person, role),
-        };
-        // Where minting failed, older credentials that still live go on.
-        let older = self.store.last_issued_for(person, role).await?;
-        older.ok_or(problem)
+            Some(CredentialState::Issued(_)) | None => sign_in_needed(person, role),
+        })
     }
 
     /// Audits the first time that a lease is given these credentials.

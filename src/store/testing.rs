@@ -145,7 +145,12 @@ impl Bench {
         self.session_in(store, id, SessionState::Confirmed).await
     }
 
-    pub(crate) async fn session_in(&self, store: &Store, id: &str, state: SessionState) -> Arc<Subject> {
+    pub(crate) async fn session_in(
+        &self,
+        store: &Store,
+        id: &str,
+        state: SessionState,
+    ) -> Arc<Subject> {
         let mut open = self.new_session(state);
         open.token = Some(Token::fresh(TokenKind::Session, &OsEntropy).hash());
         self.open_as(store, TestSignIn::new(id), open).await

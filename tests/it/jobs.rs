@@ -211,6 +211,45 @@ async fn trouble_at_sts_denies_the_grant_and_not_the_sign_in() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_sign_in_prolongs_a_running_job_and_a_failed_mint_does_not_stop_it() {
+    let world = World::start().await;
+    world.sign_in().await;
+    let launcher = world.launcher().await;
+    let (_, lease) = world.lease(&launcher, "reader").await;
+    let token = lease["token"].as_str().unwrap();
+    let (_, first) = world.fetch(token).await;
+    world.sts.set_fault(Fault::Denied);
+    world.sign_in().await;
+    let (status, second) = world.fetch(token).await;
+    assert_eq!(
+        (status, &second["AccessKeyId"]),
+        (StatusCode::OK, &first["AccessKeyId"])
+    );
+    world.sts.set_fault(Fault::None);
+    world.sign_in().await;
+    let (status, third) = world.fetch(token).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_ne!(
+        third["AccessKeyId"], first["AccessKeyId"],
+        "newer ones are given at once"
+    );
+    let mut without = world.plan();
+    without
+        .attributes
+        .retain(|(name, _)| !name.ends_with("/Role"));
+    assert_eq!(
+        world.post(&world.idp.sign(&without)).await.0,
+        StatusCode::OK
+    );
+    let (status, error) = world.fetch(token).await;
+    assert_eq!(
+        (status, error["code"].as_str()),
+        (StatusCode::FORBIDDEN, Some("not_offered")),
+        "{error}"
+    );
+}
+
 /// What `me` says once the mint has ended; it is asked a bounded number of times.
 async fn eventually_denied(world: &World, token: &str) -> serde_json::Value {
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
