@@ -2,12 +2,16 @@
 
 use std::process::ExitCode;
 
-use super::{Context, Outcome, output};
+use super::{Context, Failure, Outcome, output};
+use crate::app;
+use crate::config::{Config, Warning};
 use crate::flow::Idps;
 use crate::model::rfc3339;
+use crate::store::database_exists;
 
-pub(super) fn run(at: &Context) -> Outcome {
-    let config = at.config()?;
+pub(super) async fn run(at: &Context) -> Outcome {
+    let mut config = at.config()?;
+    forget_settled(&mut config, at).await?;
     let now = at.world.clock.now();
     let idps = Idps::load(&config, now)?;
     for warning in &config.warnings {
@@ -38,4 +42,20 @@ pub(super) fn run(at: &Context) -> Outcome {
     ));
     output::line(&format!("{} is good", config.path.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration cannot see the entries of the store; where there are any, it has nothing to warn of.
+/// A store that was not made yet is not made by this.
+pub(super) async fn forget_settled(config: &mut Config, at: &Context) -> Result<(), Failure> {
+    if !database_exists(&config.store.url)? {
+        return Ok(());
+    }
+    let store = app::open_store(config, &at.world).await?;
+    if !store.entries().await?.is_empty() {
+        config
+            .warnings
+            .retain(|warning| !matches!(warning, Warning::NoEntry));
+    }
+    store.close().await;
+    Ok(())
 }

@@ -135,7 +135,7 @@ async fn dispatch(arguments: Arguments) -> Outcome {
         Command::Init => init(&at.path),
         Command::Demo(arguments) => demo::run(&arguments, &at.world).await,
         Command::Serve => serve(&at).await,
-        Command::Check => check::run(&at),
+        Command::Check => check::run(&at).await,
         Command::Roles(command) => roles::run(command, &at).await,
         Command::Tokens(command) => tokens::run(command, &at).await,
         Command::Idps(command) => show::idps(&command, &at),
@@ -176,7 +176,8 @@ fn environment() -> BTreeMap<String, String> {
 
 async fn serve(at: &Context) -> Outcome {
     output::start_logging();
-    let config = at.config()?;
+    let mut config = at.config()?;
+    check::forget_settled(&mut config, at).await?;
     for warning in &config.warnings {
         tracing::warn!(event = "configuration", "{warning}");
     }

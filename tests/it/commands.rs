@@ -37,6 +37,12 @@ async fn init_then_check_then_what_is_missing() {
     );
     assert!(checked.good().contains("/saml/acs"));
     assert!(!here.join("rolegate.db").exists(), "check makes nothing");
+    let warned = "allows a role";
+    assert!(command(here, &["check"], &[]).await.stderr.contains(warned));
+    let allow = ["roles", "allow", &role("x"), "--reason", "r"];
+    command(here, &allow, &[]).await.good();
+    let checked = command(here, &["check"], &[]).await;
+    assert!(!checked.stderr.contains(warned), "the store allows one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
