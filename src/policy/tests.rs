@@ -410,3 +410,44 @@ fn a_value_that_is_no_offer_is_a_denial_with_its_reason() {
     assert_eq!((decisions.grants.len(), decisions.denials.len()), (1, 1));
     assert_eq!(decisions.denials[0].role_arn, "reader");
 }
+
+/// Every list of up to three of these entries, against the rule said in one sentence.
+#[test]
+fn every_short_list_is_decided_by_the_rule() {
+    let failing = |draft: EntryDraft| EntryDraft {
+        idp: Some("keycloak".parse().unwrap()),
+        ..draft
+    };
+    let wide = "arn:aws:iam::123456789012:role/**";
+    let near = "arn:aws:iam::123456789012:role/team-a/*";
+    // How closely each names the role, whether it allows, whether its conditions hold.
+    let kinds = [
+        (allow(READER), 3, true, true),
+        (failing(allow(READER)), 3, true, false),
+        (allow(near), 2, true, true),
+        (failing(allow(near)), 2, true, false),
+        (allow(wide), 1, true, true),
+        (deny(wide), 1, false, true),
+        (failing(deny(READER)), 3, false, false),
+    ];
+    let mut lists = vec![Vec::new()];
+    for _ in 0..3 {
+        let longer: Vec<Vec<usize>> = lists
+            .iter()
+            .flat_map(|list: &Vec<usize>| {
+                (0..kinds.len()).map(|kind| [list.clone(), vec![kind]].concat())
+            })
+            .collect();
+        lists.extend(longer);
+    }
+    assert!(lists.len() > 400);
+    for list in lists {
+        let chosen = || list.iter().map(|kind| &kinds[*kind]);
+        let denied = chosen().any(|(_, _, allows, holds)| !allows && *holds);
+        let closest = chosen().filter(|kind| kind.2).map(|kind| kind.1).max();
+        let oldest = chosen().position(|kind| kind.2 && kind.3 && Some(kind.1) == closest);
+        let expected = oldest.filter(|_| !denied).map(|at| format!("ent_{at}"));
+        let drafts = chosen().map(|kind| kind.0.clone()).collect();
+        assert_eq!(outcome(parts(), drafts).ok(), expected, "{list:?}");
+    }
+}
