@@ -97,8 +97,8 @@ pub(super) struct Allow {
     #[arg(long)]
     hand_out_tokens: bool,
     /// When the entry stops to count: RFC 3339, or a time from now such as 30d
-    #[arg(long)]
-    expires: Option<String>,
+    #[arg(long, value_parser = expiry)]
+    expires: Option<Expiry>,
     /// A name for people
     #[arg(long)]
     label: Option<String>,
@@ -118,8 +118,8 @@ pub(super) struct Deny {
     #[arg(long, value_name = "ATTR=VALUE", value_parser = condition)]
     when: Vec<(String, String)>,
     /// When the entry stops to count: RFC 3339, or a time from now such as 30d
-    #[arg(long)]
-    expires: Option<String>,
+    #[arg(long, value_parser = expiry)]
+    expires: Option<Expiry>,
 }
 
 fn condition(text: &str) -> Result<(String, String), String> {
@@ -145,15 +145,32 @@ fn session_duration(text: &str) -> Result<SessionDuration, String> {
     SessionDuration::from_seconds(seconds(text)?).map_err(|error| format!("{text} {error}"))
 }
 
-/// An end: a time, or a length from `now`.
-pub(super) fn expiry(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure> {
-    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        return Ok(at.with_timezone(&Utc));
+/// When something ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Expiry {
+    /// At this time.
+    At(DateTime<Utc>),
+    /// So many seconds from now.
+    In(u32),
+}
+
+impl Expiry {
+    /// The time that it is, counted from `now`.
+    pub(super) fn counted_from(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::At(at) => at,
+            Self::In(seconds) => now + chrono::TimeDelta::seconds(i64::from(seconds)),
+        }
     }
-    let length = seconds(text).map_err(|_| {
-        format!("--expires {text}: write 2027-01-31T00:00:00Z, or a length from now such as 30d")
-    })?;
-    Ok(now + chrono::TimeDelta::seconds(i64::from(length)))
+}
+
+/// A time, or a length such as `30d`.
+pub(super) fn expiry(text: &str) -> Result<Expiry, String> {
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Ok(Expiry::At(at.with_timezone(&Utc)));
+    }
+    let wrong = |_| "write 2027-01-31T00:00:00Z, or a length from now such as 30d".to_owned();
+    seconds(text).map(Expiry::In).map_err(wrong)
 }
 
 pub(super) async fn run(command: Command, at: &Context) -> Outcome {
@@ -185,11 +202,7 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
 }
 
 fn allow_draft(allow: Allow, now: DateTime<Utc>) -> Result<EntryDraft, Failure> {
-    let expires_at = allow
-        .expires
-        .as_deref()
-        .map(|text| expiry(text, now))
-        .transpose()?;
+    let expires_at = allow.expires.map(|end| end.counted_from(now));
     Ok(EntryDraft {
         method: allow.method,
         max_duration_seconds: allow.max_duration,
@@ -209,11 +222,7 @@ fn allow_draft(allow: Allow, now: DateTime<Utc>) -> Result<EntryDraft, Failure> 
 }
 
 fn deny_draft(deny: Deny, now: DateTime<Utc>) -> Result<EntryDraft, Failure> {
-    let expires_at = deny
-        .expires
-        .as_deref()
-        .map(|text| expiry(text, now))
-        .transpose()?;
+    let expires_at = deny.expires.map(|end| end.counted_from(now));
     Ok(EntryDraft {
         effect: Effect::Deny,
         idp: deny.idp,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Context, Failure, Outcome, local_user, output, roles};
+use super::roles::{self, Expiry};
+use super::{Context, Failure, Outcome, local_user, output};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{Role, TextPattern, Token, TokenId, TokenKind, TokenName, TokenRecord, rfc3339};
 
 /// A launcher's token ends after 90 days unless told otherwise.
-const LAUNCHER_DEFAULT: &str = "90d";
+const LAUNCHER_DEFAULT: Expiry = Expiry::In(90 * 86_400);
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -28,8 +29,8 @@ pub(super) enum Command {
         #[arg(long, required_if_eq("role", "launcher"))]
         for_users: Option<String>,
         /// When it ends: RFC 3339, or a time from now such as 30d (default for a launcher: 90d)
-        #[arg(long)]
-        expires: Option<String>,
+        #[arg(long, value_parser = roles::expiry)]
+        expires: Option<Expiry>,
         /// Print JSON with its id
         #[arg(long)]
         json: bool,
@@ -68,7 +69,7 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
             json,
         } => {
             let patterns = patterns(role, for_roles, for_users)?;
-            create(at, name, role, patterns, expires.as_deref(), json).await
+            create(at, name, role, patterns, expires, json).await
         }
         Command::List { json } => list(at, json).await,
         Command::Revoke { token, leases } => revoke(at, &token, leases).await,
@@ -92,7 +93,7 @@ async fn create(
     name: TokenName,
     role: Role,
     (for_roles, for_users): Patterns,
-    expires: Option<&str>,
+    expires: Option<Expiry>,
     json: bool,
 ) -> Outcome {
     let (_, store) = at.store().await?;
@@ -111,7 +112,7 @@ async fn create(
         for_roles,
         for_users,
         created_at: now,
-        expires_at: expires.map(|text| roles::expiry(text, now)).transpose()?,
+        expires_at: expires.map(|end| end.counted_from(now)),
         revoked_at: None,
     };
     store.add_token(&record, &token.hash()).await?;

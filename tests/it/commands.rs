@@ -342,6 +342,16 @@ async fn tokens_and_trust_policies_have_their_shapes() {
         made["token"].as_str().unwrap().starts_with("rgl_")
             && made["id"].as_str().unwrap().starts_with("tok_")
     );
+    let soon = [
+        "tokens",
+        "create",
+        "me",
+        "--role",
+        "admin",
+        "--expires",
+        "soon",
+    ];
+    assert_eq!(command(here, &soon, &[]).await.status.code(), Some(2));
     let admin = command(here, &["tokens", "create", "me", "--role", "admin"], &[])
         .await
         .good();
