@@ -345,7 +345,6 @@ impl Fetch {
         if self.recorded.contains_key(&key) {
             return Ok(());
         }
-        self.recorded.insert(key, ()).await;
         let event = Event {
             person: Some(lease.person.clone()),
             role: Some(lease.role.clone()),
@@ -355,7 +354,10 @@ impl Fetch {
             access_key_id: Some(served.credentials.access_key_id.clone()),
             ..Event::new(EventKind::CredentialsFetched)
         };
-        Ok(self.recorder.record(event).await?)
+        // Remembered once it is on disk: nobody is served on the strength of a record that was lost.
+        self.recorder.record(event).await?;
+        self.recorded.insert(key, ()).await;
+        Ok(())
     }
 }
 

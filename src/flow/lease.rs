@@ -18,6 +18,9 @@ use crate::model::{
 use crate::policy::{Request, decide};
 use crate::store::{LeaseFilter, LiveSession, Store, StoreError};
 
+/// How many leases are read at once where all of a job's are wanted.
+const AT_ONCE: u32 = 100;
+
 /// Who orders a lease.
 pub enum Orderer {
     /// A program with a launcher token.
@@ -250,12 +253,18 @@ impl Leases {
             job: Some(job),
             ..own(by)
         };
-        let leases = self.store.leases(filter, None, 1000).await?;
         let mut revoked = 0;
-        for lease in leases.iter().filter(|lease| lease.revoked_at.is_none()) {
-            self.store.revoke_lease(&lease.id).await?;
-            self.audit(EventKind::LeaseRevoked, lease, by).await?;
-            revoked += 1;
+        let mut after = None;
+        loop {
+            let page = self.store.leases(filter.clone(), after.as_ref(), AT_ONCE);
+            let page = page.await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id.clone());
+            for lease in page.iter().filter(|lease| lease.revoked_at.is_none()) {
+                self.store.revoke_lease(&lease.id).await?;
+                self.audit(EventKind::LeaseRevoked, lease, by).await?;
+                revoked += 1;
+            }
         }
         self.fetch.forget();
         Ok(revoked)

@@ -148,7 +148,7 @@ pub(super) struct ConfirmForm {
 /// The confirm page's button: opens the session for the browser that was shown the page.
 pub(super) async fn confirm(
     request: HttpRequest,
-    form: web::Form<ConfirmForm>,
+    middleware::InTime(form): middleware::InTime<web::Form<ConfirmForm>>,
     sign_in: web::Data<SignIn>,
     site: web::Data<Site>,
 ) -> HttpResponse {

@@ -9,6 +9,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, web};
 
 use super::cookies::Kind;
+use super::middleware::InTime;
 use super::{Problem, Site};
 use crate::flow::{Access, LiveSession, Orderer};
 use crate::model::{Role, Token, TokenHash, TokenKind, TokenRecord};
@@ -16,7 +17,7 @@ use crate::model::{Role, Token, TokenHash, TokenKind, TokenRecord};
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
 /// What came with the call. A result, so that an actor's refusal is told before the call's own faults.
-pub(super) type Sent<T> = Result<T, actix_web::Error>;
+pub(super) type Sent<T> = Result<InTime<T>, actix_web::Error>;
 
 /// A person, by a session's bearer token.
 pub(super) struct User(LiveSession);

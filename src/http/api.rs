@@ -42,7 +42,7 @@ pub(super) async fn credentials(
     site: web::Data<Site>,
 ) -> Result<HttpResponse, Error> {
     let served = fetch
-        .for_subject(&user.live().subject, &order?.role_arn)
+        .for_subject(&user.live().subject, &order?.0.role_arn)
         .await
         .map_err(|error| Problem::from(error).with_login(&site, None))?;
     Ok(in_process_form(&served))
@@ -73,7 +73,7 @@ pub(super) async fn grants_of(
     grants: web::Data<Grants>,
     site: web::Data<Site>,
 ) -> Result<HttpResponse, Error> {
-    let (token, user) = (reader.token(), user?.into_inner());
+    let (token, user) = (reader.token(), user?.0.into_inner());
     let launcher = (token.role == Role::Launcher).then_some(&token.name);
     let covered = token
         .for_users
@@ -84,7 +84,7 @@ pub(super) async fn grants_of(
         return Err(Problem::new(StatusCode::FORBIDDEN, "outside_token", title).into());
     }
     let sessions = access
-        .sessions_of(&user, query?.into_inner().idp.as_ref())
+        .sessions_of(&user, query?.0.into_inner().idp.as_ref())
         .await
         .map_err(Problem::from)?;
     let [live] = sessions.as_slice() else {

@@ -70,7 +70,7 @@ pub(super) async fn create(
     leases: web::Data<Leases>,
     site: web::Data<Site>,
 ) -> Result<HttpResponse, Error> {
-    let order = order?.into_inner();
+    let order = order?.0.into_inner();
     let asked = LeaseOrder {
         user: order.user,
         idp: order.idp,
@@ -162,7 +162,7 @@ pub(super) async fn list(
     query: Sent<web::Query<ListQuery>>,
     leases: web::Data<Leases>,
 ) -> Result<HttpResponse, Error> {
-    let ListQuery { user, job, after } = query?.into_inner();
+    let ListQuery { user, job, after } = query?.0.into_inner();
     let mut found = leases
         .list(by.orderer(), user, job, after.as_ref(), PAGE + 1)
         .await
@@ -185,7 +185,7 @@ pub(super) async fn read(
     leases: web::Data<Leases>,
 ) -> Result<HttpResponse, Error> {
     let lease = leases
-        .read(by.orderer(), &*id?)
+        .read(by.orderer(), &id?.0)
         .await
         .map_err(Problem::from)?;
     Ok(HttpResponse::Ok().json(Shown::from(lease)))
@@ -198,7 +198,7 @@ pub(super) async fn revoke(
     leases: web::Data<Leases>,
 ) -> Result<HttpResponse, Error> {
     leases
-        .revoke(by.orderer(), &*id?)
+        .revoke(by.orderer(), &id?.0)
         .await
         .map_err(Problem::from)?;
     Ok(HttpResponse::NoContent().finish())
@@ -217,7 +217,7 @@ pub(super) async fn revoke_job(
     leases: web::Data<Leases>,
 ) -> Result<HttpResponse, Error> {
     let revoked = leases
-        .revoke_job(by.orderer(), query?.into_inner().job)
+        .revoke_job(by.orderer(), query?.0.into_inner().job)
         .await
         .map_err(Problem::from)?;
     Ok(HttpResponse::Ok().json(serde_json::json!({ "revoked": revoked })))

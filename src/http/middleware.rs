@@ -1,9 +1,11 @@
 //! What holds for every request: a bounded body, security headers, one log line.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY,
@@ -11,7 +13,7 @@ use actix_web::http::header::{
 };
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
-use actix_web::{Error, HttpMessage, HttpRequest, web};
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 use tokio::time::Instant;
 
 use super::{Problem, Site};
@@ -25,8 +27,7 @@ pub(super) async fn read_body(
 ) -> Result<Bytes, Problem> {
     let read = tokio::time::timeout(patience, payload.to_bytes_limited(limit));
     let Ok(read) = read.await else {
-        let title = "the body did not arrive in time";
-        return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", title));
+        return Err(too_slow());
     };
     let Ok(body) = read else {
         let title = format!("the body is longer than {limit} bytes");
@@ -37,6 +38,31 @@ pub(super) async fn read_body(
         ));
     };
     body.map_err(|_| Problem::bad_request("the body broke off"))
+}
+
+/// What `T` reads from a request, whose body must arrive within the time that a request may take.
+pub(super) struct InTime<T>(pub(super) T);
+
+impl<T: FromRequest + 'static> FromRequest for InTime<T> {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let site = request.app_data::<web::Data<Site>>();
+        let patience = site.map_or(Duration::ZERO, |site| site.request_timeout);
+        let read = T::from_request(request, payload);
+        Box::pin(async move {
+            match tokio::time::timeout(patience, read).await {
+                Ok(read) => read.map(Self).map_err(Into::into),
+                Err(_) => Err(too_slow().into()),
+            }
+        })
+    }
+}
+
+fn too_slow() -> Problem {
+    let title = "the body did not arrive in time";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", title)
 }
 
 /// The reference of a refusal, for the log line.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::actor::{Browser, same_origin};
 use super::cookies::Kind;
+use super::middleware::InTime;
 use super::{Problem, Site, page};
 use crate::flow::{Access, Grants, Idps};
 
@@ -56,7 +57,7 @@ pub(super) struct LogoutForm {
 pub(super) async fn logout(
     request: HttpRequest,
     browser: Result<Browser, Problem>,
-    form: Option<web::Form<LogoutForm>>,
+    form: Option<InTime<web::Form<LogoutForm>>>,
     access: web::Data<Access>,
     site: web::Data<Site>,
 ) -> HttpResponse {
@@ -65,7 +66,7 @@ pub(super) async fn logout(
         Err(problem) => return to_login(&request, &problem),
     };
     let same = openssl::memcmp::eq;
-    let sent = form.as_ref().map_or("", |form| form.csrf.as_str());
+    let sent = form.as_ref().map_or("", |form| form.0.csrf.as_str());
     let genuine =
         sent.len() == browser.csrf().len() && same(sent.as_bytes(), browser.csrf().as_bytes());
     if !genuine || !same_origin(&request, &site) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use rolegate::demo::sts::Fault;
 use serde_json::json;
+use sqlx::Connection;
 
 use crate::gateway::{Setting, World, pair, role};
 
@@ -385,4 +386,54 @@ async fn no_secret_is_in_the_log_or_in_clear_in_the_store() {
         assert!(!log.contains(secret), "{what} in the log");
         assert!(!holds(secret), "{what} in the store");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_served_on_a_record_that_was_lost() {
+    let world = World::start().await;
+    world.sign_in().await;
+    let launcher = world.launcher().await;
+    let (_, lease) = world.lease(&launcher, "reader").await;
+    let token = lease["token"].as_str().unwrap();
+    let database =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(world.folder.path().join("rolegate.db"));
+    let mut other = sqlx::SqliteConnection::connect_with(&database)
+        .await
+        .unwrap();
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let (status, _) = world.fetch(token).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    assert_eq!(world.fetch(token).await.0, StatusCode::OK);
+    let recorded: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM audit WHERE kind = 'credentials_fetched' AND record LIKE $1",
+    )
+    .bind(format!("%{}%", lease["lease"].as_str().unwrap()))
+    .fetch_one(&mut other)
+    .await
+    .unwrap();
+    assert!(recorded >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_with_many_leases_loses_them_all() {
+    let world = World::start().await;
+    world.sign_in().await;
+    let launcher = world.launcher().await;
+    let mut last = json!(null);
+    for _ in 0..101 {
+        last = world.lease(&launcher, "reader").await.1;
+    }
+    let (status, answer) = world
+        .api("DELETE", "/api/v1/leases?job=job-1", &launcher, None)
+        .await;
+    assert_eq!(
+        (status, answer),
+        (StatusCode::OK, json!({ "revoked": 101 }))
+    );
+    let (status, _) = world.fetch(last["token"].as_str().unwrap()).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
 }

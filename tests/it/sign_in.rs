@@ -500,6 +500,32 @@ async fn a_reference_to_a_device_opens_nothing_and_takes_no_time() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_never_ends_is_not_waited_for() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let world = World::with(Setting {
+        tables: "[server.limits]\nrequest_timeout_seconds = 1\n".to_owned(),
+        ..Setting::default()
+    })
+    .await;
+    let url = world.gateway.at("");
+    let address = url.trim_start_matches("http://");
+    for path in ["/saml/acs", "/saml/confirm"] {
+        let mut slow = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\n"
+        );
+        slow.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        let read = slow.read_exact(&mut answer);
+        let read = tokio::time::timeout(Duration::from_secs(4), read).await;
+        read.expect(path).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 408", "{path}");
+    }
+}
+
 fn rolegate_text(base64: &str) -> String {
     String::from_utf8(openssl::base64::decode_block(base64).unwrap()).unwrap()
 }
