@@ -26,6 +26,9 @@ const SESSION_CACHE: Duration = Duration::from_secs(2);
 /// Entries that a cache holds at most.
 const CACHED: u64 = 100_000;
 
+/// How long after a sign-in its credentials may still be on their way to a claim.
+const MINTING: chrono::TimeDelta = chrono::TimeDelta::seconds(10);
+
 /// How often a fetch is begun anew because something was revoked meanwhile.
 const LOOKS: u32 = 5;
 
@@ -320,23 +323,27 @@ impl Fetch {
         self.clock.now() < credentials.expires_at && credentials.expires_at <= latest
     }
 
-    /// Where nothing was minted for this sign-in, or not yet, older credentials that still live go on. They
-    /// are not kept in memory, so that newer ones take their place at once.
+    /// Where minting failed, or is under way, older credentials that still live go on. They are not kept in
+    /// memory, so that newer ones take their place at once.
     async fn older(&self, subject: &Subject, grant: &Grant) -> Result<Credentials, FetchError> {
         let (person, role) = (subject.person(), grant.role());
-        let older = self.store.last_issued_for(person, role).await?;
-        if let Some(older) = older.filter(|older| self.may_serve(subject, grant, older)) {
-            return Ok(older);
-        }
         let known = self.store.credentials_of(subject.session()).await?;
-        Err(match best(&known, role) {
-            Some(CredentialState::Busy) => FetchError::Pending(role.to_string()),
+        let problem = match best(&known, role) {
             Some(CredentialState::Failed(failure)) => FetchError::RefusedBySts {
                 role: role.to_string(),
                 reason: MintFailure::read(failure).message,
             },
-            Some(CredentialState::Issued(_)) | None => sign_in_needed(person, role),
-        })
+            Some(CredentialState::Busy) => FetchError::Pending(role.to_string()),
+            None if self.clock.now() < subject.signed_in_at() + MINTING => {
+                FetchError::Pending(role.to_string())
+            }
+            // Never minted for this sign-in: what an earlier one was given is not this one's.
+            Some(CredentialState::Issued(_)) | None => return Err(sign_in_needed(person, role)),
+        };
+        let older = self.store.last_issued_for(person, role).await?;
+        older
+            .filter(|older| self.may_serve(subject, grant, older))
+            .ok_or(problem)
     }
 
     /// Audits the first time that a lease is given these credentials.

@@ -72,15 +72,9 @@ impl Idps {
             .iter()
             .map(|settings| read(settings, strict, now))
             .collect::<Result<Vec<_>, _>>()?;
-        for (at, (idp, _)) in all.iter().enumerate() {
-            let twin = all
-                .iter()
-                .skip(at + 1)
-                .find(|(other, _)| other.trust.entity_id() == idp.trust.entity_id());
-            if let Some((other, _)) = twin {
-                let (one, two) = (&idp.settings.name, &other.settings.name);
-                return Err(IdpFileError::SameIssuer(one.clone(), two.clone()));
-            }
+        let trusts: Vec<&Arc<Idp>> = all.iter().map(|(idp, _)| idp).collect();
+        for (at, idp) in trusts.iter().enumerate() {
+            distinct(idp, trusts.iter().skip(at + 1).copied())?;
         }
         Ok(Self {
             all: RwLock::new(all),
@@ -129,7 +123,11 @@ impl Idps {
             if same {
                 continue;
             }
-            match read(&idp.settings, self.strict, now) {
+            let others = before.iter().enumerate().filter(|(other, _)| *other != at);
+            let others = others.map(|(_, (other, _))| other);
+            let new = read(&idp.settings, self.strict, now)
+                .and_then(|new| distinct(&new.0, others).map(|()| new));
+            match new {
                 Ok(new) => {
                     let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
                     if let Some(place) = all.get_mut(at) {
@@ -142,6 +140,20 @@ impl Idps {
                 }
             }
         }
+    }
+}
+
+/// Two IdPs with one entity id would share their keys.
+fn distinct<'a>(
+    idp: &Idp,
+    mut others: impl Iterator<Item = &'a Arc<Idp>>,
+) -> Result<(), IdpFileError> {
+    match others.find(|other| other.trust.entity_id() == idp.trust.entity_id()) {
+        Some(other) => Err(IdpFileError::SameIssuer(
+            idp.settings.name.clone(),
+            other.settings.name.clone(),
+        )),
+        None => Ok(()),
     }
 }
 

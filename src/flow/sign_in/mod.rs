@@ -29,6 +29,9 @@ use crate::store::{AcceptError, ConsumedRequest, SignInRequest, Store};
 /// A verification that takes longer is given up on; a good one takes a millisecond.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// Refusals on their way to the audit at once; what a flood brings beyond stands in the log alone.
+const REFUSALS: usize = 256;
+
 /// What [`SignIn`] works with.
 pub struct SignInParts {
     /// The IdPs in force.
@@ -53,6 +56,7 @@ pub struct SignInParts {
 pub struct SignIn {
     parts: SignInParts,
     verifiers: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
 }
 
 impl SignIn {
@@ -62,6 +66,7 @@ impl SignIn {
         Self {
             parts,
             verifiers: Arc::new(Semaphore::new(cores)),
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
         }
     }
 
@@ -211,7 +216,12 @@ impl SignIn {
             })
         };
         let recorder = self.parts.recorder.clone();
+        let Ok(turn) = Arc::clone(&self.refusals).try_acquire_owned() else {
+            tracing::error!(event = "audit_overrun", %reference, "more refusals than the audit takes");
+            return reference;
+        };
         tokio::spawn(async move {
+            let _turn = turn;
             if let Err(error) = recorder.record(event).await {
                 tracing::error!(event = "audit_lost", %error, "a refusal is not in the audit");
             }

@@ -57,15 +57,17 @@ impl SignInRules {
 /// A place to go after the sign-in: a path of ours, or a URL whose origin was configured. Anything
 /// else, and anything with a control character or a backslash, is nowhere.
 pub fn return_target(text: &str, origins: &[String]) -> Option<String> {
-    if text.len() > 2048
-        || text
-            .chars()
-            .any(|c| c.is_control() || c == '\\' || c.is_whitespace())
-    {
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if text.len() > 2048 || !plain {
         return None;
     }
     if text.starts_with('/') {
-        return (!text.starts_with("//")).then(|| text.to_owned());
+        // Empty and dot segments: what stands before us may fold them into another host.
+        let path = text.split(['?', '#']).next().unwrap_or("");
+        let odd = path.contains("//") || path.split('/').any(|part| part == "." || part == "..");
+        return (!odd).then(|| text.to_owned());
     }
     let url = url::Url::parse(text).ok()?;
     let origin = url.origin().ascii_serialization();
@@ -86,6 +88,9 @@ mod tests {
         for bad in [
             "",
             "//evil",
+            "/.//evil",
+            "/a/../b",
+            "/é",
             "/\\evil",
             "\\evil",
             "https://evil",

@@ -68,7 +68,11 @@ impl SignIn {
         };
         let (live, proof) = parts.store.open_session(fresh, new).await?;
         let subject = Arc::clone(&live.subject);
-        parts.recorder.record(accepted(&subject)).await?;
+        if let Err(error) = parts.recorder.record(accepted(&subject)).await {
+            // A session that the audit does not know must not be drawn on.
+            parts.store.end_session(subject.session()).await?;
+            return Err(error.into());
+        }
         parts.fetch.forget_person(subject.person()).await;
         let minting = parts.mint.start(Arc::clone(&subject), proof);
         if confirm {
