@@ -15,7 +15,8 @@ pub(super) async fn run(at: &Context) -> Outcome {
     let now = at.world.clock.now();
     let idps = Idps::load(&config, now)?;
     for warning in &config.warnings {
-        output::note(&format!("warning: {warning}"));
+        let kind = if warning.is_note() { "note" } else { "warning" };
+        output::note(&format!("{kind}: {warning}"));
     }
     for idp in idps.all() {
         for warning in idp.trust.warnings(now) {

@@ -144,7 +144,18 @@ async fn roles_are_imported_whole_or_not_at_all_and_listed() {
         .good();
     assert_eq!(listed().await.as_array().unwrap().len(), 6);
     let id = made.lines().next().unwrap();
-    command(here, &["roles", "remove", id], &[]).await.good();
+    let remove = ["roles", "remove", id, "--reason", "left the team"];
+    command(here, &remove, &[]).await.good();
+    let audit = command(here, &["audit", "export"], &[]).await.good();
+    let newest = json(audit.lines().last().unwrap());
+    assert_eq!(newest["kind"], "entry_removed");
+    assert!(
+        newest["reason"]
+            .as_str()
+            .unwrap()
+            .ends_with("left the team")
+    );
+    assert_ne!(newest["by"], "local:unknown");
     assert_eq!(
         command(here, &["roles", "remove", id], &[])
             .await

@@ -52,7 +52,8 @@ impl Editor {
         self.settle(&mut draft);
         draft.check(self.config.roles.default_method)?;
         let entry = self.store.add_entry(draft, &local_user()).await?;
-        self.record(EventKind::EntryAdded, &entry).await?;
+        self.record(EventKind::EntryAdded, &entry, entry.draft.reason.as_deref())
+            .await?;
         output::line(entry.id.as_str());
         Ok(ExitCode::SUCCESS)
     }
@@ -79,7 +80,7 @@ impl Editor {
             .store
             .remove_entry(id, None, &local_user(), reason)
             .await?;
-        self.record(EventKind::EntryRemoved, &entry).await?;
+        self.record(EventKind::EntryRemoved, &entry, reason).await?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -108,7 +109,8 @@ impl Editor {
         }
         let entries = self.store.add_entries(drafts, &local_user()).await?;
         for entry in &entries {
-            self.record(EventKind::EntryAdded, entry).await?;
+            self.record(EventKind::EntryAdded, entry, entry.draft.reason.as_deref())
+                .await?;
             output::line(entry.id.as_str());
         }
         output::note(&format!("{} entries imported", entries.len()));
@@ -166,15 +168,18 @@ impl Editor {
         }
     }
 
-    async fn record(&self, kind: EventKind, entry: &Entry) -> Result<(), Failure> {
+    /// Audits an edit with why it was made.
+    async fn record(
+        &self,
+        kind: EventKind,
+        entry: &Entry,
+        why: Option<&str>,
+    ) -> Result<(), Failure> {
+        let arn = &entry.draft.arn;
         let event = Event {
             entry: Some(entry.id.clone()),
             by: Some(local_user()),
-            reason: Some(format!(
-                "{}: {}",
-                entry.draft.arn,
-                entry.draft.reason.as_deref().unwrap_or("")
-            )),
+            reason: Some(why.map_or_else(|| arn.to_string(), |why| format!("{arn}: {why}"))),
             ..Event::new(kind)
         };
         Ok(self.recorder.record(event).await?)
