@@ -197,6 +197,7 @@ impl<'a> Case<'a> {
         let offer = self.parts.offers.iter().find(|offer| offer.role == *role);
         let offer = offer.ok_or_else(|| denied(Reason::NotOffered))?;
         let entry = self.entry(request)?;
+        let denied = |reason| Denial::by(role, entry, reason);
         let method = self.rules.method(entry);
         if method != Method::Saml {
             return Err(denied(Reason::MethodUnavailable(method)));
@@ -221,8 +222,9 @@ impl<'a> Case<'a> {
             .iter()
             .find(|entry| self.condition(entry, request).is_none())
         {
-            return Err(Denial::of(
+            return Err(Denial::by(
                 role,
+                entry,
                 Reason::DeniedBy {
                     entry: entry.id.clone(),
                     reason: entry.draft.reason.clone(),

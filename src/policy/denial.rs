@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::model::{EntryId, Method, OfferRefusal, RoleArn, rfc3339};
+use crate::model::{Entry, EntryId, Method, OfferRefusal, RoleArn, rfc3339};
 
 /// A role that is not permitted, with every reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,19 @@ impl Denial {
             role_arn: role.to_string(),
             reasons: vec![reason],
             tried: Vec::new(),
+        }
+    }
+
+    /// A denial by `entry`, or by what it asks for.
+    pub(super) fn by(role: &RoleArn, entry: &Entry, reason: Reason) -> Self {
+        Self {
+            role_arn: role.to_string(),
+            tried: vec![Tried {
+                entry: entry.id.clone(),
+                arn: entry.draft.arn.to_string(),
+                why: reason.clone(),
+            }],
+            reasons: vec![reason],
         }
     }
 

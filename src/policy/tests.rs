@@ -201,6 +201,13 @@ fn every_order_of_the_list_denies_where_one_entry_does() {
         list.rotate_left(turn);
         assert_eq!(outcome(parts(), list), Err(vec!["denied"]));
     }
+    let previews = preview(&parts(), &rules(vec![allow(READER), deny(READER)]), now());
+    let entry = previews[0].entry.as_ref().map(ToString::to_string);
+    assert_eq!(
+        entry.as_deref(),
+        Some("ent_1"),
+        "the denying entry is named"
+    );
     let elsewhere = EntryDraft {
         idp: Some("keycloak".parse().unwrap()),
         ..deny(READER)
