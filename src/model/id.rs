@@ -97,6 +97,10 @@ id! {
     TokenId, "token", "tok_"
 }
 id! {
+    /// A key pair of rolegate's own.
+    ServiceKeyId, "key", "key_"
+}
+id! {
     /// What a refusal shows and the log repeats, so that one can be found by the other.
     Reference, "refusal", "ref_"
 }

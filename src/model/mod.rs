@@ -14,6 +14,7 @@ mod lease;
 mod name;
 mod pattern;
 mod secret;
+mod service_key;
 mod session;
 mod subject;
 mod token;
@@ -24,11 +25,12 @@ pub use credentials::{Credentials, IssueKey};
 pub use entropy::{Entropy, OsEntropy};
 pub use entry::{Effect, Entry, EntryDraft, EntryProblem, EntrySource, Method};
 pub use hex::hex;
-pub use id::{EntryId, IdError, LeaseId, Reference, SessionId, TokenId};
+pub use id::{EntryId, IdError, LeaseId, Reference, ServiceKeyId, SessionId, TokenId};
 pub use lease::Lease;
 pub use name::{IdpName, JobName, NameError, SessionName, TokenName, UserName};
 pub use pattern::{PatternError, RolePattern, TextPattern};
 pub use secret::Secret;
+pub use service_key::{KeyUse, KeyUseError, ServiceKeyRecord};
 pub use session::{DurationError, SessionDuration};
 pub use subject::{
     Attributes, Forwarding, Offer, OfferRefusal, Person, RefusedOffer, ReplayId, SamlProof, SignIn,

@@ -146,7 +146,7 @@ fn curve(key: &EcKeyRef<Public>) -> Result<String, KeyError> {
     }
 }
 
-fn end(time: &Asn1TimeRef) -> Option<DateTime<Utc>> {
+pub(super) fn end(time: &Asn1TimeRef) -> Option<DateTime<Utc>> {
     let since = Asn1Time::from_unix(0).ok()?.diff(time).ok()?;
     let seconds = i64::from(since.days)
         .checked_mul(86_400)?

@@ -66,6 +66,7 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/http/job.rs",
     "src/http/leases.rs",
     "src/model/token.rs",
+    "src/saml/service_key.rs",
     "src/store/credentials.rs",
     "src/store/credentials_tests.rs",
     "src/sts/mod.rs",
