@@ -11,13 +11,12 @@ use tokio::task::JoinHandle;
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
-    Access, AllowList, Fetch, Grants, IdpFileError, Idps, Leases, Mint, Pulse, SignIn, SignInParts,
-    SignInRules,
+    Access, Addresses, AllowList, Fetch, Grants, IdpFileError, Idps, Leases, Mint, Pulse,
+    ServiceKeys, SignIn, SignInParts, SignInRules,
 };
 use crate::http::{self, Flows, ServeError, Serving, Site, TlsFiles};
 use crate::model::{Clock, Entropy, LeaseId};
 use crate::policy::Limits;
-use crate::saml::metadata;
 use crate::store::{MasterKey, Store, StoreError, StoreSettings, database_exists};
 use crate::sts::{Sts, StsSettings};
 
@@ -121,6 +120,15 @@ pub fn access(store: &Store, world: &World) -> Access {
     }
 }
 
+/// Where IdPs reach this gateway.
+pub fn addresses(config: &Config) -> Addresses {
+    Addresses {
+        entity_id: config.saml.entity_id.clone(),
+        acs_url: config.acs_url(),
+        slo_url: config.slo_url(),
+    }
+}
+
 /// What holds for every sign-in.
 pub fn sign_in_rules(config: &Config) -> SignInRules {
     SignInRules {
@@ -151,6 +159,7 @@ pub async fn start(
     recorder
         .record(Event::new(EventKind::GatewayStarted))
         .await?;
+    let keys = Arc::new(ServiceKeys::load(store.clone(), addresses(config)).await?);
     let pulse = Arc::new(Pulse::started());
     let fetch = Arc::new(Fetch::new(
         store.clone(),
@@ -167,6 +176,7 @@ pub async fn start(
         allow_list,
         pulse,
         fetch,
+        keys,
     };
     let tasks = background(&parts, world);
     let flows = flows(config, world, parts);
@@ -199,6 +209,7 @@ struct Parts {
     allow_list: Arc<AllowList>,
     pulse: Arc<Pulse>,
     fetch: Arc<Fetch>,
+    keys: Arc<ServiceKeys>,
 }
 
 fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
@@ -209,6 +220,7 @@ fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
         allow_list,
         pulse,
         fetch,
+        keys,
     } = parts;
     let sign_in = Arc::new(SignIn::new(SignInParts {
         idps: Arc::clone(&idps),
@@ -246,6 +258,7 @@ fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
         fetch,
         leases,
         idps,
+        keys,
         pulse,
         access,
         site: Arc::new(site(config)),
@@ -279,7 +292,6 @@ fn site(config: &Config) -> Site {
     let public_url = config.server.public_url().to_owned();
     Site {
         origin: config.server.public_url.origin().ascii_serialization(),
-        metadata: metadata::service_provider(&config.saml.entity_id, &config.acs_url()),
         return_origins: config.server.return_origins.clone(),
         secure_cookies: !config.loopback_http(),
         tls: config.server.tls.is_some(),
@@ -298,6 +310,7 @@ fn background(parts: &Parts, world: &World) -> Vec<JoinHandle<()>> {
         parts.store.clone(),
         Arc::clone(&parts.allow_list),
         Arc::clone(&parts.fetch),
+        Arc::clone(&parts.keys),
     );
     let idps = Arc::clone(&parts.idps).watch(Arc::clone(&world.clock));
     vec![

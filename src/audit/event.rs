@@ -66,6 +66,10 @@ kinds! {
     LeaseRefused = "lease_refused",
     /// A lease was revoked.
     LeaseRevoked = "lease_revoked",
+    /// A key pair of rolegate's own was made.
+    ServiceKeyCreated = "service_key_created",
+    /// A key pair of rolegate's own was retired.
+    ServiceKeyRetired = "service_key_retired",
     /// The gateway started.
     GatewayStarted = "gateway_started",
     /// Something that an operator should look at.

@@ -14,6 +14,7 @@ mod lease;
 mod mint;
 mod outcome;
 mod pulse;
+mod service_keys;
 mod sign_in;
 
 pub use crate::store::LiveSession;
@@ -26,6 +27,7 @@ pub use idps::{Idp, IdpFileError, Idps};
 pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
 pub use mint::{Mint, MintFailure};
 pub use pulse::Pulse;
+pub use service_keys::{Addresses, KeyRing, ServiceKeys};
 pub use sign_in::{
     Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn, Started,
     return_target,

@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use super::{Problem, middleware, routes};
-use crate::flow::{Access, Fetch, Grants, Idps, Leases, Pulse, SignIn};
+use crate::flow::{Access, Fetch, Grants, Idps, Leases, Pulse, ServiceKeys, SignIn};
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
 const JSON_LIMIT: usize = 32 * 1024;
@@ -25,8 +25,6 @@ pub struct Site {
     pub public_url: String,
     /// Its origin.
     pub origin: String,
-    /// Our SP metadata.
-    pub metadata: String,
     /// `server.return_origins`.
     pub return_origins: Vec<String>,
     /// Whether cookies are Secure and `__Host-`: everywhere but on loopback http.
@@ -61,6 +59,8 @@ pub struct Flows {
     pub leases: Arc<Leases>,
     /// The IdPs in force.
     pub idps: Arc<Idps>,
+    /// Our own key pairs in force.
+    pub keys: Arc<ServiceKeys>,
     /// When the store was last heard from.
     pub pulse: Arc<Pulse>,
     /// Who callers are.
@@ -144,6 +144,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.fetch))
         .app_data(web::Data::from(flows.leases))
         .app_data(web::Data::from(flows.idps))
+        .app_data(web::Data::from(flows.keys))
         .app_data(web::Data::from(flows.pulse))
         .app_data(web::Data::from(flows.access))
         .app_data(web::Data::from(flows.site))

@@ -18,6 +18,7 @@ mod purge;
 mod requests;
 mod rows;
 mod sealing;
+mod service_keys;
 mod sessions;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -40,6 +41,7 @@ pub use ledger::{AcceptError, Fresh};
 pub use opening::database_exists;
 pub use purge::Purged;
 pub use requests::{ConsumedRequest, SignInRequest};
+pub use service_keys::AddKeyError;
 pub use sessions::{LiveSession, NewSession, SessionFilter, SessionRow, SessionState};
 
 use crate::model::{Clock, Entropy};
