@@ -10,6 +10,7 @@ mod explain;
 mod init;
 mod job;
 mod output;
+mod remote;
 mod roles;
 mod show;
 mod tokens;
@@ -70,7 +71,7 @@ enum Command {
     /// Leases
     #[command(subcommand)]
     Leases(show::List),
-    /// Say what rolegate makes of a SAML response, check by check; consumes nothing
+    /// Say what rolegate makes of a SAML response, or why it refused one, check by check; consumes nothing
     Explain(explain::Arguments),
     /// Print the trust policy that a role needs
     TrustPolicy(TrustPolicy),
