@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
-    Access, Addresses, AllowList, Fetch, Grants, IdpFileError, Idps, Leases, Mint, Pulse,
-    ServiceKeys, SignIn, SignInParts, SignInRules,
+    Access, Addresses, Admins, AllowList, Explain, Fetch, Grants, IdpFileError, Idps, Leases, Mint,
+    Pulse, ServiceKeys, SignIn, SignInParts, SignInRules,
 };
 use crate::http::{self, Flows, ServeError, Serving, Site, TlsFiles};
 use crate::model::{Clock, Entropy, LeaseId};
@@ -252,6 +252,12 @@ fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
         recorder,
         clock: Arc::clone(&world.clock),
     });
+    let explain = Arc::new(Explain {
+        access: Arc::clone(&access),
+        idps: Arc::clone(&idps),
+        allow_list,
+        rules: sign_in_rules(config),
+    });
     Flows {
         sign_in,
         grants,
@@ -261,6 +267,8 @@ fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
         keys,
         pulse,
         access,
+        explain,
+        admins: Arc::new(Admins::new(config.admin.clone())),
         site: Arc::new(site(config)),
     }
 }

@@ -11,6 +11,7 @@ mod init;
 mod job;
 mod keys;
 mod output;
+mod remote;
 mod roles;
 mod show;
 mod tokens;
@@ -72,7 +73,7 @@ enum Command {
     /// Leases
     #[command(subcommand)]
     Leases(show::List),
-    /// Say what rolegate makes of a SAML response, check by check; consumes nothing
+    /// Say what rolegate makes of a SAML response, or why it refused one, check by check; consumes nothing
     Explain(explain::Arguments),
     /// Print the trust policy that a role needs
     TrustPolicy(TrustPolicy),

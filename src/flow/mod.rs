@@ -2,9 +2,11 @@
 //!
 //! `sign_in` takes a response and opens a session, `mint` turns its grants into credentials, `grants`
 //! says what a person has, `lease` gives a job its right, `fetch` serves it, `explain` says why.
-//! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes.
+//! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes; `admins` knows
+//! who administers in a browser.
 
 mod access;
+mod admins;
 mod allow_list;
 mod explain;
 mod fetch;
@@ -19,8 +21,9 @@ mod sign_in;
 
 pub use crate::store::LiveSession;
 pub use access::Access;
+pub use admins::Admins;
 pub use allow_list::AllowList;
-pub use explain::{Decision, Explanation, explain_reference, explain_response, explain_user};
+pub use explain::{Decision, Explain, Explanation};
 pub use fetch::{Fetch, FetchError, Served};
 pub use grants::{DeniedView, GrantView, Grants, Me};
 pub use idps::{Idp, IdpFileError, Idps};

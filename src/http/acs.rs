@@ -89,7 +89,7 @@ pub(super) async fn accept(
     match sign_in.accept(posted).await {
         Ok(signed_in) => welcome(&request, signed_in, output, &grants, &site).await,
         Err(error) => {
-            if let SignInError::Refused(reference) = &error {
+            if let SignInError::Refused(reference) | SignInError::Form(_, reference) = &error {
                 middleware::note_reference(&request, reference);
             }
             Problem::from(error).answer(&request)

@@ -130,14 +130,16 @@ impl From<Unavailable> for Problem {
 impl From<SignInError> for Problem {
     fn from(error: SignInError) -> Self {
         match error {
-            SignInError::Form(problem, reference) => {
-                Self::new(StatusCode::BAD_REQUEST, "not_a_response", problem.to_string())
-                    .with("reference", reference.to_string())
-            }
+            SignInError::Form(problem, reference) => Self::new(
+                StatusCode::BAD_REQUEST,
+                "not_a_response",
+                problem.to_string(),
+            )
+            .with("reference", reference.to_string()),
             SignInError::Refused(reference) => Self::new(
                 StatusCode::FORBIDDEN,
                 "sign_in_refused",
-                "The sign-in was refused. An administrator can find the reason under the reference.",
+                "The sign-in was refused. Give the reference to an administrator, who can see why.",
             )
             .with("reference", reference.to_string()),
             SignInError::Busy => {

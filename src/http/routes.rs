@@ -2,7 +2,7 @@
 
 use actix_web::{Route, web};
 
-use super::{acs, api, health, job, leases, page, people};
+use super::{acs, admin, api, health, job, leases, page, people};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,11 @@ pub enum Needs {
     LauncherOrUser,
     /// A launcher's, admin's or auditor's bearer token.
     LauncherOrAdmin,
+    /// An admin's or auditor's bearer token.
+    AdminOrAuditor,
+    /// A browser with an admin's session cookie; others of a session get 403, the rest is sent to the
+    /// sign-in.
+    AdminBrowser,
     /// A lease token.
     Job,
 }
@@ -79,6 +84,11 @@ pub const ROUTES: &[RouteEntry] = &[
     row!("DELETE", "/api/v1/leases/{lease}", LauncherOrUser, || {
         web::delete().to(leases::revoke)
     }),
+    row!("POST", "/api/v1/admin/explain", AdminOrAuditor, || {
+        web::post().to(admin::explain)
+    }),
+    row!("GET", "/admin/explain", AdminBrowser, || web::get()
+        .to(admin::explain_page)),
     row!("GET", "/v1/credentials", Job, || web::get()
         .to(job::credentials)),
     row!("GET", "/healthz", Nobody, || web::get().to(health::healthz)),

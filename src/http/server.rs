@@ -14,7 +14,9 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use super::{Problem, middleware, routes};
-use crate::flow::{Access, Fetch, Grants, Idps, Leases, Pulse, ServiceKeys, SignIn};
+use crate::flow::{
+    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Pulse, ServiceKeys, SignIn,
+};
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
 const JSON_LIMIT: usize = 32 * 1024;
@@ -65,6 +67,10 @@ pub struct Flows {
     pub pulse: Arc<Pulse>,
     /// Who callers are.
     pub access: Arc<Access>,
+    /// Says why.
+    pub explain: Arc<Explain>,
+    /// Who administers.
+    pub admins: Arc<Admins>,
     /// What pages say of the place.
     pub site: Arc<Site>,
 }
@@ -147,6 +153,8 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.keys))
         .app_data(web::Data::from(flows.pulse))
         .app_data(web::Data::from(flows.access))
+        .app_data(web::Data::from(flows.explain))
+        .app_data(web::Data::from(flows.admins))
         .app_data(web::Data::from(flows.site))
         .app_data(
             web::JsonConfig::default()
