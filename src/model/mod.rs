@@ -33,7 +33,7 @@ pub use secret::Secret;
 pub use service_key::{KeyUse, KeyUseError, ServiceKeyRecord};
 pub use session::{DurationError, SessionDuration};
 pub use subject::{
-    Attributes, Forwarding, Offer, OfferRefusal, Person, RefusedOffer, ReplayId, SamlProof, SignIn,
-    Subject, SubjectParts,
+    Attributes, Forwarding, LogoutHandle, Offer, OfferRefusal, Person, RefusedOffer, ReplayId,
+    SamlProof, SignIn, Subject, SubjectParts,
 };
 pub use token::{Role, Token, TokenError, TokenHash, TokenKind, TokenRecord};

@@ -82,6 +82,21 @@ pub struct Forwarding {
     pub encrypted: bool,
 }
 
+/// By what an IdP names a person's sign-in when it, or rolegate, asks for its end (SAML core, 3.7.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogoutHandle {
+    /// The NameID's text.
+    pub name_id: String,
+    /// Its `Format`.
+    pub format: Option<String>,
+    /// Its `NameQualifier`.
+    pub name_qualifier: Option<String>,
+    /// Its `SPNameQualifier`.
+    pub sp_name_qualifier: Option<String>,
+    /// The `SessionIndex` of each AuthnStatement.
+    pub session_indexes: Vec<String>,
+}
+
 /// Everything that a verified sign-in says. Data only: the proof is [`Subject`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubjectParts {
@@ -101,6 +116,9 @@ pub struct SubjectParts {
     pub issued_at: DateTime<Utc>,
     /// `SessionNotOnOrAfter`.
     pub not_after: Option<DateTime<Utc>>,
+    /// For single logout; `None` for a sign-in without SAML, or one from before there was any.
+    #[serde(default)]
+    pub logout: Option<LogoutHandle>,
 }
 
 /// A person whose sign-in was verified and accepted once.

@@ -42,6 +42,7 @@ fn parts() -> SubjectParts {
         }),
         issued_at: now(),
         not_after: None,
+        logout: None,
     }
 }
 

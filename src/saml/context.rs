@@ -14,6 +14,7 @@ use super::refusal::{Refusal, cut, listed};
 use super::time::{self, earlier, later};
 use super::verify::Expectation;
 use super::xml::{Element, Space};
+use crate::model::LogoutHandle;
 
 const BEARER: &str = "urn:oasis:names:tc:SAML:2.0:cm:bearer";
 /// STS takes an assertion for five minutes; an older one is of no use to anybody honest.
@@ -252,6 +253,23 @@ impl<'c> Context<'c> {
                 found: 0,
             }),
         }
+    }
+
+    /// What names this sign-in in single logout.
+    pub(super) fn logout_handle(&self) -> Option<LogoutHandle> {
+        let name_id = self.subject().ok()?.only(Space::Assertion, "NameID")?;
+        let owned = |name: &str| name_id.attribute(name).map(str::to_owned);
+        let statements = self.assertion.all(Space::Assertion, "AuthnStatement");
+        Some(LogoutHandle {
+            name_id: self.name_id().ok()?.to_owned(),
+            format: owned("Format"),
+            name_qualifier: owned("NameQualifier"),
+            sp_name_qualifier: owned("SPNameQualifier"),
+            session_indexes: statements
+                .filter_map(|statement| statement.attribute("SessionIndex"))
+                .map(str::to_owned)
+                .collect(),
+        })
     }
 
     pub(super) fn confirmation_data(&self) -> Result<&'c Element<'c>, Refusal> {

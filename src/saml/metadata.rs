@@ -107,6 +107,7 @@ pub fn read_idp(
     }
     let descriptor = idp_descriptor(&root)?;
     let keys = signing_keys(descriptor)?;
+    let slo_redirect_url = address(descriptor, "SingleLogoutService", REDIRECT)?;
     let trust = Trust {
         name: name.clone(),
         entity_id: root
@@ -115,8 +116,15 @@ pub fn read_idp(
             .ok_or(MetadataError::NoEntityId)?
             .to_owned(),
         keys,
-        sso_redirect_url: address(descriptor, REDIRECT)?,
-        sso_post_url: address(descriptor, POST)?,
+        sso_redirect_url: address(descriptor, "SingleSignOnService", REDIRECT)?,
+        sso_post_url: address(descriptor, "SingleSignOnService", POST)?,
+        slo_response_url: response_address(descriptor)?.or(slo_redirect_url.clone()),
+        slo_redirect_url,
+        // Metadata 2.4.3: an xs:boolean.
+        wants_signed_requests: matches!(
+            descriptor.attribute("WantAuthnRequestsSigned"),
+            Some("true" | "1")
+        ),
         valid_until: root.attribute("validUntil").map(cut),
     };
     if strict && trust.keys.iter().all(|key| key.not_after <= now) {
@@ -173,11 +181,33 @@ fn signing_keys(descriptor: &Element<'_>) -> Result<Vec<SigningKey>, MetadataErr
     }
 }
 
-fn address(descriptor: &Element<'_>, binding: &str) -> Result<Option<String>, MetadataError> {
-    let service = descriptor
-        .all(Space::Metadata, "SingleSignOnService")
-        .find(|service| service.attribute("Binding") == Some(binding));
-    let Some(location) = service.and_then(|service| service.attribute("Location")) else {
+fn service<'e, 'a>(
+    descriptor: &'e Element<'a>,
+    name: &str,
+    binding: &str,
+) -> Option<&'e Element<'a>> {
+    descriptor.children.iter().find(|service| {
+        service.is(Space::Metadata, name) && service.attribute("Binding") == Some(binding)
+    })
+}
+
+fn address(
+    descriptor: &Element<'_>,
+    name: &str,
+    binding: &str,
+) -> Result<Option<String>, MetadataError> {
+    let location = service(descriptor, name, binding).and_then(|it| it.attribute("Location"));
+    checked(location)
+}
+
+/// Metadata 2.2.2: where answers go to another address than requests.
+fn response_address(descriptor: &Element<'_>) -> Result<Option<String>, MetadataError> {
+    let logout = service(descriptor, "SingleLogoutService", REDIRECT);
+    checked(logout.and_then(|it| it.attribute("ResponseLocation")))
+}
+
+fn checked(location: Option<&str>) -> Result<Option<String>, MetadataError> {
+    let Some(location) = location else {
         return Ok(None);
     };
     let good = Url::parse(location).is_ok_and(|url| url.scheme() == "https" || is_loopback(&url));

@@ -16,6 +16,7 @@
 //! a document is, before its signature held. samael's own parsers are never used on a response.
 
 mod attributes;
+mod binding;
 mod conditions;
 mod context;
 mod engine;
@@ -23,6 +24,7 @@ mod examine;
 mod form;
 mod gate;
 mod lexis;
+pub mod logout;
 mod mend;
 pub mod metadata;
 mod refusal;

@@ -28,6 +28,9 @@ pub struct Trust {
     pub(super) keys: Vec<SigningKey>,
     pub(super) sso_redirect_url: Option<String>,
     pub(super) sso_post_url: Option<String>,
+    pub(super) slo_redirect_url: Option<String>,
+    pub(super) slo_response_url: Option<String>,
+    pub(super) wants_signed_requests: bool,
     pub(super) valid_until: Option<String>,
 }
 
@@ -50,6 +53,21 @@ impl Trust {
     /// Where it takes requests by POST.
     pub fn sso_post_url(&self) -> Option<&str> {
         self.sso_post_url.as_deref()
+    }
+
+    /// Where it takes logout requests by redirect.
+    pub fn slo_redirect_url(&self) -> Option<&str> {
+        self.slo_redirect_url.as_deref()
+    }
+
+    /// Where it takes answers to its own logout requests by redirect.
+    pub fn slo_response_url(&self) -> Option<&str> {
+        self.slo_response_url.as_deref()
+    }
+
+    /// Whether it takes signed requests alone.
+    pub fn wants_signed_requests(&self) -> bool {
+        self.wants_signed_requests
     }
 
     /// Its signing certificates.

@@ -287,6 +287,7 @@ impl Said<'_> {
             }),
             issued_at: self.issued_at,
             not_after: self.not_after,
+            logout: context.logout_handle(),
         }
     }
 }
@@ -303,7 +304,7 @@ pub(super) fn replay_ids(context: &Context<'_>) -> Vec<ReplayId> {
 }
 
 /// `sha256(kind, issuer, id)`, each with its length in front, so that no two triples meet.
-fn replay_id(kind: &str, issuer: &str, id: &str) -> ReplayId {
+pub(super) fn replay_id(kind: &str, issuer: &str, id: &str) -> ReplayId {
     let mut hash = openssl::sha::Sha256::new();
     for part in [kind, issuer, id] {
         hash.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());

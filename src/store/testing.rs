@@ -238,6 +238,7 @@ impl TestSignIn {
                 forwarding: None,
                 issued_at: "2026-01-02T03:04:00Z".parse().unwrap(),
                 not_after: None,
+                logout: None,
             },
         }
     }
