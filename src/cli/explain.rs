@@ -59,9 +59,11 @@ pub(super) async fn run(arguments: &Arguments, at: &Context) -> Outcome {
     } else {
         let now = arguments.at.unwrap_or_else(|| at.world.clock.now());
         let text = read(arguments.file.as_deref().unwrap_or(Path::new("-")))?;
+        let idps = Idps::load(&config, now)?;
+        idps.recall(&store, now).await?;
         explain_response(
             RawResponse::from_text(&text)?,
-            &Idps::load(&config, now)?,
+            &idps,
             arguments.idp.as_ref(),
             &app::sign_in_rules(&config),
             &allow_list.rules(),

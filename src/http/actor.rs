@@ -46,6 +46,9 @@ impl Reader {
     }
 }
 
+/// An admin or an auditor.
+pub(super) struct Auditing;
+
 /// A browser that has a session cookie that counts.
 pub(super) struct Browser {
     live: LiveSession,
@@ -146,6 +149,22 @@ impl FromRequest for Reader {
         Box::pin(async move {
             let access = access?;
             Ok(Self(api_token(&access, &token?).await?))
+        })
+    }
+}
+
+impl FromRequest for Auditing {
+    type Error = Problem;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let token = bearer(request, &[TokenKind::Admin]);
+        let access = access(request);
+        Box::pin(async move {
+            let access = access?;
+            let record = api_token(&access, &token?).await?;
+            require_role(&record, &[Role::Admin, Role::Auditor])?;
+            Ok(Self)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use actix_web::{Route, web};
 
-use super::{acs, api, health, job, leases, page, people};
+use super::{acs, api, health, idps, job, leases, metrics, page, people};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Needs {
     LauncherOrUser,
     /// A launcher's, admin's or auditor's bearer token.
     LauncherOrAdmin,
+    /// An admin's or auditor's bearer token.
+    AdminOrAuditor,
     /// A lease token.
     Job,
 }
@@ -79,6 +81,10 @@ pub const ROUTES: &[RouteEntry] = &[
     row!("DELETE", "/api/v1/leases/{lease}", LauncherOrUser, || {
         web::delete().to(leases::revoke)
     }),
+    row!("GET", "/api/v1/admin/idps", AdminOrAuditor, || web::get()
+        .to(idps::list)),
+    row!("GET", "/metrics", AdminOrAuditor, || web::get()
+        .to(metrics::with_token)),
     row!("GET", "/v1/credentials", Job, || web::get()
         .to(job::credentials)),
     row!("GET", "/healthz", Nobody, || web::get().to(health::healthz)),

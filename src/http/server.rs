@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use openssl::error::ErrorStack;
@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use super::{Problem, middleware, routes};
-use crate::flow::{Access, Fetch, Grants, Idps, Leases, Pulse, SignIn};
+use crate::flow::{Access, Fetch, Grants, Idps, Leases, Metrics, Pulse, SignIn};
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
 const JSON_LIMIT: usize = 32 * 1024;
@@ -61,6 +61,8 @@ pub struct Flows {
     pub leases: Arc<Leases>,
     /// The IdPs in force.
     pub idps: Arc<Idps>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
     /// When the store was last heard from.
     pub pulse: Arc<Pulse>,
     /// Who callers are.
@@ -83,6 +85,9 @@ pub enum ServeError {
     /// The address cannot be listened on.
     #[error("server.listen: {0}: {1}; choose another address or stop what uses it")]
     Listen(SocketAddr, std::io::Error),
+    /// The metrics' address cannot be listened on.
+    #[error("server.metrics_listen: {0}: {1}; choose another address or stop what uses it")]
+    ListenMetrics(SocketAddr, std::io::Error),
     /// Certificate or key cannot be used.
     #[error("server.tls: {0}; give a PEM chain and the key that belongs to it")]
     Tls(#[from] ErrorStack),
@@ -95,6 +100,13 @@ pub struct Serving {
 }
 
 impl Serving {
+    pub(super) fn of(server: Server) -> Self {
+        Self {
+            handle: server.handle(),
+            task: tokio::spawn(server),
+        }
+    }
+
     /// Finishes the requests under way, then ends.
     pub async fn stop(self) {
         self.handle.stop(true).await;
@@ -130,11 +142,7 @@ pub fn serve(
         None => server.listen(listener),
     };
     let server = listening.map_err(|error| ServeError::Listen(address, error))?;
-    let server = server.run();
-    Ok(Serving {
-        handle: server.handle(),
-        task: tokio::spawn(server),
-    })
+    Ok(Serving::of(server.run()))
 }
 
 fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
@@ -144,6 +152,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.fetch))
         .app_data(web::Data::from(flows.leases))
         .app_data(web::Data::from(flows.idps))
+        .app_data(web::Data::from(flows.metrics))
         .app_data(web::Data::from(flows.pulse))
         .app_data(web::Data::from(flows.access))
         .app_data(web::Data::from(flows.site))

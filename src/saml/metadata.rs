@@ -59,9 +59,14 @@ impl Nearness {
     /// How near `not_after` is at `now`; `None` where it is more than 60 days away.
     pub fn of(not_after: DateTime<Utc>, now: DateTime<Utc>) -> Option<Self> {
         let within = |days: i64| not_after <= later(now, TimeDelta::days(days));
-        [(0, Self::Ended), (7, Self::Week), (30, Self::Month), (60, Self::TwoMonths)]
-            .into_iter()
-            .find_map(|(days, nearness)| within(days).then_some(nearness))
+        [
+            (0, Self::Ended),
+            (7, Self::Week),
+            (30, Self::Month),
+            (60, Self::TwoMonths),
+        ]
+        .into_iter()
+        .find_map(|(days, nearness)| within(days).then_some(nearness))
     }
 
     fn words(self, certificate: &Certificate) -> String {
@@ -77,9 +82,9 @@ impl Nearness {
             Self::Week => format!(
                 "{named} ends within 7 days, at {end}: act now, let the identity provider publish its new key and load that metadata"
             ),
-            Self::Ended => format!(
-                "{named} ended at {end}; load the identity provider's new metadata"
-            ),
+            Self::Ended => {
+                format!("{named} ended at {end}; load the identity provider's new metadata")
+            }
         }
     }
 }
@@ -136,7 +141,9 @@ pub enum MetadataError {
     )]
     VerifiedDiffers,
     /// The signature library failed its self-test.
-    #[error("cannot be verified, since the signature library does not work; install xmlsec1 with its OpenSSL part")]
+    #[error(
+        "cannot be verified, since the signature library does not work; install xmlsec1 with its OpenSSL part"
+    )]
     Engine,
     /// An address that is none.
     #[error("has the SingleSignOnService {0:?}, which is no https (or loopback http) address")]
@@ -375,10 +382,7 @@ mod tests {
         let expired = include_str!("../../fixtures/saml/idp-expired.xml");
         let warnings = read(expired).unwrap().warnings(now());
         assert!(
-            matches!(
-                warnings.as_slice(),
-                [Warning::Expires(_, Nearness::Ended)]
-            ),
+            matches!(warnings.as_slice(), [Warning::Expires(_, Nearness::Ended)]),
             "{warnings:?}"
         );
         let name = "okta".parse().unwrap();
@@ -389,10 +393,7 @@ mod tests {
             .unwrap()
             .warnings(before);
         assert!(
-            matches!(
-                soon.as_slice(),
-                [Warning::Expires(_, Nearness::Month)]
-            ),
+            matches!(soon.as_slice(), [Warning::Expires(_, Nearness::Month)]),
             "{soon:?}"
         );
     }

@@ -106,11 +106,7 @@ impl MetadataClient {
     }
 
     /// Asks `url`, for another document than the one that `known` belongs to. Nothing else is asked.
-    pub async fn fetch(
-        &self,
-        url: &Url,
-        known: &Validators,
-    ) -> Result<Answer, MetadataFetchError> {
+    pub async fn fetch(&self, url: &Url, known: &Validators) -> Result<Answer, MetadataFetchError> {
         let asked = tokio::time::timeout(WHOLE, self.ask(url, known)).await;
         asked.unwrap_or(Err(MetadataFetchError::TimedOut))
     }
@@ -129,10 +125,10 @@ impl MetadataClient {
     }
 
     async fn get(&self, url: &Url, known: &Validators) -> Result<Response, MetadataFetchError> {
-        let mut request = self
-            .0
-            .get(url.clone())
-            .header(ACCEPT, "application/samlmetadata+xml, application/xml, text/xml");
+        let mut request = self.0.get(url.clone()).header(
+            ACCEPT,
+            "application/samlmetadata+xml, application/xml, text/xml",
+        );
         if let Some(etag) = &known.etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
@@ -199,10 +195,6 @@ fn max_age(cache_control: &str) -> Option<Duration> {
     })
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is what map_err hands over"
-)]
 fn unreachable(error: reqwest::Error) -> MetadataFetchError {
     if error.is_timeout() {
         return MetadataFetchError::TimedOut;
@@ -231,7 +223,14 @@ mod tests {
         let seconds = |text| max_age(text).map(|age| age.as_secs());
         assert_eq!(seconds("max-age=300"), Some(300));
         assert_eq!(seconds("public, Max-Age=\"60\", immutable"), Some(60));
-        for none in ["", "no-store", "s-maxage=5", "max-age", "max-age=-1", "max-age=1h"] {
+        for none in [
+            "",
+            "no-store",
+            "s-maxage=5",
+            "max-age",
+            "max-age=-1",
+            "max-age=1h",
+        ] {
             assert_eq!(seconds(none), None, "{none}");
         }
     }

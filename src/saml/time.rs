@@ -124,14 +124,32 @@ mod tests {
             ("PT1H", 3600),
             ("P1D", 86_400),
             ("PT1M30.5S", 90),
-            ("P1Y2M3DT4H5M6S", 31_536_000 + 2 * 2_592_000 + 3 * 86_400 + 4 * 3600 + 306),
+            (
+                "P1Y2M3DT4H5M6S",
+                31_536_000 + 2 * 2_592_000 + 3 * 86_400 + 4 * 3600 + 306,
+            ),
             ("PT0S", 0),
         ] {
             assert_eq!(duration(text), Some(TimeDelta::seconds(wanted)), "{text}");
         }
         for bad in [
-            "", "P", "PT", "P1DT", "-PT1H", "PT-1H", "PT+1H", "1H", "PT1", "PTH", "PT1H1H", "PT1M1H",
-            "P1H", "PT1.5H", "PT1.S", "PT99999999999S", "PT1h",
+            "",
+            "P",
+            "PT",
+            "P1DT",
+            "-PT1H",
+            "PT-1H",
+            "PT+1H",
+            "1H",
+            "PT1",
+            "PTH",
+            "PT1H1H",
+            "PT1M1H",
+            "P1H",
+            "PT1.5H",
+            "PT1.S",
+            "PT99999999999S",
+            "PT1h",
         ] {
             assert_eq!(duration(bad), None, "{bad:?}");
         }

@@ -169,7 +169,10 @@ mod tests {
             .await
             .unwrap();
         let known = store.idp_metadata(&okta, URL).await.unwrap().unwrap();
-        assert_eq!((known.good, known.failure.unwrap().0), (None, "away".to_owned()));
+        assert_eq!(
+            (known.good, known.failure.unwrap().0),
+            (None, "away".to_owned())
+        );
         let first = good(&bench, "<first/>");
         store.save_idp_metadata(&okta, URL, &first).await.unwrap();
         store
@@ -198,7 +201,10 @@ mod tests {
         let store = bench.open().await;
         let okta = idp("okta");
         let document = good(&bench, "<mine/>");
-        store.save_idp_metadata(&okta, URL, &document).await.unwrap();
+        store
+            .save_idp_metadata(&okta, URL, &document)
+            .await
+            .unwrap();
         store
             .save_idp_metadata(&idp("other"), URL, &good(&bench, "<other/>"))
             .await
@@ -211,6 +217,12 @@ mod tests {
             )
             .await;
         let refused = store.idp_metadata(&okta, URL).await.unwrap_err();
-        assert!(matches!(refused, StoreError::Corrupt { table: "idp_metadata", .. }));
+        assert!(matches!(
+            refused,
+            StoreError::Corrupt {
+                table: "idp_metadata",
+                ..
+            }
+        ));
     }
 }

@@ -48,6 +48,7 @@ async fn nobody_and_the_wrong_token_pass_nowhere() {
             Needs::User => vec![&launcher, lease, &auditor, &unknown],
             Needs::LauncherOrUser => vec![lease, &auditor, &unknown],
             Needs::LauncherOrAdmin => vec![&session, lease, &unknown],
+            Needs::AdminOrAuditor => vec![&session, &launcher, lease, &unknown],
             Needs::Job => vec![&session, &launcher, &auditor, &unknown],
         };
         let shown = format!("{} {}", route.method, route.path);
@@ -73,12 +74,15 @@ async fn the_right_token_passes_everywhere() {
     let launcher = world.launcher().await;
     let (_, lease) = world.lease(&launcher, "reader").await;
     let lease = lease["token"].as_str().unwrap();
+    let auditor = ["tokens", "create", "eyes", "--role", "auditor"];
+    let auditor = world.gateway.command(&auditor).await.good();
     let mut walked = 0;
     for route in ROUTES {
         let right = match route.needs {
             Needs::Nobody | Needs::Browser => continue,
             Needs::User => &session,
             Needs::LauncherOrUser | Needs::LauncherOrAdmin => launcher.as_str(),
+            Needs::AdminOrAuditor => &auditor,
             Needs::Job => lease,
         };
         let status = call(&world, route, Some(right)).await.status();
