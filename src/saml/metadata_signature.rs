@@ -65,8 +65,8 @@ fn pass(text: &str, key: &SigningKey) -> Result<String, MetadataError> {
     if !root.is(Space::Metadata, "EntityDescriptor") {
         return Err(MetadataError::Root(cut(root.local)));
     }
-    let id = check_ids(&root).map_err(bad)?;
     let signature = signature(&root)?;
+    let id = check_ids(&root).map_err(bad)?;
     let kind = signature_shape::check(signature, &id).map_err(bad)?;
     if kind == key.kind {
         Ok(id)
@@ -158,5 +158,188 @@ fn bad_id(element: &Element<'_>, found: &str) -> Refusal {
     Refusal::BadId {
         element: cut(element.local),
         found: cut(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+
+    use super::*;
+    use crate::saml::Trust;
+    use crate::saml::metadata::{read_idp, read_signed_idp};
+
+    const SIGNED: &str = include_str!("../../fixtures/saml/idp-signed.xml");
+    const SIGNER: &[u8] = include_bytes!("../../fixtures/saml/other.crt");
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-21T12:00:00Z".parse().unwrap()
+    }
+
+    fn read_by(pem: &[u8], xml: &str) -> Result<Trust, MetadataError> {
+        let signer = MetadataSigner::from_pem(pem).unwrap();
+        let name = "okta".parse().unwrap();
+        read_signed_idp(&name, xml.as_bytes(), Some(&signer), now(), false)
+    }
+
+    fn read(xml: &str) -> Result<Trust, MetadataError> {
+        read_by(SIGNER, xml)
+    }
+
+    /// The code of what is wrong with the shape around the signature.
+    fn shape(xml: &str) -> &'static str {
+        match read(xml) {
+            Err(MetadataError::SignatureShape(refusal) | MetadataError::Xml(refusal)) => {
+                refusal.code()
+            }
+            Err(MetadataError::SignatureInvalid(_)) => "invalid",
+            Err(MetadataError::Unsigned) => "unsigned",
+            Err(MetadataError::Root(_)) => "root",
+            Err(other) => panic!("{other}"),
+            Ok(_) => "read",
+        }
+    }
+
+    #[test]
+    fn reads_what_the_named_key_signed() {
+        let trust = read(SIGNED).unwrap();
+        assert_eq!(trust.entity_id(), "https://idp.example.org/saml");
+        assert_eq!(trust.cache_duration().unwrap().num_hours(), 6);
+        assert_eq!(
+            trust.valid_until(),
+            Some("2036-01-01T00:00:00Z".parse().unwrap())
+        );
+        let name = "okta".parse().unwrap();
+        let unasked = read_idp(&name, SIGNED.as_bytes(), now(), false).unwrap();
+        assert_eq!(unasked.certificates(), trust.certificates());
+        for good in [
+            format!("\u{feff}{SIGNED}"),
+            format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!-- by us -->\n{SIGNED}\n"),
+            SIGNED.replacen(
+                "<md:KeyDescriptor",
+                "<!-- not hashed --><md:KeyDescriptor",
+                1,
+            ),
+        ] {
+            assert_eq!(shape(&good), "read");
+        }
+    }
+
+    #[test]
+    fn the_signer_is_one_strong_certificate() {
+        let signer = MetadataSigner::from_pem(SIGNER).unwrap();
+        assert_eq!(signer.certificate().algorithm, "RSA 2048");
+        let weak = include_bytes!("../../fixtures/saml/weak.crt");
+        assert!(matches!(
+            MetadataSigner::from_pem(weak),
+            Err(KeyError::Weak(_))
+        ));
+        for bad in [
+            &b""[..],
+            b"no PEM",
+            include_bytes!("../../fixtures/saml/idp.key"),
+        ] {
+            assert!(MetadataSigner::from_pem(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn another_key_and_a_changed_document_are_refused() {
+        for pem in [
+            &include_bytes!("../../fixtures/saml/idp.crt")[..],
+            include_bytes!("../../fixtures/saml/ec.crt"),
+        ] {
+            let refused = read_by(pem, SIGNED).unwrap_err();
+            assert!(
+                matches!(refused, MetadataError::SignatureInvalid(_)),
+                "{refused}"
+            );
+        }
+        for (from, to) in [
+            ("idp.example.org/saml", "evil.example.org/saml"),
+            ("/sso", "/evil"),
+            ("use=\"signing\"", ""),
+            ("2036-01-01", "2037-01-01"),
+            ("<md:KeyDescriptor", " <md:KeyDescriptor"),
+            ("<ds:SignatureValue>", "<ds:SignatureValue>AAAA"),
+        ] {
+            assert_eq!(shape(&SIGNED.replacen(from, to, 1)), "invalid", "{to}");
+        }
+    }
+
+    #[test]
+    fn every_other_shape_ends_before_the_library_sees_it() {
+        let start = SIGNED.find("<ds:Signature ").unwrap();
+        let end = SIGNED.find("</ds:Signature>").unwrap() + "</ds:Signature>".len();
+        let (signature, without) = (
+            &SIGNED[start..end],
+            [&SIGNED[..start], &SIGNED[end..]].concat(),
+        );
+        let inside = |what: &str| without.replacen("<md:IDPSSO", &format!("{what}<md:IDPSSO"), 1);
+        let foreign = signature.replace("http://www.w3.org/2000/09/xmldsig#", "urn:x");
+        let change = |from: &str, to: &str| SIGNED.replacen(from, to, 1);
+        for (xml, code) in [
+            (without.clone(), "unsigned"),
+            (
+                inside(&format!("<md:Extensions>{signature}</md:Extensions>")),
+                "signature_place",
+            ),
+            (
+                inside(&format!("<md:Extensions>{SIGNED}</md:Extensions>")),
+                "signature_place",
+            ),
+            (inside(&foreign), "signature_place"),
+            (inside(&signature.repeat(2)), "signature_place"),
+            (
+                change("<ds:X509Data>", "<ds:Reference URI=\"#x\"/><ds:X509Data>"),
+                "invalid",
+            ),
+            (change("URI=\"#_metadata\"", "URI=\"\""), "reference"),
+            (
+                change("URI=\"#_metadata\"", "URI=\"file:///dev/zero\""),
+                "reference",
+            ),
+            (change("#rsa-sha256", "#hmac-sha256"), "signature_algorithm"),
+            (change(" ID=\"_metadata\"", ""), "bad_id"),
+            (change(" ID=\"_metadata\"", " ID=\"0\""), "bad_id"),
+            (
+                change(" ID=\"_metadata\"", " Id=\"_metadata\""),
+                "forbidden_attribute",
+            ),
+            (
+                change(" ID=\"_metadata\"", " xml:id=\"_metadata\""),
+                "forbidden_attribute",
+            ),
+            (
+                change("<md:KeyDescriptor", "<md:KeyDescriptor ID=\"_metadata\""),
+                "duplicate_id",
+            ),
+            (
+                change("<ds:DigestValue>", "<ds:DigestValue><!-- -->"),
+                "markup",
+            ),
+            (
+                change("<ds:DigestValue>", "<ds:DigestValue><![CDATA[]]>"),
+                "markup",
+            ),
+            (
+                change(
+                    "<md:KeyDescriptor",
+                    "<i:include xmlns:i=\"http://www.w3.org/2001/XInclude\" href=\"x\"/><md:KeyDescriptor",
+                ),
+                "foreign_name",
+            ),
+            (
+                format!("<?xml version=\"1.0\" encoding=\"UTF-16\"?>{SIGNED}"),
+                "declaration",
+            ),
+            (
+                change("<md:KeyDescriptor", "\u{1}<md:KeyDescriptor"),
+                "character",
+            ),
+            (format!("<x>{SIGNED}</x>"), "root"),
+        ] {
+            assert_eq!(shape(&xml), code, "{xml}");
+        }
     }
 }

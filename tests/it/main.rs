@@ -19,6 +19,7 @@ mod commands;
 mod gateway;
 mod jobs;
 mod licences;
+mod metadata;
 mod museum;
 mod parts;
 mod real_parts;
