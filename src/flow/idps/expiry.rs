@@ -60,3 +60,49 @@ impl Expiry {
         news
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::config::{self, Config};
+    use crate::flow::Idps;
+
+    fn config(folder: &std::path::Path) -> Config {
+        let metadata = include_bytes!("../../../fixtures/saml/idp-expired.xml");
+        std::fs::write(folder.join("idp.xml"), metadata).unwrap();
+        let text = "[server]\npublic_url = \"http://127.0.0.1:8080\"\n\
+            [[saml.idp]]\nname = \"okta\"\nmetadata_file = \"idp.xml\"\n";
+        std::fs::write(folder.join("rolegate.toml"), text).unwrap();
+        config::load(&folder.join("rolegate.toml"), &BTreeMap::new()).unwrap()
+    }
+
+    #[test]
+    fn each_threshold_is_told_once_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = "2020-01-01T00:00:00Z".parse().unwrap();
+        let idps = Idps::load(&config(folder.path()), at).unwrap();
+        let end = idps.views(at)[0].keys[0].not_after;
+        let mut expiry = Expiry::default();
+        let mut told = |days: i64| {
+            let news = expiry.nearer(&idps.all(), end - TimeDelta::days(days));
+            news.into_iter().map(|(_, _, nearness)| nearness).next()
+        };
+        let seen = [61, 60, 45, 30, 30, 8, 7, 1, 0, -1].map(&mut told);
+        let (two, month) = (Some(Nearness::TwoMonths), Some(Nearness::Month));
+        let (week, ended) = (Some(Nearness::Week), Some(Nearness::Ended));
+        let nothing = None;
+        assert_eq!(
+            seen,
+            [
+                nothing, two, nothing, month, nothing, nothing, week, nothing, ended, nothing
+            ]
+        );
+        // A process that starts late says how it stands.
+        let mut late = Expiry::default();
+        assert_eq!(late.nearer(&idps.all(), end - TimeDelta::days(3)).len(), 1);
+    }
+}

@@ -110,6 +110,7 @@ impl Idps {
             strict: config.saml.strict_certificates,
         };
         for settings in &config.saml.idps {
+            reading::check_signer(settings)?;
             if matches!(settings.metadata, MetadataSource::File(_)) {
                 idps.look_at_file(settings, now)?;
             }

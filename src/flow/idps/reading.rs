@@ -128,6 +128,12 @@ pub(super) async fn judge_off_thread(
     }
 }
 
+/// That the certificate of `metadata_certificate_file`, if one is named, can be used.
+pub(super) fn check_signer(settings: &SamlIdp) -> Result<(), IdpError> {
+    let document = Document::with_signer(Vec::new(), settings)?;
+    signer(settings, &document).map(drop)
+}
+
 fn signer(settings: &SamlIdp, document: &Document) -> Result<Option<MetadataSigner>, IdpError> {
     let (Some(pem), Some(file)) = (&document.signer, &settings.metadata_certificate_file) else {
         return Ok(None);

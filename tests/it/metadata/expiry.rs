@@ -74,7 +74,6 @@ async fn log_and_metrics_tell_of_the_end() {
             "rolegate_idp_certificate_not_after_seconds{{idp=\"late\",sha256=\"{sha256}\"}} {end}"
         ),
         "rolegate_idp_ready{idp=\"late\"} 1".to_owned(),
-        "rolegate_idp_metadata_refresh_failures_total{idp=\"late\"} 1".to_owned(),
         "# TYPE rolegate_idp_metadata_age_seconds gauge".to_owned(),
         "# TYPE rolegate_idp_metadata_valid_until_seconds gauge".to_owned(),
         "# EOF".to_owned(),
@@ -90,6 +89,9 @@ async fn log_and_metrics_tell_of_the_end() {
             "{name}\n{open}"
         );
     }
+    let failures = "\nrolegate_idp_metadata_refresh_failures_total{idp=\"late\"} ";
+    let (_, failures) = open.split_once(failures).expect(&open);
+    assert!(!failures.starts_with('0'), "{open}");
     let elsewhere = reqwest::get(format!("http://{metrics}/healthz"))
         .await
         .unwrap();
@@ -135,4 +137,10 @@ async fn a_host_is_trusted_by_the_authorities_alone() {
         trusted.stderr
     );
     assert!(trusted.good().contains("saml.idp.late: RSA 2048 key"));
+    let nowhere = place.check(&[("SSL_CERT_FILE", "/nowhere.pem")]).await;
+    assert!(
+        nowhere.status.code() == Some(1) && nowhere.stderr.contains("SSL_CERT_FILE"),
+        "{}",
+        nowhere.stderr
+    );
 }

@@ -33,6 +33,8 @@ pub(super) struct Desk {
 
 impl Place {
     pub(super) fn new() -> Self {
+        // STS knows none of these IdPs, and the library would print each of its refusals.
+        rolegate::saml::prepare().unwrap();
         Self {
             folder: tempfile::tempdir().unwrap(),
             public_url: format!("http://127.0.0.1:{}", free_port()),
