@@ -262,7 +262,12 @@ impl Refresh {
         let name = &settings.name;
         let news = self.parts.idps.fail(name, error, now);
         if news {
-            tracing::error!(event = "idp_metadata_bad", idp = %name, %error, "the metadata in force is kept");
+            let what = if self.parts.idps.waiting().contains(name) {
+                "the IdP cannot be used until there is good metadata"
+            } else {
+                "the metadata in force is kept"
+            };
+            tracing::error!(event = "idp_metadata_bad", idp = %name, %error, "{what}");
         }
         // What is wrong with a file, a command sees for itself.
         if matches!(settings.metadata, MetadataSource::File(_)) {

@@ -197,6 +197,18 @@ impl Desk {
         serde_json::from_str(&told.good()).unwrap()
     }
 
+    /// Waits until the command tells of no error any more, at most ten seconds.
+    pub(super) async fn forgot_the_error(&self) {
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(100));
+        for _ in 0..100 {
+            ticks.tick().await;
+            if self.listed().await[0]["last_error"] == Value::Null {
+                return;
+            }
+        }
+        panic!("{:?}", self.listed().await);
+    }
+
     /// The audit's events of this kind.
     pub(super) async fn audited(&self, kind: &str) -> Vec<Value> {
         let exported = self.gateway.command(&["audit", "export"]).await.good();
