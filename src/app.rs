@@ -11,13 +11,12 @@ use tokio::task::JoinHandle;
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
-    Access, AllowList, Fetch, Grants, IdpError, Idps, Leases, Metrics, Mint, Pulse, Refresh,
-    RefreshParts, SignIn, SignInParts, SignInRules,
+    Access, Addresses, Admins, AllowList, Explain, Fetch, Grants, IdpError, Idps, Leases, Metrics,
+    Mint, Pulse, Refresh, RefreshParts, ServiceKeys, SignIn, SignInParts, SignInRules,
 };
 use crate::http::{self, Flows, ServeError, Serving, Site, TlsFiles};
 use crate::model::{Clock, Entropy, LeaseId};
 use crate::policy::Limits;
-use crate::saml::metadata;
 use crate::saml::metadata_url::MetadataFetchError;
 use crate::store::{MasterKey, Store, StoreError, StoreSettings, database_exists};
 use crate::sts::{Sts, StsSettings};
@@ -142,6 +141,15 @@ pub fn access(store: &Store, world: &World) -> Access {
     }
 }
 
+/// Where IdPs reach this gateway.
+pub fn addresses(config: &Config) -> Addresses {
+    Addresses {
+        entity_id: config.saml.entity_id.clone(),
+        acs_url: config.acs_url(),
+        slo_url: config.slo_url(),
+    }
+}
+
 /// What holds for every sign-in.
 pub fn sign_in_rules(config: &Config) -> SignInRules {
     SignInRules {
@@ -174,6 +182,7 @@ pub async fn start(
     recorder
         .record(Event::new(EventKind::GatewayStarted))
         .await?;
+    let keys = Arc::new(ServiceKeys::load(store.clone(), addresses(config)).await?);
     let pulse = Arc::new(Pulse::started());
     let fetch = Arc::new(Fetch::new(
         store.clone(),
@@ -190,6 +199,7 @@ pub async fn start(
         allow_list,
         pulse,
         fetch,
+        keys,
     };
     let mut tasks = background(&parts);
     tasks.extend(Arc::clone(&refresh).start().await?);
@@ -248,6 +258,7 @@ struct Parts {
     allow_list: Arc<AllowList>,
     pulse: Arc<Pulse>,
     fetch: Arc<Fetch>,
+    keys: Arc<ServiceKeys>,
 }
 
 fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
@@ -258,6 +269,7 @@ fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
         allow_list,
         pulse,
         fetch,
+        keys,
     } = parts;
     let sign_in = Arc::new(SignIn::new(SignInParts {
         idps: Arc::clone(&idps),
@@ -290,6 +302,12 @@ fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
         clock: Arc::clone(&world.clock),
     });
     let metrics = Arc::new(Metrics::new(Arc::clone(&idps), Arc::clone(&world.clock)));
+    let explain = Arc::new(Explain {
+        access: Arc::clone(&access),
+        idps: Arc::clone(&idps),
+        allow_list,
+        rules: sign_in_rules(config),
+    });
     Flows {
         metrics,
         sign_in,
@@ -297,8 +315,11 @@ fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
         fetch,
         leases,
         idps,
+        keys,
         pulse,
         access,
+        explain,
+        admins: Arc::new(Admins::new(config.admin.clone())),
         site: Arc::new(site(config)),
     }
 }
@@ -330,7 +351,6 @@ fn site(config: &Config) -> Site {
     let public_url = config.server.public_url().to_owned();
     Site {
         origin: config.server.public_url.origin().ascii_serialization(),
-        metadata: metadata::service_provider(&config.saml.entity_id, &config.acs_url()),
         return_origins: config.server.return_origins.clone(),
         secure_cookies: !config.loopback_http(),
         tls: config.server.tls.is_some(),
@@ -349,6 +369,7 @@ fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
         parts.store.clone(),
         Arc::clone(&parts.allow_list),
         Arc::clone(&parts.fetch),
+        Arc::clone(&parts.keys),
     );
     vec![
         tokio::spawn(pulse),

@@ -71,6 +71,10 @@ kinds! {
     IdpKeyAdded = "idp_key_added",
     /// An IdP's metadata no longer has a signing key.
     IdpKeyRemoved = "idp_key_removed",
+    /// A key pair of rolegate's own was made.
+    ServiceKeyCreated = "service_key_created",
+    /// A key pair of rolegate's own was retired.
+    ServiceKeyRetired = "service_key_retired",
     /// The gateway started.
     GatewayStarted = "gateway_started",
     /// Something that an operator should look at.

@@ -1,24 +1,34 @@
-//! `rolegate explain`: what rolegate makes of a response, or decides about a user.
+//! `rolegate explain`: what rolegate makes of a response, made of one, or decides about a user.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
+use super::remote::Remote;
 use super::{Context, Failure, Outcome, output};
 use crate::app;
-use crate::flow::{Explanation, Idps, explain_reference, explain_response, explain_user};
+use crate::flow::{Explain, Explanation, Idps};
 use crate::model::{IdpName, Reference, RoleArn, UserName};
-use crate::saml::RawResponse;
+
+/// The exit code of wrong usage.
+const WRONG_USAGE: u8 = 2;
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["file", "reference", "user"]))]
+#[command(
+    after_help = "Exits 0 if the response would be accepted, 1 if it would be refused or was, 2 on wrong usage."
+)]
 pub(super) struct Arguments {
     /// A response as XML or base64; - for standard input
     file: Option<PathBuf>,
-    /// The refusal that showed this reference
-    #[arg(long)]
+    /// The refusal that showed this reference: every check, kept for 30 days
+    #[arg(long, value_name = "R")]
     reference: Option<Reference>,
     /// What the allow-list decides now for this user's live sessions
     #[arg(long)]
@@ -29,46 +39,33 @@ pub(super) struct Arguments {
     /// Only this role, with --user
     #[arg(long, requires = "user")]
     role: Option<RoleArn>,
-    /// As of this time, RFC 3339 (default: now)
-    #[arg(long, requires = "file")]
+    /// As of this time, RFC 3339, without asking the store (default: now, and the store is asked)
+    #[arg(long, requires = "file", value_name = "TIME")]
     at: Option<DateTime<Utc>>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Ask a running gateway, with an admin's or auditor's token in ROLEGATE_TOKEN, not the store of --config
+    #[arg(long, env = "ROLEGATE_URL", value_name = "URL")]
+    url: Option<String>,
 }
 
 pub(super) async fn run(arguments: &Arguments, at: &Context) -> Outcome {
-    let (config, store) = at.store().await?;
-    let allow_list = app::allow_list(&config, &store).await?;
-    let explanation = if let Some(reference) = &arguments.reference {
-        let explanation = explain_reference(&store, reference).await?;
-        if explanation.checks.is_empty() {
-            return Err(format!("no refusal has the reference {reference}").into());
-        }
-        explanation
-    } else if let Some(user) = &arguments.user {
-        let access = app::access(&store, &at.world);
-        let (idp, role) = (arguments.idp.as_ref(), arguments.role.as_ref());
-        let explanation = explain_user(&access, user, idp, role, &allow_list.rules()).await?;
-        if explanation.decisions.is_empty() {
-            return Err(
-                format!("no live session of {user} offers that; {user} must sign in").into(),
+    // An empty variable is none.
+    let url = arguments.url.as_deref().filter(|url| !url.is_empty());
+    let explanation = match url.map(Remote::new) {
+        Some(_) if arguments.at.is_some() => {
+            output::error(
+                "--at works without --url and ROLEGATE_URL alone: a gateway answers as of now",
             );
+            return Ok(ExitCode::from(WRONG_USAGE));
         }
-        explanation
-    } else {
-        let now = arguments.at.unwrap_or_else(|| at.world.clock.now());
-        let text = read(arguments.file.as_deref().unwrap_or(Path::new("-")))?;
-        let idps = Idps::load(&config, now)?;
-        idps.recall(&store, now).await?;
-        explain_response(
-            RawResponse::from_text(&text)?,
-            &idps,
-            arguments.idp.as_ref(),
-            &app::sign_in_rules(&config),
-            &allow_list.rules(),
-            now,
-        )
+        Some(Err(Failure(problem))) => {
+            output::error(&problem);
+            return Ok(ExitCode::from(WRONG_USAGE));
+        }
+        Some(Ok(gateway)) => ask(arguments, &gateway).await?,
+        None => work_out(arguments, at).await?,
     };
     if arguments.json {
         output::json(&explanation)?;
@@ -82,25 +79,75 @@ pub(super) async fn run(arguments: &Arguments, at: &Context) -> Outcome {
     })
 }
 
-fn read(file: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    if file == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text)?;
+async fn ask(arguments: &Arguments, gateway: &Remote) -> Result<Explanation, Failure> {
+    let mut question = if let Some(reference) = &arguments.reference {
+        json!({ "reference": reference })
+    } else if let Some(user) = &arguments.user {
+        json!({ "user": user })
     } else {
-        text = std::fs::read_to_string(file)
-            .map_err(|error| format!("{}: {error}", file.display()))?;
+        json!({ "saml_response": read(arguments)? })
+    };
+    if let Some(fields) = question.as_object_mut() {
+        let (idp, role) = (arguments.idp.as_ref(), arguments.role.as_ref());
+        fields.extend(idp.map(|idp| ("idp".to_owned(), json!(idp))));
+        fields.extend(role.map(|role| ("role_arn".to_owned(), json!(role))));
     }
-    Ok(text)
+    gateway.post("/api/v1/admin/explain", &question).await
+}
+
+async fn work_out(arguments: &Arguments, at: &Context) -> Result<Explanation, Failure> {
+    let (config, store) = at.store().await?;
+    let now = at.world.clock.now();
+    let idps = Idps::load(&config, now)?;
+    idps.recall(&store, now).await?;
+    let explain = Explain {
+        access: Arc::new(app::access(&store, &at.world)),
+        idps: Arc::new(idps),
+        allow_list: Arc::new(app::allow_list(&config, &store).await?),
+        rules: app::sign_in_rules(&config),
+    };
+    if let Some(reference) = &arguments.reference {
+        let found = explain.reference(reference).await?;
+        return found.ok_or_else(|| Explain::unknown_reference(reference).into());
+    }
+    let idp = arguments.idp.clone();
+    if let Some(user) = &arguments.user {
+        let role = arguments.role.as_ref();
+        return Ok(explain.user(user, idp.as_ref(), role).await?);
+    }
+    Ok(explain
+        .response(&read(arguments)?, idp, arguments.at)
+        .await?)
+}
+
+/// The response as text. Bytes that are no UTF-8 go on as base64, so that the checks see them.
+fn read(arguments: &Arguments) -> Result<String, Failure> {
+    let file = arguments.file.as_deref().unwrap_or(Path::new("-"));
+    let mut bytes = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin().read_to_end(&mut bytes)?;
+    } else {
+        bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(String::from_utf8(bytes).unwrap_or_else(|error| STANDARD.encode(error.into_bytes())))
 }
 
 fn show(explanation: &Explanation) {
+    let failed = explanation.checks.iter().filter(|check| !check.ok);
+    let failed: Vec<&str> = failed.map(|check| check.check.as_str()).collect();
+    if !failed.is_empty() {
+        output::line(&format!("refused by: {}", failed.join(", ")));
+    }
     for check in &explanation.checks {
         let mark = if check.ok { "ok     " } else { "REFUSED" };
         output::line(&format!("{mark}  {}", check.check));
-        output::line(&format!("         expected  {}", check.expected));
-        output::line(&format!("         found     {}", check.found));
-        if !check.ok {
-            output::line(&format!("         do        {}", check.mend));
+        let lines = [("expected", &check.expected), ("found   ", &check.found)];
+        for (name, text) in lines.into_iter().filter(|(_, text)| !text.is_empty()) {
+            output::line(&format!("         {name}  {text}"));
+        }
+        for (at, line) in check.mend.lines().enumerate() {
+            let name = if at == 0 { "do      " } else { "        " };
+            output::line(&format!("         {name}  {line}"));
         }
     }
     for decision in &explanation.decisions {

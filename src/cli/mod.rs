@@ -9,7 +9,9 @@ mod demo;
 mod explain;
 mod init;
 mod job;
+mod keys;
 mod output;
+mod remote;
 mod roles;
 mod show;
 mod tokens;
@@ -24,9 +26,10 @@ use clap::{Parser, Subcommand};
 
 use crate::app::{self, World};
 use crate::config::{self, Config};
+use crate::flow::KeyRing;
 use crate::model::{Method, OsEntropy, RolePattern, SystemClock, UserName};
 use crate::saml;
-use crate::store::Store;
+use crate::store::{Store, database_exists};
 
 /// The gateway that turns a company's sign-in into AWS credentials for batch jobs.
 #[derive(Parser)]
@@ -70,7 +73,7 @@ enum Command {
     /// Leases
     #[command(subcommand)]
     Leases(show::List),
-    /// Say what rolegate makes of a SAML response, check by check; consumes nothing
+    /// Say what rolegate makes of a SAML response, or why it refused one, check by check; consumes nothing
     Explain(explain::Arguments),
     /// Print the trust policy that a role needs
     TrustPolicy(TrustPolicy),
@@ -79,6 +82,9 @@ enum Command {
     Audit(audit::Command),
     /// Print rolegate's own SAML metadata, for the IdP
     Metadata,
+    /// rolegate's own SAML key pairs: to sign requests with, to decrypt assertions with
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// What a job's AWS SDK does with its environment (used by the demo)
     #[command(hide = true)]
     DemoJob,
@@ -144,7 +150,8 @@ async fn dispatch(arguments: Arguments) -> Outcome {
         Command::Explain(arguments) => explain::run(&arguments, &at).await,
         Command::TrustPolicy(arguments) => trust_policy(&arguments, &at.config()?),
         Command::Audit(command) => audit::run(command, &at).await,
-        Command::Metadata => metadata(&at),
+        Command::Metadata => metadata(&at).await,
+        Command::Keys(command) => keys::run(command, &at).await,
         Command::DemoJob => job::run().await,
     }
 }
@@ -203,10 +210,16 @@ fn trust_policy(arguments: &TrustPolicy, config: &Config) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn metadata(at: &Context) -> Outcome {
+/// With the keys of the store, where there is one; a store that was not made yet is not made by this.
+async fn metadata(at: &Context) -> Outcome {
     let config = at.config()?;
-    let text = saml::metadata::service_provider(&config.saml.entity_id, &config.acs_url());
-    output::line(&text);
+    let ring = if database_exists(&config.store.url)? {
+        let (_, store) = at.store().await?;
+        KeyRing::read(&store.service_keys().await?)
+    } else {
+        KeyRing::default()
+    };
+    output::line(&ring.metadata(&app::addresses(&config))?);
     Ok(ExitCode::SUCCESS)
 }
 

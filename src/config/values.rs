@@ -49,6 +49,11 @@ impl Config {
         format!("{}/saml/acs", self.server.public_url())
     }
 
+    /// Where IdPs send logout messages.
+    pub fn slo_url(&self) -> String {
+        format!("{}/saml/slo", self.server.public_url())
+    }
+
     /// The audiences that an assertion may name, `entity_id` first, each once.
     pub fn audiences(&self) -> Vec<String> {
         let mut audiences = vec![self.saml.entity_id.clone()];

@@ -2,9 +2,11 @@
 //!
 //! `sign_in` takes a response and opens a session, `mint` turns its grants into credentials, `grants`
 //! says what a person has, `lease` gives a job its right, `fetch` serves it, `explain` says why.
-//! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes; `metrics` tells of it.
+//! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
+//! it; `admins` knows who administers in a browser.
 
 mod access;
+mod admins;
 mod allow_list;
 mod explain;
 mod fetch;
@@ -15,12 +17,14 @@ mod metrics;
 mod mint;
 mod outcome;
 mod pulse;
+mod service_keys;
 mod sign_in;
 
 pub use crate::store::LiveSession;
 pub use access::Access;
+pub use admins::Admins;
 pub use allow_list::AllowList;
-pub use explain::{Decision, Explanation, explain_reference, explain_response, explain_user};
+pub use explain::{Decision, Explain, Explanation};
 pub use fetch::{Fetch, FetchError, Served};
 pub use grants::{DeniedView, GrantView, Grants, Me};
 pub use idps::{Idp, IdpError, IdpView, Idps, KeyChange, KeyView, Refresh, RefreshParts};
@@ -28,6 +32,7 @@ pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
 pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};
 pub use pulse::Pulse;
+pub use service_keys::{Addresses, KeyRing, ServiceKeys};
 pub use sign_in::{
     Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn, Started,
     return_target,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{AllowList, Fetch};
+use super::{AllowList, Fetch, ServiceKeys};
 use crate::store::{ChangeVersions, Store, StoreError};
 
 /// An edit by another process must show within a second.
@@ -20,6 +20,14 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// When the store last answered.
 pub struct Pulse {
     heard: Mutex<Instant>,
+}
+
+/// What is read again when the store says so.
+struct Watched {
+    store: Store,
+    allow_list: Arc<AllowList>,
+    fetch: Arc<Fetch>,
+    keys: Arc<ServiceKeys>,
 }
 
 impl Pulse {
@@ -49,14 +57,21 @@ impl Pulse {
         store: Store,
         allow_list: Arc<AllowList>,
         fetch: Arc<Fetch>,
+        keys: Arc<ServiceKeys>,
     ) {
+        let watched = Watched {
+            store,
+            allow_list,
+            fetch,
+            keys,
+        };
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen: Option<ChangeVersions> = None;
         let mut away = false;
         loop {
             ticks.tick().await;
-            match self.look(&store, &allow_list, &fetch, seen.as_ref()).await {
+            match self.look(&watched, seen.as_ref()).await {
                 Ok(now) => {
                     seen = Some(now);
                     if std::mem::take(&mut away) {
@@ -74,17 +89,18 @@ impl Pulse {
 
     async fn look(
         &self,
-        store: &Store,
-        allow_list: &AllowList,
-        fetch: &Fetch,
+        watched: &Watched,
         seen: Option<&ChangeVersions>,
     ) -> Result<ChangeVersions, StoreError> {
-        let now = store.change_versions().await?;
+        let now = watched.store.change_versions().await?;
         if seen.is_none_or(|seen| seen.entries != now.entries) {
-            allow_list.refresh().await?;
+            watched.allow_list.refresh().await?;
         }
         if seen.is_none_or(|seen| seen.access != now.access) {
-            fetch.forget();
+            watched.fetch.forget();
+        }
+        if seen.is_none_or(|seen| seen.keys != now.keys) {
+            watched.keys.refresh().await?;
         }
         self.beat();
         Ok(now)

@@ -8,16 +8,22 @@ use serde::{Deserialize, Serialize};
 use super::cookies::Kind;
 use super::error::wants_json;
 use super::{Problem, Site, actor, middleware, page};
-use crate::flow::{Grants, Me, Output, Posted, SignIn, SignInError, SignedIn};
+use crate::flow::{Grants, Me, Output, Posted, ServiceKeys, SignIn, SignInError, SignedIn};
 
 /// Base64 of 100,000 characters, percent-encoded at worst, with room for RelayState.
 const BODY_LIMIT: usize = 256 * 1024;
 
 /// Our own SP metadata, for the IdP's admin.
-pub(super) async fn metadata(site: web::Data<Site>) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/samlmetadata+xml")
-        .body(site.metadata.clone())
+pub(super) async fn metadata(keys: web::Data<ServiceKeys>) -> HttpResponse {
+    match keys.metadata() {
+        Ok(text) => HttpResponse::Ok()
+            .content_type("application/samlmetadata+xml")
+            .body(text),
+        Err(error) => {
+            tracing::error!(event = "metadata_failed", %error, "our metadata could not be written");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -83,7 +89,7 @@ pub(super) async fn accept(
     match sign_in.accept(posted).await {
         Ok(signed_in) => welcome(&request, signed_in, output, &grants, &site).await,
         Err(error) => {
-            if let SignInError::Refused(reference) = &error {
+            if let SignInError::Refused(reference) | SignInError::Form(_, reference) = &error {
                 middleware::note_reference(&request, reference);
             }
             Problem::from(error).answer(&request)

@@ -11,7 +11,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use super::cookies::Kind;
 use super::middleware::InTime;
 use super::{Problem, Site};
-use crate::flow::{Access, LiveSession, Orderer};
+use crate::flow::{Access, Admins, LiveSession, Orderer};
 use crate::model::{Role, Token, TokenHash, TokenKind, TokenRecord};
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
@@ -46,7 +46,7 @@ impl Reader {
     }
 }
 
-/// An admin or an auditor.
+/// An admin's or an auditor's token.
 pub(super) struct Auditing;
 
 /// A browser that has a session cookie that counts.
@@ -65,6 +65,9 @@ impl Browser {
         &self.csrf
     }
 }
+
+/// A browser whose person is an admin by `[admin]`, now.
+pub(super) struct AdminBrowser;
 
 fn access(request: &HttpRequest) -> Result<web::Data<Access>, Problem> {
     let access = request.app_data::<web::Data<Access>>();
@@ -200,6 +203,24 @@ impl FromRequest for Browser {
                 live,
                 csrf: csrf(&token.hash()),
             })
+        })
+    }
+}
+
+impl FromRequest for AdminBrowser {
+    type Error = Problem;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let browser = Browser::from_request(request, payload);
+        let admins = request.app_data::<web::Data<Admins>>().cloned();
+        Box::pin(async move {
+            let browser = browser.await?;
+            if admins.is_some_and(|admins| admins.include(&browser.live().subject)) {
+                return Ok(Self);
+            }
+            let title = "This page is for the administrators that [admin] names.";
+            Err(Problem::new(StatusCode::FORBIDDEN, "not_admin", title))
         })
     }
 }

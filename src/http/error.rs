@@ -130,14 +130,16 @@ impl From<Unavailable> for Problem {
 impl From<SignInError> for Problem {
     fn from(error: SignInError) -> Self {
         match error {
-            SignInError::Form(problem, reference) => {
-                Self::new(StatusCode::BAD_REQUEST, "not_a_response", problem.to_string())
-                    .with("reference", reference.to_string())
-            }
+            SignInError::Form(problem, reference) => Self::new(
+                StatusCode::BAD_REQUEST,
+                "not_a_response",
+                problem.to_string(),
+            )
+            .with("reference", reference.to_string()),
             SignInError::Refused(reference) => Self::new(
                 StatusCode::FORBIDDEN,
                 "sign_in_refused",
-                "The sign-in was refused. An administrator can find the reason under the reference.",
+                "The sign-in was refused. Give the reference to an administrator, who can see why.",
             )
             .with("reference", reference.to_string()),
             SignInError::Busy => {
@@ -146,7 +148,9 @@ impl From<SignInError> for Problem {
             }
             SignInError::StoreAway => Self::store_away(),
             SignInError::IdpNotReady(name) => {
-                let title = format!("{name} cannot be used yet: its metadata_url has not answered; try again");
+                let title = format!(
+                    "{name} cannot be used yet: its metadata_url has not answered; try again"
+                );
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "idp_not_ready", title)
             }
             SignInError::UnknownIdp(name) => Self::new(

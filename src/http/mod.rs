@@ -5,6 +5,7 @@
 
 mod acs;
 mod actor;
+mod admin;
 mod api;
 mod cookies;
 mod error;

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
 
-use crate::flow::Me;
+use crate::flow::{Explanation, Me};
 
 const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 
@@ -13,6 +13,7 @@ const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 struct Portal<'a> {
     me: &'a Me,
     csrf: &'a str,
+    admin: bool,
 }
 
 #[derive(Template)]
@@ -39,6 +40,14 @@ struct Refusal<'a> {
     reference: Option<&'a str>,
 }
 
+#[derive(Template)]
+#[template(path = "explain.html", config = "src/http/pages/askama.toml")]
+struct Explained<'a> {
+    reference: &'a str,
+    problem: Option<&'a str>,
+    explanation: Option<&'a Explanation>,
+}
+
 fn html(status: StatusCode, page: &impl Template) -> HttpResponse {
     match page.render() {
         Ok(text) => HttpResponse::build(status)
@@ -51,9 +60,9 @@ fn html(status: StatusCode, page: &impl Template) -> HttpResponse {
     }
 }
 
-/// What a person has.
-pub(super) fn portal(me: &Me, csrf: &str) -> HttpResponse {
-    html(StatusCode::OK, &Portal { me, csrf })
+/// What a person has; `admin` adds the way to the admin's pages.
+pub(super) fn portal(me: &Me, csrf: &str, admin: bool) -> HttpResponse {
+    html(StatusCode::OK, &Portal { me, csrf, admin })
 }
 
 /// The IdPs to sign in at, and those that cannot be used yet; `none` says that none is configured.
@@ -83,6 +92,23 @@ pub(super) fn confirm(user: &str, idp: &str, token: &str, return_to: Option<&str
 /// A refusal, with its reference where there is one.
 pub(super) fn refusal(status: StatusCode, title: &str, reference: Option<&str>) -> HttpResponse {
     html(status, &Refusal { title, reference })
+}
+
+/// What a reference stands for, or why that is not known; a form to ask for it in any case.
+pub(super) fn explain(
+    status: StatusCode,
+    reference: &str,
+    problem: Option<&str>,
+    explanation: Option<&Explanation>,
+) -> HttpResponse {
+    html(
+        status,
+        &Explained {
+            reference,
+            problem,
+            explanation,
+        },
+    )
 }
 
 /// The one style sheet.

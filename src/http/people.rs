@@ -9,26 +9,30 @@ use super::actor::{Browser, same_origin};
 use super::cookies::Kind;
 use super::middleware::InTime;
 use super::{Problem, Site, page};
-use crate::flow::{Access, Grants, Idps};
+use crate::flow::{Access, Admins, Grants, Idps};
 
 /// What the person has, and what not.
 pub(super) async fn portal(
     request: HttpRequest,
     browser: Result<Browser, Problem>,
     grants: web::Data<Grants>,
+    admins: web::Data<Admins>,
 ) -> HttpResponse {
     let browser = match browser {
         Ok(browser) => browser,
         Err(problem) => return to_login(&request, &problem),
     };
     match grants.of(browser.live(), None).await {
-        Ok(me) => page::portal(&me, browser.csrf()),
+        Ok(me) => {
+            let admin = admins.include(&browser.live().subject);
+            page::portal(&me, browser.csrf(), admin)
+        }
         Err(error) => Problem::from(error).answer(&request),
     }
 }
 
 /// A browser without a session is sent to the sign-in; other trouble is shown.
-fn to_login(request: &HttpRequest, problem: &Problem) -> HttpResponse {
+pub(super) fn to_login(request: &HttpRequest, problem: &Problem) -> HttpResponse {
     if actix_web::ResponseError::status_code(problem) != StatusCode::UNAUTHORIZED {
         return problem.answer(request);
     }

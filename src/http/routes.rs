@@ -2,7 +2,7 @@
 
 use actix_web::{Route, web};
 
-use super::{acs, api, health, idps, job, leases, metrics, page, people};
+use super::{acs, admin, api, health, idps, job, leases, metrics, page, people};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,9 @@ pub enum Needs {
     LauncherOrAdmin,
     /// An admin's or auditor's bearer token.
     AdminOrAuditor,
+    /// A browser with an admin's session cookie; others of a session get 403, the rest is sent to the
+    /// sign-in.
+    AdminBrowser,
     /// A lease token.
     Job,
 }
@@ -85,6 +88,11 @@ pub const ROUTES: &[RouteEntry] = &[
         .to(idps::list)),
     row!("GET", "/metrics", AdminOrAuditor, || web::get()
         .to(metrics::with_token)),
+    row!("POST", "/api/v1/admin/explain", AdminOrAuditor, || {
+        web::post().to(admin::explain)
+    }),
+    row!("GET", "/admin/explain", AdminBrowser, || web::get()
+        .to(admin::explain_page)),
     row!("GET", "/v1/credentials", Job, || web::get()
         .to(job::credentials)),
     row!("GET", "/healthz", Nobody, || web::get().to(health::healthz)),

@@ -14,7 +14,9 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use super::{Problem, middleware, routes};
-use crate::flow::{Access, Fetch, Grants, Idps, Leases, Metrics, Pulse, SignIn};
+use crate::flow::{
+    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Metrics, Pulse, ServiceKeys, SignIn,
+};
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
 const JSON_LIMIT: usize = 32 * 1024;
@@ -25,8 +27,6 @@ pub struct Site {
     pub public_url: String,
     /// Its origin.
     pub origin: String,
-    /// Our SP metadata.
-    pub metadata: String,
     /// `server.return_origins`.
     pub return_origins: Vec<String>,
     /// Whether cookies are Secure and `__Host-`: everywhere but on loopback http.
@@ -63,10 +63,16 @@ pub struct Flows {
     pub idps: Arc<Idps>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
+    /// Our own key pairs in force.
+    pub keys: Arc<ServiceKeys>,
     /// When the store was last heard from.
     pub pulse: Arc<Pulse>,
     /// Who callers are.
     pub access: Arc<Access>,
+    /// Says why.
+    pub explain: Arc<Explain>,
+    /// Who administers.
+    pub admins: Arc<Admins>,
     /// What pages say of the place.
     pub site: Arc<Site>,
 }
@@ -153,8 +159,11 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.leases))
         .app_data(web::Data::from(flows.idps))
         .app_data(web::Data::from(flows.metrics))
+        .app_data(web::Data::from(flows.keys))
         .app_data(web::Data::from(flows.pulse))
         .app_data(web::Data::from(flows.access))
+        .app_data(web::Data::from(flows.explain))
+        .app_data(web::Data::from(flows.admins))
         .app_data(web::Data::from(flows.site))
         .app_data(
             web::JsonConfig::default()

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use ulid::Ulid;
@@ -25,6 +26,11 @@ fn fresh(clock: &dyn Clock, entropy: &dyn Entropy) -> Ulid {
     Ulid::from_parts(milliseconds, u128::from_be_bytes(bytes))
 }
 
+fn made_at(tail: &str) -> Option<DateTime<Utc>> {
+    let milliseconds = Ulid::from_string(tail).ok()?.timestamp_ms();
+    DateTime::from_timestamp_millis(i64::try_from(milliseconds).ok()?)
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $prefix:literal) => {
         $(#[$doc])*
@@ -36,6 +42,11 @@ macro_rules! id {
             /// A new one: the time now and 80 random bits.
             pub fn fresh(clock: &dyn Clock, entropy: &dyn Entropy) -> Self {
                 Self(format!(concat!($prefix, "{}"), fresh(clock, entropy).to_string().to_ascii_lowercase()))
+            }
+
+            /// When it was made, as it says itself.
+            pub fn made_at(&self) -> Option<DateTime<Utc>> {
+                made_at(self.0.strip_prefix($prefix)?)
             }
 
             /// The identifier as text.
@@ -103,4 +114,19 @@ id! {
 id! {
     /// What a refusal shows and the log repeats, so that one can be found by the other.
     Reference, "refusal", "ref_"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{FixedClock, OsEntropy};
+
+    #[test]
+    fn an_identifier_says_when_it_was_made() {
+        let now: DateTime<Utc> = "2026-01-02T03:04:05.678Z".parse().unwrap();
+        let made = Reference::fresh(&FixedClock::new(now), &OsEntropy);
+        assert_eq!(made.made_at(), Some(now));
+        let other: Reference = "ref_1".parse().unwrap();
+        assert_eq!(other.made_at(), None);
+    }
 }

@@ -69,7 +69,7 @@ pub enum Reason {
     #[error("no entry of the allow-list matches; an admin adds one with `rolegate roles allow`")]
     NoEntry,
     /// A denying entry matches.
-    #[error("entry {entry} denies it{}", .reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    #[error("entry {entry} denies it{}; an admin lifts that with `rolegate roles remove {entry}`", .reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
     DeniedBy {
         /// The entry.
         entry: EntryId,
@@ -77,7 +77,9 @@ pub enum Reason {
         reason: Option<String>,
     },
     /// The entry is for another IdP's people.
-    #[error("entry {entry} is only for people of IdP {wanted}")]
+    #[error(
+        "entry {entry} is only for people of IdP {wanted}; sign in there, or an admin changes the entry"
+    )]
     OtherIdp {
         /// The entry.
         entry: EntryId,
@@ -85,7 +87,9 @@ pub enum Reason {
         wanted: String,
     },
     /// An attribute has not the value that the entry wants.
-    #[error("entry {entry} is only where attribute {attribute} is {wanted:?}")]
+    #[error(
+        "entry {entry} is only where attribute {attribute} is {wanted:?}; have the identity provider send it, or an admin changes the entry"
+    )]
     AttributeDiffers {
         /// The entry.
         entry: EntryId,
@@ -95,7 +99,9 @@ pub enum Reason {
         wanted: String,
     },
     /// The entry is for leases of another launcher.
-    #[error("entry {entry} is only for leases of launcher {wanted}")]
+    #[error(
+        "entry {entry} is only for leases of launcher {wanted}; start the job there, or an admin changes the entry"
+    )]
     OtherLauncher {
         /// The entry.
         entry: EntryId,
@@ -119,7 +125,9 @@ pub enum Reason {
     )]
     ProviderMissing(String),
     /// A provider that the configuration does not name for this account.
-    #[error("saml-provider {found} is not the one that roles.saml_providers names for its account")]
+    #[error(
+        "saml-provider {found} is not the one that roles.saml_providers names for its account; have the identity provider send that one, or correct the list"
+    )]
     ProviderUnknown {
         /// What came.
         found: String,

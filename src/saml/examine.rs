@@ -3,17 +3,18 @@
 //! It runs the very functions that `verify` runs, in the same order; it only goes on after a condition
 //! that failed, and shows what it saw. It makes no [`VerifiedAssertion`](super::VerifiedAssertion).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::conditions::Condition;
 use super::gate::{Rule, UnverifiedResponse};
+use super::mend::{Vendor, mend};
 use super::refusal::{Refusal, cut};
 use super::verify::{self, Expectation};
-use super::{RawResponse, signature};
-use crate::model::SubjectParts;
+use super::{FormError, RawResponse, signature};
+use crate::model::{ReplayId, SubjectParts};
 
 /// One check and its outcome.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// Its stable name.
     pub check: String,
@@ -23,8 +24,47 @@ pub struct Check {
     pub expected: String,
     /// What was found.
     pub found: String,
-    /// What to change, where it failed; else empty.
+    /// What to change, line by line, where it failed or nothing will come of it; else empty.
     pub mend: String,
+}
+
+impl Check {
+    /// A check that held.
+    pub fn held(check: &str, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self {
+            check: check.to_owned(),
+            ok: true,
+            expected: expected.into(),
+            found: found.into(),
+            mend: String::new(),
+        }
+    }
+
+    /// A check that failed; `mend` may be empty.
+    pub fn failed(
+        check: &str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self {
+            ok: false,
+            mend: mend.into(),
+            ..Self::held(check, expected, found)
+        }
+    }
+
+    /// What is said of text that is no response at all.
+    pub fn of_form(problem: &FormError) -> Self {
+        let code = problem.code();
+        let general = "post the form as the identity provider made it, with one SAMLResponse";
+        Self::failed(
+            "form",
+            "a form with one SAMLResponse in base64, or its XML",
+            format!("{code}: {problem}"),
+            mend(code, general, None),
+        )
+    }
 }
 
 /// What an examination found.
@@ -36,6 +76,8 @@ pub struct Examination {
     pub refusal: Option<Refusal>,
     /// What the assertion says, where its signature held and it can be read, even if a condition failed.
     pub subject: Option<SubjectParts>,
+    /// What the ledger would be asked for; empty where the signature did not hold.
+    pub replay_ids: Vec<ReplayId>,
 }
 
 /// Examines `response`. `pick` gives the expectation for its Issuer and the request it names, or
@@ -44,7 +86,11 @@ pub fn examine<'e>(
     response: RawResponse,
     pick: impl FnOnce(&UnverifiedResponse) -> Option<Expectation<'e>>,
 ) -> Examination {
-    let mut notes = Notes::default();
+    let vendor = response.issuer_guess().and_then(Vendor::of);
+    let mut notes = Notes {
+        vendor,
+        ..Notes::default()
+    };
     let Some(response) = notes.gate(response) else {
         return notes.end(None);
     };
@@ -74,8 +120,10 @@ pub fn examine<'e>(
 
 #[derive(Default)]
 struct Notes {
+    vendor: Option<Vendor>,
     checks: Vec<Check>,
     refusal: Option<Refusal>,
+    replay_ids: Vec<ReplayId>,
 }
 
 impl Notes {
@@ -119,27 +167,18 @@ impl Notes {
                 Err(refusal) => self.failed(condition.name(), &expected, refusal),
             }
         }
-        verify::subject_parts(&context).ok()
+        self.replay_ids = verify::replay_ids(&context);
+        verify::readable_parts(&context)
     }
 
     fn held(&mut self, check: &str, expected: &str, found: String) {
-        self.checks.push(Check {
-            check: check.to_owned(),
-            ok: true,
-            expected: expected.to_owned(),
-            found,
-            mend: String::new(),
-        });
+        self.checks.push(Check::held(check, expected, found));
     }
 
     fn failed(&mut self, check: &str, expected: &str, refusal: Refusal) {
-        self.checks.push(Check {
-            check: check.to_owned(),
-            ok: false,
-            expected: expected.to_owned(),
-            found: refusal.to_string(),
-            mend: refusal.mend().to_owned(),
-        });
+        let mend = mend(refusal.code(), refusal.mend(), self.vendor);
+        self.checks
+            .push(Check::failed(check, expected, refusal.to_string(), mend));
         self.refusal.get_or_insert(refusal);
     }
 
@@ -148,6 +187,34 @@ impl Notes {
             checks: self.checks,
             refusal: self.refusal,
             subject,
+            replay_ids: self.replay_ids,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNSIGNED: &str = include_str!("../../fixtures/saml/attacks/sig-01-unsigned.xml");
+
+    fn mend_of(document: &str) -> String {
+        let raw = RawResponse::from_text(document).unwrap();
+        let examined = examine(raw, |_| None);
+        let last = examined.checks.last().unwrap();
+        assert_eq!((last.check.as_str(), last.ok), ("signature_shape", false));
+        last.mend.clone()
+    }
+
+    #[test]
+    fn a_document_that_the_gate_refuses_gets_its_vendor_s_words_too() {
+        let raw = RawResponse::from_text(UNSIGNED).unwrap();
+        let issuer = raw.issuer_guess().unwrap().to_owned();
+        let all = mend_of(UNSIGNED);
+        assert!(all.contains("\nOkta: ") && all.contains("\nKeycloak: "));
+        let okta = mend_of(&UNSIGNED.replace(&issuer, "http://www.okta.com/exk1"));
+        assert!(okta.contains("\nOkta: ") && !okta.contains("Keycloak"));
+        let none = RawResponse::from_text("<a/>").unwrap();
+        assert_eq!(none.issuer_guess(), None);
     }
 }

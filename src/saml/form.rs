@@ -162,6 +162,15 @@ impl RawResponse {
         Ok(Self { encoded, xml })
     }
 
+    /// What may be the Issuer, for choosing words of advice and nothing else: found by looking, not by
+    /// reading, so that it is there for a document that the gate refuses.
+    pub(super) fn issuer_guess(&self) -> Option<&str> {
+        let text = std::str::from_utf8(&self.xml).ok()?;
+        let (_, rest) = text.split_once("Issuer")?;
+        let (_, rest) = rest.split_once('>')?;
+        rest.split_once('<').map(|(issuer, _)| issuer.trim())
+    }
+
     /// Holds the document against the gate. What comes out is still unverified.
     pub fn read(self) -> Result<UnverifiedResponse, Refusal> {
         self.read_noting(&mut |_| {})

@@ -18,7 +18,7 @@ use super::trust::{Certificate, KeyError, SigningKey, Trust};
 use super::xml::{self, Element, Limits, Space};
 use crate::model::{IdpName, rfc3339};
 
-pub use super::service_provider::service_provider;
+pub use super::service_provider::{Published, service_provider};
 
 const REDIRECT: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect";
 const POST: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST";

@@ -16,7 +16,8 @@ use super::time::later;
 use super::trust::Trust;
 use super::xml::Element;
 use crate::model::{
-    Forwarding, Person, ReplayId, SamlProof, Secret, SignIn, SubjectParts, UserName,
+    Forwarding, Person, ReplayId, SamlProof, Secret, SessionDuration, SignIn, SubjectParts,
+    UserName,
 };
 
 /// Clocks get stepped: an id is remembered at least this long.
@@ -200,10 +201,6 @@ impl Made {
         let expectation = context.expectation;
         let issuer = expectation.trust.entity_id();
         let assertion_id = context.assertion.attribute("ID").unwrap_or_default();
-        let mut replay_ids = vec![replay_id("assertion", issuer, assertion_id)];
-        if context.signed.response.is_some() {
-            replay_ids.push(replay_id("response", issuer, &context.response.id));
-        }
         let over = later(context.ends_at()?, expectation.skew);
         Ok(Self {
             parts: subject_parts(context)?,
@@ -212,7 +209,7 @@ impl Made {
             recipient: context.recipient()?.to_owned(),
             name_id: context.name_id()?.to_owned(),
             assertion_id: assertion_id.to_owned(),
-            replay_ids,
+            replay_ids: replay_ids(context),
             remember_until: over.max(later(expectation.now, REMEMBER_AT_LEAST)),
             in_response_to: context.answered_request()?.map(str::to_owned),
         })
@@ -238,30 +235,71 @@ impl Made {
 
 /// What the assertion says, once nothing speaks against it.
 pub(super) fn subject_parts(context: &Context<'_>) -> Result<SubjectParts, Refusal> {
-    let expectation = context.expectation;
-    let offers = context.offers();
-    Ok(SubjectParts {
-        person: Person {
-            idp: expectation.trust.name().clone(),
-            user: context.user()?,
-        },
-        attributes: context.attributes(),
-        offers: offers.offers,
-        refused_offers: offers.refused,
+    let said = Said {
+        user: context.user()?,
         session_duration: context.session_duration()?,
-        forwarding: Some(Forwarding {
-            audiences: context
-                .audiences()?
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
-            role_attribute_is_aws: expectation.attributes.role == AWS_ROLE,
-            role_session_name: context.aws_session_name(),
-            encrypted: false,
-        }),
+        audiences: context.audiences()?,
         issued_at: context.issued_at()?,
         not_after: context.session_end()?,
-    })
+    };
+    Ok(said.into_parts(context))
+}
+
+/// What of the assertion can be read although a condition failed: for `explain`, which decides with it
+/// and signs nobody in. What is wrong counts as absent.
+pub(super) fn readable_parts(context: &Context<'_>) -> Option<SubjectParts> {
+    let said = Said {
+        user: context.user().ok()?,
+        session_duration: context.session_duration().unwrap_or_default(),
+        audiences: context.audiences().unwrap_or_default(),
+        issued_at: context.issued_at().unwrap_or(context.expectation.now),
+        not_after: context.session_end().unwrap_or_default(),
+    };
+    Some(said.into_parts(context))
+}
+
+struct Said<'c> {
+    user: UserName,
+    session_duration: Option<SessionDuration>,
+    audiences: Vec<&'c str>,
+    issued_at: DateTime<Utc>,
+    not_after: Option<DateTime<Utc>>,
+}
+
+impl Said<'_> {
+    fn into_parts(self, context: &Context<'_>) -> SubjectParts {
+        let expectation = context.expectation;
+        let offers = context.offers();
+        SubjectParts {
+            person: Person {
+                idp: expectation.trust.name().clone(),
+                user: self.user,
+            },
+            attributes: context.attributes(),
+            offers: offers.offers,
+            refused_offers: offers.refused,
+            session_duration: self.session_duration,
+            forwarding: Some(Forwarding {
+                audiences: self.audiences.into_iter().map(str::to_owned).collect(),
+                role_attribute_is_aws: expectation.attributes.role == AWS_ROLE,
+                role_session_name: context.aws_session_name(),
+                encrypted: false,
+            }),
+            issued_at: self.issued_at,
+            not_after: self.not_after,
+        }
+    }
+}
+
+/// What the ledger is asked for: the Assertion, and the Response where its own signature covers it.
+pub(super) fn replay_ids(context: &Context<'_>) -> Vec<ReplayId> {
+    let issuer = context.expectation.trust.entity_id();
+    let assertion = context.assertion.attribute("ID").unwrap_or_default();
+    let mut ids = vec![replay_id("assertion", issuer, assertion)];
+    if context.signed.response.is_some() {
+        ids.push(replay_id("response", issuer, &context.response.id));
+    }
+    ids
 }
 
 /// `sha256(kind, issuer, id)`, each with its length in front, so that no two triples meet.

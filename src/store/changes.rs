@@ -1,4 +1,4 @@
-//! How a running gateway learns of another process's edits: two counters that triggers raise within
+//! How a running gateway learns of another process's edits: counters that triggers raise within
 //! the very transaction of the edit.
 
 use super::rows::Record;
@@ -11,10 +11,12 @@ pub struct ChangeVersions {
     pub entries: i64,
     /// Sessions, leases and tokens that were ended or revoked, and tokens that were made.
     pub access: i64,
+    /// rolegate's own key pairs.
+    pub keys: i64,
 }
 
 impl Store {
-    /// Reads both counters, by one small statement.
+    /// Reads the counters, by one small statement.
     pub async fn change_versions(&self) -> Result<ChangeVersions, StoreError> {
         let rows = sqlx::query("SELECT topic, version FROM changes")
             .fetch_all(self.reader())
@@ -25,6 +27,7 @@ impl Store {
             match record.text("topic")?.as_str() {
                 "entries" => versions.entries = record.number("version")?,
                 "access" => versions.access = record.number("version")?,
+                "keys" => versions.keys = record.number("version")?,
                 _ => {}
             }
         }

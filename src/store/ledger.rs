@@ -10,9 +10,9 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sqlx::AssertSqlSafe;
 use thiserror::Error;
 
-use super::rows::millis;
+use super::rows::{Record, millis};
 use super::{ConsumedRequest, Store, StoreError};
-use crate::model::SignIn;
+use crate::model::{ReplayId, SignIn};
 
 /// An id is remembered at least so long, whatever the sign-in says of its own life.
 const REMEMBER: TimeDelta = TimeDelta::hours(24);
@@ -73,7 +73,9 @@ impl Store {
         // Whole milliseconds, as the session row will say.
         let now = self.now().trunc_subsecs(3);
         let until = verified.remember_until().max(now + REMEMBER);
-        let mut query = sqlx::query(AssertSqlSafe(insert(ids.len()))).bind(millis(until));
+        let mut query = sqlx::query(AssertSqlSafe(insert(ids.len())))
+            .bind(millis(until))
+            .bind(millis(now));
         for id in ids {
             query = query.bind(id.to_vec());
         }
@@ -90,12 +92,38 @@ impl Store {
     }
 }
 
-/// The statement for `count` ids; `$1` is the time until which they are kept.
+/// What the ledger knows of an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// When it was accepted; nothing where that was before this was kept.
+    pub accepted_at: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// Whether one of `ids` was accepted before. Takes nothing: only [`Store::accept`] decides.
+    pub async fn find_replay(&self, ids: &[ReplayId]) -> Result<Option<Taken>, StoreError> {
+        for id in ids {
+            let row = sqlx::query("SELECT accepted_at FROM replay_ids WHERE id = $1")
+                .bind(id.0.to_vec())
+                .fetch_optional(self.reader())
+                .await?;
+            if let Some(row) = row {
+                let accepted_at =
+                    Record::new(&row, "replay_ids", "id").maybe_time("accepted_at")?;
+                return Ok(Some(Taken { accepted_at }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The statement for `count` ids; `$1` is the time until which they are kept, `$2` when they were taken.
 fn insert(count: usize) -> String {
-    let mut sql = "INSERT INTO replay_ids (expires_at, id) VALUES ($1, $2)".to_owned();
+    let mut sql =
+        "INSERT INTO replay_ids (expires_at, accepted_at, id) VALUES ($1, $2, $3)".to_owned();
     for at in 1..count {
         // Writing to a string cannot fail.
-        let _ = write!(sql, ", ($1, ${})", at + 2);
+        let _ = write!(sql, ", ($1, $2, ${})", at + 3);
     }
     sql
 }
@@ -159,6 +187,26 @@ mod tests {
         let store = bench.open().await;
         let refused = store.accept(TestSignIn::without_ids(), None).await;
         assert_eq!(refused.unwrap_err(), AcceptError::Replayed);
+    }
+
+    #[tokio::test]
+    async fn looking_for_an_id_takes_nothing() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        let ids = TestSignIn::new("a").replay_ids();
+        assert_eq!(store.find_replay(&ids).await.unwrap(), None);
+        let at = store
+            .accept(TestSignIn::new("a"), None)
+            .await
+            .unwrap()
+            .accepted_at();
+        let taken = store.find_replay(&ids).await.unwrap();
+        assert_eq!(
+            taken,
+            Some(Taken {
+                accepted_at: Some(at)
+            })
+        );
     }
 
     #[tokio::test]

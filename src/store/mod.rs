@@ -16,9 +16,11 @@ mod leases;
 mod ledger;
 mod opening;
 mod purge;
+mod refusals;
 mod requests;
 mod rows;
 mod sealing;
+mod service_keys;
 mod sessions;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -38,10 +40,12 @@ pub use error::StoreError;
 pub use idp_metadata::{GoodMetadata, IdpMetadata};
 pub use key::MasterKey;
 pub use leases::LeaseFilter;
-pub use ledger::{AcceptError, Fresh};
+pub use ledger::{AcceptError, Fresh, Taken};
 pub use opening::database_exists;
 pub use purge::Purged;
+pub use refusals::{REFUSAL_DAYS, REFUSALS_KEPT, RefusalRecord};
 pub use requests::{ConsumedRequest, SignInRequest};
+pub use service_keys::AddKeyError;
 pub use sessions::{LiveSession, NewSession, SessionFilter, SessionRow, SessionState};
 
 use crate::model::{Clock, Entropy};

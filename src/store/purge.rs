@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::rows::millis;
 use super::sessions::PENDING_LIVES;
-use super::{Store, StoreError};
+use super::{Store, StoreError, refusals};
 
 /// How long an ended session stays for lists to show.
 const SESSIONS_STAY: TimeDelta = TimeDelta::days(7);
@@ -27,6 +27,8 @@ pub struct Purged {
     pub credentials: u64,
     /// Leases that ended long ago.
     pub leases: u64,
+    /// Check results of refusals of long ago.
+    pub refusals: u64,
 }
 
 impl Store {
@@ -48,6 +50,12 @@ impl Store {
                 .remove(
                     "DELETE FROM leases WHERE expires_at <= $1 OR revoked_at <= $1",
                     now - LEASES_STAY,
+                )
+                .await?,
+            refusals: self
+                .remove(
+                    "DELETE FROM refusals WHERE refused_at <= $1",
+                    now - refusals::STAY,
                 )
                 .await?,
         })

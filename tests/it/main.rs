@@ -16,6 +16,7 @@
 
 mod architecture;
 mod commands;
+mod explain;
 mod gateway;
 mod jobs;
 mod licences;

@@ -182,6 +182,10 @@ async fn a_restart_needs_no_url() {
     host.say(Says::Status(503, "X: y".to_owned()));
     desk.gateway.kill_and_restart().await;
     assert!(desk.accepts(&idp, "alice").await, "from the store");
+    let response = idp.sign(&idp.plan("alice"));
+    desk.place.write("response.txt", &response);
+    let explained = desk.gateway.command(&["explain", "response.txt"]).await;
+    explained.good();
     assert_eq!(desk.get("/readyz").await.0, StatusCode::OK);
     desk.logged("answered with status 503", 1).await;
     // What was in force at the last start is what a document is held against.

@@ -44,7 +44,7 @@ async fn nobody_and_the_wrong_token_pass_nowhere() {
     for route in ROUTES {
         let wrong: Vec<&str> = match route.needs {
             Needs::Nobody => continue,
-            Needs::Browser => vec![&session, &launcher, lease],
+            Needs::Browser | Needs::AdminBrowser => vec![&session, &launcher, lease, &auditor],
             Needs::User => vec![&launcher, lease, &auditor, &unknown],
             Needs::LauncherOrUser => vec![lease, &auditor, &unknown],
             Needs::LauncherOrAdmin => vec![&session, lease, &unknown],
@@ -54,7 +54,7 @@ async fn nobody_and_the_wrong_token_pass_nowhere() {
         let shown = format!("{} {}", route.method, route.path);
         for token in [None].into_iter().chain(wrong.into_iter().map(Some)) {
             let status = call(&world, route, token).await.status();
-            if route.needs == Needs::Browser {
+            if matches!(route.needs, Needs::Browser | Needs::AdminBrowser) {
                 assert_eq!(
                     status,
                     StatusCode::SEE_OTHER,
@@ -79,10 +79,10 @@ async fn the_right_token_passes_everywhere() {
     let mut walked = 0;
     for route in ROUTES {
         let right = match route.needs {
-            Needs::Nobody | Needs::Browser => continue,
+            Needs::Nobody | Needs::Browser | Needs::AdminBrowser => continue,
             Needs::User => &session,
-            Needs::LauncherOrUser | Needs::LauncherOrAdmin => launcher.as_str(),
             Needs::AdminOrAuditor => &auditor,
+            Needs::LauncherOrUser | Needs::LauncherOrAdmin => launcher.as_str(),
             Needs::Job => lease,
         };
         let status = call(&world, route, Some(right)).await.status();
@@ -94,7 +94,7 @@ async fn the_right_token_passes_everywhere() {
         );
         walked += 1;
     }
-    assert!(walked >= 9, "{walked} routes");
+    assert!(walked >= 10, "{walked} routes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

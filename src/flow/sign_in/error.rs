@@ -2,8 +2,9 @@
 
 use thiserror::Error;
 
+use crate::flow::explain::{browser_check, replay_check, request_check, unsolicited_check};
 use crate::model::{IdpName, Reference};
-use crate::saml::{FormError, Refusal};
+use crate::saml::{Check, FormError, Refusal, Vendor, mend};
 use crate::store::StoreError;
 
 /// Why nobody was signed in.
@@ -63,6 +64,32 @@ impl Reason {
     /// Whether the document was made to deceive: an operator should look at it.
     pub(super) fn is_alarm(&self) -> bool {
         matches!(self, Self::Document(refusal) if refusal.is_alarm())
+    }
+
+    /// Whether the document itself shows it, so that an examination finds it again.
+    pub(super) fn is_in_document(&self) -> bool {
+        matches!(self, Self::Document(_) | Self::UnknownIssuer(_))
+    }
+
+    /// The check that failed, as `explain` shows it.
+    pub(super) fn check(&self, vendor: Option<Vendor>) -> Check {
+        match self {
+            Self::Form(problem) => Check::of_form(problem),
+            Self::Document(refusal) => {
+                let mend = mend(refusal.code(), refusal.mend(), vendor);
+                Check::failed(refusal.code(), "", refusal.to_string(), mend)
+            }
+            Self::UnknownIssuer(_) => {
+                let general = "register the identity provider's metadata under [[saml.idp]]";
+                let wanted = "the entity id of a configured identity provider";
+                let mend = mend("issuer", general, vendor);
+                Check::failed("issuer", wanted, self.to_string(), mend)
+            }
+            Self::Unsolicited(idp) => unsolicited_check(idp),
+            Self::RequestUnknown(idp) => request_check(idp, vendor),
+            Self::OtherBrowser => browser_check(),
+            Self::Replayed => replay_check(None),
+        }
     }
 
     pub(super) fn code(&self) -> &'static str {

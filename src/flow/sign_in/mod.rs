@@ -1,9 +1,11 @@
 //! A posted response becomes a session: read, verify, accept once, open, mint.
 //!
 //! Verification runs off the async threads, at most one per core at a time, with a deadline. To the
-//! stranger every refusal looks alike; the reason goes to log and audit under the reference.
+//! stranger every refusal looks alike; the reason goes to log and audit under the reference, and every
+//! check to the keeper, behind the answer.
 
 mod error;
+mod keeper;
 mod rules;
 mod session;
 mod shapes;
@@ -11,10 +13,11 @@ mod shapes;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 pub use error::SignInError;
 use error::{Reason, Stop};
+use keeper::{Examiner, Form, Refused};
 pub use rules::{SignInRules, return_target};
 use session::digest;
 pub use shapes::{Confirmed, Output, Posted, SignedIn, Started};
@@ -57,13 +60,20 @@ pub struct SignIn {
     parts: SignInParts,
     verifiers: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
+    keeper: mpsc::Sender<Refused>,
 }
 
 impl SignIn {
-    /// Verifies at most one response per core at a time.
+    /// Verifies at most one response per core at a time. Must be called within a Tokio runtime.
     pub fn new(parts: SignInParts) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let examiner = Examiner {
+            idps: Arc::clone(&parts.idps),
+            rules: parts.rules.clone(),
+            allow_list: Arc::clone(&parts.mint.allow_list),
+        };
         Self {
+            keeper: keeper::start(examiner, parts.store.clone()),
             parts,
             verifiers: Arc::new(Semaphore::new(cores)),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
@@ -74,14 +84,17 @@ impl SignIn {
     pub async fn accept(&self, posted: Posted<'_>) -> Result<SignedIn, SignInError> {
         let (kind, encoding) = (posted.content_type, posted.content_encoding);
         let form = RawResponse::from_form(kind, encoding, posted.body).map_err(|problem| {
-            let reference = self.refuse(&Reason::Form(problem.clone()));
+            let reference = self.refuse(Reason::Form(problem.clone()), None);
             SignInError::Form(problem, reference)
         })?;
         let relay_state = form.relay_state;
         match self.journey(form.response, relay_state, &posted).await {
             Ok(signed_in) => Ok(signed_in),
             Err(Stop::Failed(error)) => Err(error),
-            Err(Stop::Refused(reason)) => Err(SignInError::Refused(self.refuse(&reason))),
+            Err(Stop::Refused(reason)) => {
+                let reference = self.refuse(reason, Some(&posted));
+                Err(SignInError::Refused(reference))
+            }
         }
     }
 
@@ -200,9 +213,9 @@ impl SignIn {
             .map_err(|_| busy())
     }
 
-    /// Logs and audits why; the client learns the reference alone. The audit is not waited for, so that
-    /// a stranger's document costs no disk flush of a request.
-    fn refuse(&self, reason: &Reason) -> Reference {
+    /// Logs, audits and keeps why; the client learns the reference alone. Nothing of it is waited for, so
+    /// that a stranger's document costs no disk flush of a request, and the answer's time tells nothing.
+    fn refuse(&self, reason: Reason, posted: Option<&Posted<'_>>) -> Reference {
         let reference = Reference::fresh(&*self.parts.clock, &*self.parts.entropy);
         let (code, text, alarm) = (reason.code(), reason.to_string(), reason.is_alarm());
         tracing::warn!(event = "sign_in_refused", %reference, code, reason = ?text, "a response was refused");
@@ -220,6 +233,17 @@ impl SignIn {
             tracing::error!(event = "audit_overrun", %reference, "more refusals than the audit takes");
             return reference;
         };
+        let turn = Arc::new(turn);
+        // Where the queue is full, the audit has the reason.
+        if let Ok(place) = self.keeper.try_reserve() {
+            place.send(Refused {
+                reference: reference.clone(),
+                reason,
+                at: self.parts.clock.now(),
+                form: posted.map(Form::of),
+                turn: Arc::clone(&turn),
+            });
+        }
         tokio::spawn(async move {
             let _turn = turn;
             if let Err(error) = recorder.record(event).await {

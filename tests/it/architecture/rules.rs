@@ -67,6 +67,7 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/http/leases.rs",
     "src/model/token.rs",
     "src/saml/service_key.rs",
+    "src/store/service_keys.rs",
     "src/store/credentials.rs",
     "src/store/credentials_tests.rs",
     "src/sts/mod.rs",
