@@ -11,12 +11,13 @@ use tokio::task::JoinHandle;
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
-    Access, Addresses, Admins, AllowList, Explain, Fetch, Grants, IdpFileError, Idps, Leases, Mint,
-    Pulse, ServiceKeys, SignIn, SignInParts, SignInRules,
+    Access, Addresses, Admins, AllowList, Explain, Fetch, Grants, IdpError, Idps, Leases, Metrics,
+    Mint, Pulse, Refresh, RefreshParts, ServiceKeys, SignIn, SignInParts, SignInRules,
 };
 use crate::http::{self, Flows, ServeError, Serving, Site, TlsFiles};
 use crate::model::{Clock, Entropy, LeaseId};
 use crate::policy::Limits;
+use crate::saml::metadata_url::MetadataFetchError;
 use crate::store::{MasterKey, Store, StoreError, StoreSettings, database_exists};
 use crate::sts::{Sts, StsSettings};
 
@@ -37,7 +38,10 @@ pub enum StartError {
     Store(#[from] StoreError),
     /// An IdP's metadata.
     #[error(transparent)]
-    Idp(#[from] IdpFileError),
+    Idp(#[from] IdpError),
+    /// The way to metadata URLs.
+    #[error(transparent)]
+    MetadataUrl(#[from] MetadataFetchError),
     /// The listener.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -48,8 +52,8 @@ pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
     serving: Serving,
-    idps: Arc<Idps>,
-    clock: Arc<dyn Clock>,
+    metrics: Option<Serving>,
+    refresh: Arc<Refresh>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -57,12 +61,16 @@ impl Running {
     /// Finishes what was begun, then ends.
     pub async fn stop(self) {
         self.serving.stop().await;
+        if let Some(metrics) = self.metrics {
+            metrics.stop().await;
+        }
         for task in self.tasks {
             task.abort();
         }
     }
 
-    /// Serves until the process is asked to end by SIGTERM or SIGINT; SIGHUP reads metadata files again.
+    /// Serves until the process is asked to end by SIGTERM or SIGINT; SIGHUP has metadata
+    /// files read and metadata URLs asked again.
     pub async fn until_signal(self) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
@@ -72,7 +80,7 @@ impl Running {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => self.idps.reload(self.clock.now()),
+                _ = hang_up.recv() => self.refresh.at_once(),
             }
         }
         tracing::info!(event = "stopping", "finishing what was begun");
@@ -109,6 +117,19 @@ pub fn limits(config: &Config) -> Limits {
 /// The allow-list in force.
 pub async fn allow_list(config: &Config, store: &Store) -> Result<AllowList, StoreError> {
     AllowList::load(config.roles.entries.clone(), limits(config), store.clone()).await
+}
+
+/// The IdPs as a gateway has them when it starts: files, and what the store remembers of URLs. A store that
+/// was not made yet is not made by this.
+pub async fn idps(config: &Config, world: &World) -> Result<Idps, StartError> {
+    let now = world.clock.now();
+    let idps = Idps::load(config, now)?;
+    if !idps.waiting().is_empty() && database_exists(&config.store.url)? {
+        let store = open_store(config, world).await?;
+        idps.recall(&store, now).await?;
+        store.close().await;
+    }
+    Ok(idps)
 }
 
 /// Who has a live session.
@@ -152,6 +173,8 @@ pub async fn start(
         Some(listener) => listener,
         None => listen(config.server.listen)?,
     };
+    let metrics_listener = config.server.metrics_listen.map(listen_for_metrics);
+    let metrics_listener = metrics_listener.transpose()?;
     let idps = Arc::new(Idps::load(config, world.clock.now())?);
     let store = open_store(config, world).await?;
     let recorder = Recorder::start(store.clone(), Arc::clone(&world.clock));
@@ -168,7 +191,7 @@ pub async fn start(
         recorder.clone(),
         Arc::clone(&world.clock),
     ));
-    let metadata_files = Arc::clone(&idps);
+    let refresh = refresh(&idps, &store, &recorder, world).await?;
     let parts = Parts {
         idps,
         store,
@@ -178,7 +201,8 @@ pub async fn start(
         fetch,
         keys,
     };
-    let tasks = background(&parts, world);
+    let mut tasks = background(&parts);
+    tasks.extend(Arc::clone(&refresh).start().await?);
     let flows = flows(config, world, parts);
     let tls = config.server.tls.as_ref().map(|tls| TlsFiles {
         certificate: tls.certificate_file.clone(),
@@ -187,19 +211,44 @@ pub async fn start(
     let address = listener
         .local_addr()
         .map_err(|error| ServeError::Listen(config.server.listen, error))?;
+    let measured = Arc::clone(&flows.metrics);
     let serving = http::serve(flows, listener, tls.as_ref())?;
+    let metrics = match metrics_listener {
+        Some(listener) => Some(http::serve_metrics(measured, listener)?),
+        None => None,
+    };
     tracing::info!(event = "serving", %address, public_url = config.server.public_url(), "rolegate serves");
     Ok(Running {
         address,
         serving,
-        idps: metadata_files,
-        clock: Arc::clone(&world.clock),
+        metrics,
+        refresh,
         tasks,
     })
 }
 
+fn listen_for_metrics(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).map_err(|error| ServeError::ListenMetrics(address, error))
+}
+
 fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).map_err(|error| ServeError::Listen(address, error))
+}
+
+async fn refresh(
+    idps: &Arc<Idps>,
+    store: &Store,
+    recorder: &Recorder,
+    world: &World,
+) -> Result<Arc<Refresh>, StoreError> {
+    let refresh = Refresh::open(RefreshParts {
+        idps: Arc::clone(idps),
+        store: store.clone(),
+        recorder: recorder.clone(),
+        clock: Arc::clone(&world.clock),
+        entropy: Arc::clone(&world.entropy),
+    });
+    Ok(Arc::new(refresh.await?))
 }
 
 struct Parts {
@@ -252,6 +301,7 @@ fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
         recorder,
         clock: Arc::clone(&world.clock),
     });
+    let metrics = Arc::new(Metrics::new(Arc::clone(&idps), Arc::clone(&world.clock)));
     let explain = Arc::new(Explain {
         access: Arc::clone(&access),
         idps: Arc::clone(&idps),
@@ -259,6 +309,7 @@ fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
         rules: sign_in_rules(config),
     });
     Flows {
+        metrics,
         sign_in,
         grants,
         fetch,
@@ -313,17 +364,15 @@ fn site(config: &Config) -> Site {
 /// How often what has run out is removed.
 const PURGE: Duration = Duration::from_mins(5);
 
-fn background(parts: &Parts, world: &World) -> Vec<JoinHandle<()>> {
+fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
     let pulse = Arc::clone(&parts.pulse).watch(
         parts.store.clone(),
         Arc::clone(&parts.allow_list),
         Arc::clone(&parts.fetch),
         Arc::clone(&parts.keys),
     );
-    let idps = Arc::clone(&parts.idps).watch(Arc::clone(&world.clock));
     vec![
         tokio::spawn(pulse),
-        tokio::spawn(idps),
         tokio::spawn(purge(parts.store.clone())),
     ]
 }

@@ -1,5 +1,6 @@
 //! What is recorded: one shape for all events, whose fields cannot hold a secret.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::model::{
@@ -66,6 +67,10 @@ kinds! {
     LeaseRefused = "lease_refused",
     /// A lease was revoked.
     LeaseRevoked = "lease_revoked",
+    /// An IdP's metadata has a signing key that it had not before.
+    IdpKeyAdded = "idp_key_added",
+    /// An IdP's metadata no longer has a signing key.
+    IdpKeyRemoved = "idp_key_removed",
     /// A key pair of rolegate's own was made.
     ServiceKeyCreated = "service_key_created",
     /// A key pair of rolegate's own was retired.
@@ -120,6 +125,12 @@ pub struct Event {
     /// The access key's identifier, by which AWS's own trail names what was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_key_id: Option<String>,
+    /// The SHA-256 of an IdP's signing certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_sha256: Option<String>,
+    /// That certificate's end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_not_after: Option<DateTime<Utc>>,
     /// Why: a reason code, an admin's words, or both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -155,6 +166,8 @@ impl Event {
             entry: None,
             token: None,
             access_key_id: None,
+            certificate_sha256: None,
+            certificate_not_after: None,
             reason: None,
             reference: None,
             sts_request_id: None,

@@ -97,9 +97,12 @@ async fn ask(arguments: &Arguments, gateway: &Remote) -> Result<Explanation, Fai
 
 async fn work_out(arguments: &Arguments, at: &Context) -> Result<Explanation, Failure> {
     let (config, store) = at.store().await?;
+    let now = at.world.clock.now();
+    let idps = Idps::load(&config, now)?;
+    idps.recall(&store, now).await?;
     let explain = Explain {
         access: Arc::new(app::access(&store, &at.world)),
-        idps: Arc::new(Idps::load(&config, at.world.clock.now())?),
+        idps: Arc::new(idps),
         allow_list: Arc::new(app::allow_list(&config, &store).await?),
         rules: app::sign_in_rules(&config),
     };

@@ -60,8 +60,8 @@ fn next_steps(path: &Path) -> String {
     format!(
         "Wrote {path}. Next:\n\
          1. Set server.public_url to the URL that people will use, with server.tls or a proxy.\n\
-         2. Follow the steps for your IdP in the file, save its metadata beside it and take the\n   \
-         comment signs off its [[saml.idp]].\n\
+         2. Follow the steps for your IdP in the file, write its metadata URL there (or save its\n   \
+         metadata beside it) and take the comment signs off its [[saml.idp]].\n\
          3. List the roles under [roles] allowed, and give each the trust policy that\n   \
          `rolegate trust-policy ROLE_ARN --config {path}` prints.\n\
          4. `rolegate check --config {path}`, then `rolegate serve --config {path}`.\n\

@@ -144,7 +144,7 @@ async fn dispatch(arguments: Arguments) -> Outcome {
         Command::Check => check::run(&at).await,
         Command::Roles(command) => roles::run(command, &at).await,
         Command::Tokens(command) => tokens::run(command, &at).await,
-        Command::Idps(command) => show::idps(&command, &at),
+        Command::Idps(command) => show::idps(&command, &at).await,
         Command::Sessions(command) => show::sessions(&command, &at).await,
         Command::Leases(command) => show::leases(&command, &at).await,
         Command::Explain(arguments) => explain::run(&arguments, &at).await,

@@ -1,11 +1,13 @@
 //! `idps list`, `sessions list`, `leases list`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::{Context, Outcome, output};
-use crate::flow::Idps as Loaded;
+use crate::app;
+use crate::flow::{IdpView, KeyView};
 use crate::model::rfc3339;
 use crate::store::LeaseFilter;
 
@@ -14,7 +16,7 @@ const ROWS: u32 = 1000;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Idps {
-    /// List identity providers with their keys
+    /// List identity providers with their keys and the state of their metadata
     List {
         /// Print a JSON array
         #[arg(long)]
@@ -32,43 +34,54 @@ pub(super) enum List {
     },
 }
 
-pub(super) fn idps(command: &Idps, at: &Context) -> Outcome {
+pub(super) async fn idps(command: &Idps, at: &Context) -> Outcome {
     let Idps::List { json } = command;
-    let idps = Loaded::load(&at.config()?, at.world.clock.now())?.all();
+    let idps = app::idps(&at.config()?, &at.world).await?;
+    let views = idps.views(at.world.clock.now());
     if *json {
-        let list: Vec<_> = idps.iter().map(|idp| {
-            let keys: Vec<_> = idp.trust.certificates().iter().map(|certificate| json!({
-                "sha256": certificate.sha256,
-                "algorithm": certificate.algorithm,
-                "not_after": rfc3339(certificate.not_after),
-            })).collect();
-            json!({ "name": idp.settings.name, "entity_id": idp.trust.entity_id(), "keys": keys })
-        }).collect();
-        output::json(&list)?;
+        output::json(&views)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows = idps.iter().flat_map(|idp| {
-        idp.trust
-            .certificates()
-            .iter()
-            .map(|certificate| {
-                let name = idp.settings.name.to_string();
-                let entity = idp.trust.entity_id().to_owned();
-                vec![
-                    name,
-                    entity,
-                    certificate.algorithm.clone(),
-                    certificate.sha256.clone(),
-                    rfc3339(certificate.not_after),
-                ]
-            })
-            .collect::<Vec<_>>()
-    });
     output::table(
-        &["NAME", "ENTITY ID", "KEY", "CERTIFICATE SHA-256", "UNTIL"],
-        rows.collect(),
+        &[
+            "NAME",
+            "SOURCE",
+            "ENTITY ID",
+            "KEY",
+            "CERTIFICATE SHA-256",
+            "UNTIL",
+            "DAYS LEFT",
+            "METADATA AGE",
+            "VALID UNTIL",
+            "LAST ERROR",
+        ],
+        views.iter().flat_map(rows).collect(),
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// A row for each key; one without a key for an IdP that cannot be used yet.
+fn rows(view: &IdpView) -> Vec<Vec<String>> {
+    let shown = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let age = view.metadata_age_seconds.map(Duration::from_secs);
+    let row = |key: Option<&KeyView>| {
+        vec![
+            view.name.to_string(),
+            view.location.clone(),
+            shown(view.entity_id.clone()),
+            shown(key.map(|key| key.algorithm.clone())),
+            shown(key.map(|key| key.sha256.clone())),
+            shown(key.map(|key| rfc3339(key.not_after))),
+            shown(key.map(|key| key.days_left.to_string())),
+            shown(age.map(|age| humantime::format_duration(age).to_string())),
+            shown(view.valid_until.map(rfc3339)),
+            shown(view.last_error.clone()),
+        ]
+    };
+    if view.keys.is_empty() {
+        return vec![row(None)];
+    }
+    view.keys.iter().map(|key| row(Some(key))).collect()
 }
 
 pub(super) async fn sessions(command: &List, at: &Context) -> Outcome {

@@ -1,6 +1,7 @@
 //! `[saml]`, `[[saml.idp]]` and `[[oidc.provider]]`.
 //!
-//! That a metadata file can be read is checked here; what it says is for the `saml` room to judge.
+//! That a metadata file can be read is checked here; what it says is for the `saml` room to judge. A URL
+//! is checked by its spelling and not asked.
 
 use chrono::TimeDelta;
 
@@ -120,21 +121,13 @@ fn metadata(
         if file.is_some() {
             findings.refuse(&url_key, ConfigError::Both("metadata_file"));
         }
-        let url = urls::https_or_loopback(url, "https://idp.example.org/metadata");
-        findings.take(&url_key, url);
-        findings.refuse(
-            &url_key,
-            ConfigError::NotInThisVersion {
-                key: "saml.idp.metadata_url",
-                mend: "download the metadata and set metadata_file",
-            },
-        );
-        return None;
+        let url = urls::metadata(url);
+        return findings.take(&url_key, url).map(MetadataSource::Url);
     }
     let Some(file) = file else {
         findings.refuse(
             &file_key,
-            ConfigError::Missing("metadata_file = \"idp.xml\""),
+            ConfigError::Missing("metadata_file = \"idp.xml\", or metadata_url = \"https://...\""),
         );
         return None;
     };

@@ -141,6 +141,20 @@ when = { "groups" = "aws-admins" }
 "#;
 
 #[test]
+fn a_metadata_url_is_taken_as_it_is_and_not_asked() {
+    let desk = Desk::new();
+    for url in [
+        "https://login.example.org/tenant/federationmetadata.xml?appid=1234",
+        "http://127.0.0.1:8180/realms/r/protocol/saml/descriptor",
+    ] {
+        let idp = format!("[[saml.idp]]\nname = \"entra\"\nmetadata_url = \"{url}\"\n");
+        let config = desk.load(&format!("{LEAST}{idp}"));
+        let wanted = MetadataSource::Url(url.parse().unwrap());
+        assert_eq!(config.saml.idps[0].metadata, wanted);
+    }
+}
+
+#[test]
 fn the_contracts_file_is_understood() {
     let desk = Desk::new();
     desk.write_pair("gate", &elliptic());

@@ -24,6 +24,14 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 
 /// An http or https URL without user, query and fragment.
 pub(super) fn plain(text: &str, example: &'static str) -> Result<Url, ConfigError> {
+    let url = with_query(text, example)?;
+    if url.query().is_some() {
+        return Err(refused("it has a query", example));
+    }
+    Ok(url)
+}
+
+fn with_query(text: &str, example: &'static str) -> Result<Url, ConfigError> {
     let url = Url::parse(text).map_err(|_| refused("it cannot be read", example))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(refused("it is neither http nor https", example));
@@ -31,18 +39,23 @@ pub(super) fn plain(text: &str, example: &'static str) -> Result<Url, ConfigErro
     if !url.username().is_empty() || url.password().is_some() {
         return Err(refused("it names a user", example));
     }
-    if url.query().is_some() {
-        return Err(refused("it has a query", example));
-    }
     if url.fragment().is_some() {
         return Err(refused("it has a fragment", example));
     }
     Ok(url)
 }
 
+/// `metadata_url`: https, or http on loopback, with a query perhaps (Entra ID names the application there).
+pub(super) fn metadata(text: &str) -> Result<Url, ConfigError> {
+    loopback_or_https(with_query(text, "https://idp.example.org/metadata")?)
+}
+
 /// As [`plain`], and http on loopback alone.
 pub(super) fn https_or_loopback(text: &str, example: &'static str) -> Result<Url, ConfigError> {
-    let url = plain(text, example)?;
+    loopback_or_https(plain(text, example)?)
+}
+
+fn loopback_or_https(url: Url) -> Result<Url, ConfigError> {
     if url.scheme() == "http" && !is_loopback(&url) {
         return Err(ConfigError::HttpUrl);
     }

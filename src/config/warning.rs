@@ -9,7 +9,7 @@ use crate::model::{AccountId, Method, Partition};
 pub enum Warning {
     /// Nobody can sign in.
     #[error(
-        "saml.idp: no identity provider is configured, so nobody can sign in; give your IdP rolegate's metadata, then add [[saml.idp]] with its metadata_file"
+        "saml.idp: no identity provider is configured, so nobody can sign in; give your IdP rolegate's metadata, then add [[saml.idp]] with its metadata_url or metadata_file"
     )]
     NoIdp,
     /// The allow-list of file and environment is empty.

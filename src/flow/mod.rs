@@ -2,8 +2,8 @@
 //!
 //! `sign_in` takes a response and opens a session, `mint` turns its grants into credentials, `grants`
 //! says what a person has, `lease` gives a job its right, `fetch` serves it, `explain` says why.
-//! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes; `admins` knows
-//! who administers in a browser.
+//! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
+//! it; `admins` knows who administers in a browser.
 
 mod access;
 mod admins;
@@ -13,6 +13,7 @@ mod fetch;
 mod grants;
 mod idps;
 mod lease;
+mod metrics;
 mod mint;
 mod outcome;
 mod pulse;
@@ -26,8 +27,9 @@ pub use allow_list::AllowList;
 pub use explain::{Decision, Explain, Explanation};
 pub use fetch::{Fetch, FetchError, Served};
 pub use grants::{DeniedView, GrantView, Grants, Me};
-pub use idps::{Idp, IdpFileError, Idps};
+pub use idps::{Idp, IdpError, IdpView, Idps, KeyChange, KeyView, Refresh, RefreshParts};
 pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
+pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};
 pub use pulse::Pulse;
 pub use service_keys::{Addresses, KeyRing, ServiceKeys};

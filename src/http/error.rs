@@ -147,6 +147,12 @@ impl From<SignInError> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", title)
             }
             SignInError::StoreAway => Self::store_away(),
+            SignInError::IdpNotReady(name) => {
+                let title = format!(
+                    "{name} cannot be used yet: its metadata_url has not answered; try again"
+                );
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "idp_not_ready", title)
+            }
             SignInError::UnknownIdp(name) => Self::new(
                 StatusCode::NOT_FOUND,
                 "unknown_idp",

@@ -15,19 +15,28 @@ pub(super) async fn healthz() -> HttpResponse {
 #[derive(Serialize)]
 struct Readiness {
     ready: bool,
-    problems: Vec<&'static str>,
+    problems: Vec<String>,
 }
 
-/// 200 where everything is in place, else 503 and what is not.
+/// 200 where people can be served, else 503; what is missing stands there either way.
 pub(super) async fn readyz(pulse: web::Data<Pulse>, idps: web::Data<Idps>) -> HttpResponse {
     let mut problems = Vec::new();
-    if !pulse.is_current() {
-        problems.push("the store has not answered for 5 seconds; look at its log and disk");
+    let current = pulse.is_current();
+    if !current {
+        let away = "the store has not answered for 5 seconds; look at its log and disk";
+        problems.push(away.to_owned());
     }
-    if idps.all().is_empty() {
-        problems.push("no IdP is configured; add [[saml.idp]] with its metadata_file");
+    if idps.is_empty() {
+        let none = "no IdP is configured; add [[saml.idp]] with its metadata_url or metadata_file";
+        problems.push(none.to_owned());
     }
-    let ready = problems.is_empty();
+    for idp in idps.waiting() {
+        problems.push(format!(
+            "IdP {idp} cannot be used yet: its metadata_url has not given good metadata; `rolegate idps list` says why"
+        ));
+    }
+    // One IdP that waits does not take the gateway away from the people of the others.
+    let ready = current && !idps.all().is_empty();
     let mut response = if ready {
         HttpResponse::Ok()
     } else {

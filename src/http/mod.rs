@@ -10,8 +10,10 @@ mod api;
 mod cookies;
 mod error;
 mod health;
+mod idps;
 mod job;
 mod leases;
+mod metrics;
 mod middleware;
 mod page;
 mod people;
@@ -19,5 +21,6 @@ mod routes;
 mod server;
 
 pub use error::Problem;
+pub use metrics::serve_metrics;
 pub use routes::{Needs, ROUTES, RouteEntry};
 pub use server::{Flows, ServeError, Serving, Site, TlsFiles, serve};

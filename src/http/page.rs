@@ -20,6 +20,7 @@ struct Portal<'a> {
 #[template(path = "login.html", config = "src/http/pages/askama.toml")]
 struct Login<'a> {
     idps: &'a [String],
+    waiting: &'a [String],
     none: bool,
 }
 
@@ -64,9 +65,14 @@ pub(super) fn portal(me: &Me, csrf: &str, admin: bool) -> HttpResponse {
     html(StatusCode::OK, &Portal { me, csrf, admin })
 }
 
-/// The IdPs to sign in at; `none` says that none is configured.
-pub(super) fn login(idps: &[String], none: bool) -> HttpResponse {
-    html(StatusCode::OK, &Login { idps, none })
+/// The IdPs to sign in at, and those that cannot be used yet; `none` says that none is configured.
+pub(super) fn login(idps: &[String], waiting: &[String], none: bool) -> HttpResponse {
+    let login = Login {
+        idps,
+        waiting,
+        none,
+    };
+    html(StatusCode::OK, &login)
 }
 
 /// Whom this browser is about to become.

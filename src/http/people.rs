@@ -49,7 +49,8 @@ pub(super) async fn login(idps: web::Data<Idps>) -> HttpResponse {
         .filter(|idp| idp.trust.sso_redirect_url().is_some())
         .map(|idp| idp.settings.name.to_string())
         .collect();
-    page::login(&names, idps.all().is_empty())
+    let waiting: Vec<String> = idps.waiting().iter().map(ToString::to_string).collect();
+    page::login(&names, &waiting, idps.is_empty())
 }
 
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@
 
 use actix_web::{Route, web};
 
-use super::{acs, admin, api, health, job, leases, page, people};
+use super::{acs, admin, api, health, idps, job, leases, metrics, page, people};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +84,10 @@ pub const ROUTES: &[RouteEntry] = &[
     row!("DELETE", "/api/v1/leases/{lease}", LauncherOrUser, || {
         web::delete().to(leases::revoke)
     }),
+    row!("GET", "/api/v1/admin/idps", AdminOrAuditor, || web::get()
+        .to(idps::list)),
+    row!("GET", "/metrics", AdminOrAuditor, || web::get()
+        .to(metrics::with_token)),
     row!("POST", "/api/v1/admin/explain", AdminOrAuditor, || {
         web::post().to(admin::explain)
     }),

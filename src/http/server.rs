@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use openssl::error::ErrorStack;
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::{Problem, middleware, routes};
 use crate::flow::{
-    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Pulse, ServiceKeys, SignIn,
+    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Metrics, Pulse, ServiceKeys, SignIn,
 };
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
@@ -61,6 +61,8 @@ pub struct Flows {
     pub leases: Arc<Leases>,
     /// The IdPs in force.
     pub idps: Arc<Idps>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
     /// Our own key pairs in force.
     pub keys: Arc<ServiceKeys>,
     /// When the store was last heard from.
@@ -89,6 +91,9 @@ pub enum ServeError {
     /// The address cannot be listened on.
     #[error("server.listen: {0}: {1}; choose another address or stop what uses it")]
     Listen(SocketAddr, std::io::Error),
+    /// The metrics' address cannot be listened on.
+    #[error("server.metrics_listen: {0}: {1}; choose another address or stop what uses it")]
+    ListenMetrics(SocketAddr, std::io::Error),
     /// Certificate or key cannot be used.
     #[error("server.tls: {0}; give a PEM chain and the key that belongs to it")]
     Tls(#[from] ErrorStack),
@@ -101,6 +106,13 @@ pub struct Serving {
 }
 
 impl Serving {
+    pub(super) fn of(server: Server) -> Self {
+        Self {
+            handle: server.handle(),
+            task: tokio::spawn(server),
+        }
+    }
+
     /// Finishes the requests under way, then ends.
     pub async fn stop(self) {
         self.handle.stop(true).await;
@@ -136,11 +148,7 @@ pub fn serve(
         None => server.listen(listener),
     };
     let server = listening.map_err(|error| ServeError::Listen(address, error))?;
-    let server = server.run();
-    Ok(Serving {
-        handle: server.handle(),
-        task: tokio::spawn(server),
-    })
+    Ok(Serving::of(server.run()))
 }
 
 fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
@@ -150,6 +158,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.fetch))
         .app_data(web::Data::from(flows.leases))
         .app_data(web::Data::from(flows.idps))
+        .app_data(web::Data::from(flows.metrics))
         .app_data(web::Data::from(flows.keys))
         .app_data(web::Data::from(flows.pulse))
         .app_data(web::Data::from(flows.access))

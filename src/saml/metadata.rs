@@ -1,7 +1,8 @@
-//! An identity provider's metadata, from a file that an admin chose (SAML 2.0 metadata).
+//! An identity provider's metadata, from a file or URL that an admin chose (SAML 2.0 metadata).
 //!
-//! It trusts the admin's choice of the file, not its content: weak keys, encryption keys and documents
-//! that are no identity provider's are refused. A signature on metadata is not looked at.
+//! It trusts the admin's choice of the place, not the content: weak keys, encryption keys and documents
+//! that are no identity provider's are refused. A signature counts where the admin named its certificate;
+//! then only what it covers is read. No address in a document is ever followed.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +11,7 @@ use thiserror::Error;
 use url::Url;
 
 use super::lexis::is_white_space;
+use super::metadata_signature::MetadataSigner;
 use super::refusal::{Refusal, cut};
 use super::time::{self, later};
 use super::trust::{Certificate, KeyError, SigningKey, Trust};
@@ -21,20 +23,15 @@ pub use super::service_provider::{Published, service_provider};
 const REDIRECT: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect";
 const POST: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST";
 const PROTOCOL: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
-/// A certificate that ends within this many days is warned of.
-const SOON_DAYS: i64 = 30;
 /// The largest metadata that is read, in bytes.
 pub const MAX_METADATA: usize = 1024 * 1024;
 
 /// Something that works now and may stop to.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Warning {
-    /// A certificate that has ended.
-    #[error("the signing certificate {} ended at {}; load the identity provider's new metadata", .0.sha256, rfc3339(.0.not_after))]
-    Expired(Certificate),
-    /// A certificate that ends within 30 days.
-    #[error("the signing certificate {} ends at {}; load the identity provider's new metadata before", .0.sha256, rfc3339(.0.not_after))]
-    ExpiresSoon(Certificate),
+    /// A certificate that has ended, or ends within 60 days.
+    #[error("{}", .1.words(.0))]
+    Expires(Certificate, Nearness),
     /// Metadata past its `validUntil`.
     #[error("the metadata was valid until {0}; load it again from the identity provider")]
     Stale(String),
@@ -43,6 +40,53 @@ pub enum Warning {
         "the metadata names no SingleSignOnService by HTTP-Redirect; sign-ins can only begin at the identity provider"
     )]
     NoRedirect,
+}
+
+/// How near a certificate's end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Nearness {
+    /// Within 60 days: time to plan.
+    TwoMonths,
+    /// Within 30 days: time to act.
+    Month,
+    /// Within 7 days.
+    Week,
+    /// It has ended.
+    Ended,
+}
+
+impl Nearness {
+    /// How near `not_after` is at `now`; `None` where it is more than 60 days away.
+    pub fn of(not_after: DateTime<Utc>, now: DateTime<Utc>) -> Option<Self> {
+        let within = |days: i64| not_after <= later(now, TimeDelta::days(days));
+        [
+            (0, Self::Ended),
+            (7, Self::Week),
+            (30, Self::Month),
+            (60, Self::TwoMonths),
+        ]
+        .into_iter()
+        .find_map(|(days, nearness)| within(days).then_some(nearness))
+    }
+
+    fn words(self, certificate: &Certificate) -> String {
+        let (sha256, end) = (&certificate.sha256, rfc3339(certificate.not_after));
+        let named = format!("the signing certificate {sha256}");
+        match self {
+            Self::TwoMonths => format!(
+                "{named} ends within 60 days, at {end}; ask the identity provider when it publishes the next"
+            ),
+            Self::Month => format!(
+                "{named} ends within 30 days, at {end}; see that the metadata gets the identity provider's new key before"
+            ),
+            Self::Week => format!(
+                "{named} ends within 7 days, at {end}: act now, let the identity provider publish its new key and load that metadata"
+            ),
+            Self::Ended => {
+                format!("{named} ended at {end}; load the identity provider's new metadata")
+            }
+        }
+    }
 }
 
 /// Why metadata is not taken.
@@ -78,9 +122,49 @@ pub enum MetadataError {
         "has only expired signing certificates, and strict_certificates is set; load the identity provider's new metadata"
     )]
     Expired,
+    /// No signature where one is asked for.
+    #[error(
+        "is not signed, and metadata_certificate_file asks for a signature; take signed metadata, or remove that key"
+    )]
+    Unsigned,
+    /// A signature, or a document around it, of a shape that is not verified.
+    #[error("has a signature that is not looked into: {0}")]
+    SignatureShape(Refusal),
+    /// A signature by another key, or of another document. The field is the certificate's SHA-256.
+    #[error(
+        "has a signature that the certificate {0} in metadata_certificate_file does not verify; the document was changed, or is signed with another key: put that key's certificate there if you trust it"
+    )]
+    SignatureInvalid(String),
+    /// What was verified is not what was shown.
+    #[error(
+        "shows another document than the one that was signed: this is an attack or a fault; keep the document and report it"
+    )]
+    VerifiedDiffers,
+    /// The signature library failed its self-test.
+    #[error(
+        "cannot be verified, since the signature library does not work; install xmlsec1 with its OpenSSL part"
+    )]
+    Engine,
     /// An address that is none.
     #[error("has the SingleSignOnService {0:?}, which is no https (or loopback http) address")]
     Address(String),
+}
+
+/// Reads metadata of one identity provider, and with a `signer` only what that one's signature covers.
+pub fn read_signed_idp(
+    name: &IdpName,
+    xml: &[u8],
+    signer: Option<&MetadataSigner>,
+    now: DateTime<Utc>,
+    strict: bool,
+) -> Result<Trust, MetadataError> {
+    match signer {
+        Some(signer) => {
+            let covered = signer.covered(text(xml)?)?;
+            read_idp(name, covered.as_bytes(), now, strict)
+        }
+        None => read_idp(name, xml, now, strict),
+    }
 }
 
 /// Reads metadata of one identity provider. With `strict`, metadata whose certificates have all expired
@@ -91,17 +175,7 @@ pub fn read_idp(
     now: DateTime<Utc>,
     strict: bool,
 ) -> Result<Trust, MetadataError> {
-    if xml.len() > MAX_METADATA {
-        return Err(MetadataError::TooLarge);
-    }
-    let text = std::str::from_utf8(xml).map_err(|error| {
-        MetadataError::Xml(Refusal::NotUtf8 {
-            at: error.valid_up_to(),
-        })
-    })?;
-    // ADFS writes a byte order mark.
-    let text = text.trim_start_matches('\u{feff}');
-    let root = xml::read(text, Limits::METADATA).map_err(MetadataError::Xml)?;
+    let root = xml::read(text(xml)?, Limits::METADATA).map_err(MetadataError::Xml)?;
     if !root.is(Space::Metadata, "EntityDescriptor") {
         return Err(MetadataError::Root(cut(root.local)));
     }
@@ -126,11 +200,26 @@ pub fn read_idp(
             Some("true" | "1")
         ),
         valid_until: root.attribute("validUntil").map(cut),
+        cache_duration: root.attribute("cacheDuration").and_then(time::duration),
     };
     if strict && trust.keys.iter().all(|key| key.not_after <= now) {
         return Err(MetadataError::Expired);
     }
     Ok(trust)
+}
+
+/// The text of a document of at most 1 MiB.
+fn text(xml: &[u8]) -> Result<&str, MetadataError> {
+    if xml.len() > MAX_METADATA {
+        return Err(MetadataError::TooLarge);
+    }
+    let text = std::str::from_utf8(xml).map_err(|error| {
+        MetadataError::Xml(Refusal::NotUtf8 {
+            at: error.valid_up_to(),
+        })
+    })?;
+    // ADFS writes a byte order mark.
+    Ok(text.trim_start_matches('\u{feff}'))
 }
 
 fn idp_descriptor<'e, 'a>(root: &'e Element<'a>) -> Result<&'e Element<'a>, MetadataError> {
@@ -229,17 +318,23 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 impl Trust {
+    /// Until when the metadata is to be believed, by its own `validUntil`; `None` also where that is no time.
+    pub fn valid_until(&self) -> Option<DateTime<Utc>> {
+        self.valid_until.as_deref().and_then(time::parse)
+    }
+
+    /// How long the metadata may be kept before it is asked for again, by its own `cacheDuration`.
+    pub fn cache_duration(&self) -> Option<TimeDelta> {
+        self.cache_duration
+    }
+
     /// What works at `now` and may stop to.
     pub fn warnings(&self, now: DateTime<Utc>) -> Vec<Warning> {
-        let soon = later(now, TimeDelta::days(SOON_DAYS));
-        let mut warnings = Vec::new();
-        for certificate in self.certificates() {
-            if certificate.not_after <= now {
-                warnings.push(Warning::Expired(certificate));
-            } else if certificate.not_after <= soon {
-                warnings.push(Warning::ExpiresSoon(certificate));
-            }
-        }
+        let near = |certificate: Certificate| {
+            let nearness = Nearness::of(certificate.not_after, now)?;
+            Some(Warning::Expires(certificate, nearness))
+        };
+        let mut warnings: Vec<Warning> = self.certificates().into_iter().filter_map(near).collect();
         let ended = |until: &&String| time::parse(until).is_none_or(|until| until <= now);
         if let Some(until) = self.valid_until.as_ref().filter(ended) {
             warnings.push(Warning::Stale(until.clone()));
@@ -317,7 +412,7 @@ mod tests {
         let expired = include_str!("../../fixtures/saml/idp-expired.xml");
         let warnings = read(expired).unwrap().warnings(now());
         assert!(
-            matches!(warnings.as_slice(), [Warning::Expired(_)]),
+            matches!(warnings.as_slice(), [Warning::Expires(_, Nearness::Ended)]),
             "{warnings:?}"
         );
         let name = "okta".parse().unwrap();
@@ -328,7 +423,7 @@ mod tests {
             .unwrap()
             .warnings(before);
         assert!(
-            matches!(soon.as_slice(), [Warning::ExpiresSoon(_)]),
+            matches!(soon.as_slice(), [Warning::Expires(_, Nearness::Month)]),
             "{soon:?}"
         );
     }

@@ -49,6 +49,45 @@ fn nanoseconds(fraction: Option<&str>) -> Option<u32> {
     padded.parse().ok()
 }
 
+/// Reads an xs:duration (XML Schema 2, 3.2.6), a month taken as 30 days and a year as 365; `None` for a
+/// negative one and for what is none.
+pub(super) fn duration(text: &str) -> Option<TimeDelta> {
+    let rest = text.strip_prefix('P')?;
+    let (days, clock) = match rest.split_once('T') {
+        Some((days, clock)) if !clock.is_empty() => (days, clock),
+        None if !rest.is_empty() => (rest, ""),
+        _ => return None,
+    };
+    let days = units(days, &[('Y', 31_536_000), ('M', 2_592_000), ('D', 86_400)])?;
+    let clock = units(clock, &[('H', 3600), ('M', 60), ('S', 1)])?;
+    TimeDelta::try_seconds(days.checked_add(clock)?)
+}
+
+/// The seconds of numbers with their units, each once and in order; a fraction of a second is dropped.
+fn units(text: &str, sizes: &[(char, i64)]) -> Option<i64> {
+    let mut sizes = sizes.iter();
+    let mut total: i64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| c.is_ascii_alphabetic())?;
+        let (number, tail) = rest.split_at_checked(end)?;
+        let unit = tail.chars().next()?;
+        let (_, size) = sizes.find(|(letter, _)| *letter == unit)?;
+        let whole = match number.split_once('.') {
+            Some((whole, fraction)) if unit == 'S' => {
+                nanoseconds(Some(fraction))?;
+                whole
+            }
+            _ => number,
+        };
+        let plain = whole.bytes().all(|byte| byte.is_ascii_digit());
+        let count: u32 = whole.parse().ok().filter(|_| plain)?;
+        total = total.checked_add(i64::from(count).checked_mul(*size)?)?;
+        rest = tail.get(1..)?;
+    }
+    Some(total)
+}
+
 /// `at` moved by `step`; the end of time where that is out of range.
 pub(super) fn later(at: DateTime<Utc>, step: TimeDelta) -> DateTime<Utc> {
     at.checked_add_signed(step)
@@ -76,6 +115,43 @@ mod tests {
             ),
         ] {
             assert_eq!(parse(text).unwrap().to_rfc3339(), wanted);
+        }
+    }
+
+    #[test]
+    fn reads_durations_and_nothing_else() {
+        for (text, wanted) in [
+            ("PT1H", 3600),
+            ("P1D", 86_400),
+            ("PT1M30.5S", 90),
+            (
+                "P1Y2M3DT4H5M6S",
+                31_536_000 + 2 * 2_592_000 + 3 * 86_400 + 4 * 3600 + 306,
+            ),
+            ("PT0S", 0),
+        ] {
+            assert_eq!(duration(text), Some(TimeDelta::seconds(wanted)), "{text}");
+        }
+        for bad in [
+            "",
+            "P",
+            "PT",
+            "P1DT",
+            "-PT1H",
+            "PT-1H",
+            "PT+1H",
+            "1H",
+            "PT1",
+            "PTH",
+            "PT1H1H",
+            "PT1M1H",
+            "P1H",
+            "PT1.5H",
+            "PT1.S",
+            "PT99999999999S",
+            "PT1h",
+        ] {
+            assert_eq!(duration(bad), None, "{bad:?}");
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::ec::EcKeyRef;
 use openssl::nid::Nid;
@@ -32,6 +32,7 @@ pub struct Trust {
     pub(super) slo_response_url: Option<String>,
     pub(super) wants_signed_requests: bool,
     pub(super) valid_until: Option<String>,
+    pub(super) cache_duration: Option<TimeDelta>,
 }
 
 impl Trust {
@@ -143,7 +144,7 @@ impl SigningKey {
         })
     }
 
-    fn describe(&self) -> Certificate {
+    pub(super) fn describe(&self) -> Certificate {
         Certificate {
             sha256: hex(&openssl::sha::sha256(self.der.der_data())),
             not_after: self.not_after,

@@ -20,6 +20,7 @@ mod explain;
 mod gateway;
 mod jobs;
 mod licences;
+mod metadata;
 mod museum;
 mod parts;
 mod real_parts;

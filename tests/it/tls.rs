@@ -14,7 +14,7 @@ use reqwest::{Certificate, Client, StatusCode, redirect::Policy};
 use crate::gateway::{Setting, World};
 
 /// Writes `gate.pem` and `gate.key` for 127.0.0.1.
-fn certify(folder: &Path) -> Vec<u8> {
+pub(crate) fn certify(folder: &Path) -> Vec<u8> {
     let rsa = Rsa::generate(2048).unwrap();
     let key = PKey::from_rsa(rsa).unwrap();
     let mut name = X509NameBuilder::new().unwrap();

@@ -143,9 +143,24 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "is no file",
     ),
     (
-        "[[saml.idp]]\nname = \"o\"\nmetadata_url = \"https://idp.example.org/m\"",
+        "[[saml.idp]]\nname = \"o\"\nmetadata_url = \"http://idp.example.org/m\"",
         "saml.idp.o.metadata_url",
-        "download the metadata",
+        "write https://",
+    ),
+    (
+        "[[saml.idp]]\nname = \"o\"\nmetadata_url = \"ftp://idp.example.org/m\"",
+        "saml.idp.o.metadata_url",
+        "neither http nor https",
+    ),
+    (
+        "[[saml.idp]]\nname = \"o\"\nmetadata_url = \"https://me@idp.example.org/m\"",
+        "saml.idp.o.metadata_url",
+        "names a user",
+    ),
+    (
+        "[[saml.idp]]\nname = \"o\"\nmetadata_url = \"https://idp.example.org/m\"\nmetadata_file = \"okta.xml\"",
+        "saml.idp.o.metadata_url",
+        "keep one of the two",
     ),
     (
         "[[saml.idp]]\nname = \"..\"\nmetadata_file = \"okta.xml\"",

@@ -25,6 +25,9 @@ pub enum SignInError {
     /// No such IdP.
     #[error("no IdP is called {0}")]
     UnknownIdp(String),
+    /// An IdP whose metadata URL has not answered yet.
+    #[error("IdP {0} has no metadata yet")]
+    IdpNotReady(IdpName),
 }
 
 impl From<StoreError> for SignInError {

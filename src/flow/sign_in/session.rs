@@ -19,7 +19,13 @@ impl SignIn {
         let parts = &self.parts;
         let unknown = || SignInError::UnknownIdp(idp.chars().take(64).collect());
         let name: IdpName = idp.parse().map_err(|_| unknown())?;
-        let idp = parts.idps.by_name(&name).ok_or_else(unknown)?;
+        let Some(idp) = parts.idps.by_name(&name) else {
+            return Err(if parts.idps.waiting().contains(&name) {
+                SignInError::IdpNotReady(name)
+            } else {
+                unknown()
+            });
+        };
         let (clock, entropy) = (&*parts.clock, &*parts.entropy);
         let rules = &parts.rules;
         let request = authn_request(

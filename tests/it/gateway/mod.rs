@@ -10,7 +10,7 @@ use rolegate::demo::sts::{RoleTrust, SamlProvider, SandboxSts, StsSettings};
 use rolegate::model::{OsEntropy, SystemClock};
 use serde_json::{Value, json};
 
-pub(crate) use process::{Gateway, command, free_port};
+pub(crate) use process::{Ended, Gateway, command, free_port};
 
 /// The account of every role in these tests.
 pub(crate) const ACCOUNT: &str = "123456789012";
