@@ -1,8 +1,9 @@
 //! The one place where parts are put together: configuration in, a running gateway out.
 
+mod flows;
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use thiserror::Error;
@@ -11,15 +12,15 @@ use tokio::task::JoinHandle;
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
-    Access, Addresses, Admins, AllowList, Explain, Fetch, Grants, IdpError, Idps, Leases, Metrics,
-    Mint, Pulse, Refresh, RefreshParts, ServiceKeys, SignIn, SignInParts, SignInRules,
+    Access, Addresses, AllowList, Fetch, IdpError, Idps, Pulse, Refresh, RefreshParts, ServiceKeys,
+    SignInRules,
 };
-use crate::http::{self, Flows, ServeError, Serving, Site, TlsFiles};
-use crate::model::{Clock, Entropy, LeaseId};
+use crate::http::{self, ServeError, Serving, TlsFiles};
+use crate::model::{Clock, Entropy};
 use crate::policy::Limits;
 use crate::saml::metadata_url::MetadataFetchError;
 use crate::store::{MasterKey, Store, StoreError, StoreSettings, database_exists};
-use crate::sts::{Sts, StsSettings};
+use flows::{Parts, background, flows};
 
 /// Time and randomness, handed to every part.
 #[derive(Clone)]
@@ -249,140 +250,4 @@ async fn refresh(
         entropy: Arc::clone(&world.entropy),
     });
     Ok(Arc::new(refresh.await?))
-}
-
-struct Parts {
-    idps: Arc<Idps>,
-    store: Store,
-    recorder: Recorder,
-    allow_list: Arc<AllowList>,
-    pulse: Arc<Pulse>,
-    fetch: Arc<Fetch>,
-    keys: Arc<ServiceKeys>,
-}
-
-fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
-    let Parts {
-        idps,
-        store,
-        recorder,
-        allow_list,
-        pulse,
-        fetch,
-        keys,
-    } = parts;
-    let sign_in = Arc::new(SignIn::new(SignInParts {
-        idps: Arc::clone(&idps),
-        store: store.clone(),
-        mint: Arc::new(mint(config, world, &store, &recorder, &allow_list)),
-        fetch: Arc::clone(&fetch),
-        recorder: recorder.clone(),
-        clock: Arc::clone(&world.clock),
-        entropy: Arc::clone(&world.entropy),
-        rules: sign_in_rules(config),
-    }));
-    let grants = Arc::new(Grants {
-        store: store.clone(),
-        allow_list: Arc::clone(&allow_list),
-        clock: Arc::clone(&world.clock),
-    });
-    let leases = Arc::new(Leases {
-        store: store.clone(),
-        allow_list: Arc::clone(&allow_list),
-        fetch: Arc::clone(&fetch),
-        recorder: recorder.clone(),
-        clock: Arc::clone(&world.clock),
-        entropy: Arc::clone(&world.entropy),
-        default_ttl_seconds: config.leases.default_ttl_seconds,
-        max_ttl_seconds: config.leases.max_ttl_seconds,
-    });
-    let access = Arc::new(Access {
-        store,
-        recorder,
-        clock: Arc::clone(&world.clock),
-    });
-    let metrics = Arc::new(Metrics::new(Arc::clone(&idps), Arc::clone(&world.clock)));
-    let explain = Arc::new(Explain {
-        access: Arc::clone(&access),
-        idps: Arc::clone(&idps),
-        allow_list,
-        rules: sign_in_rules(config),
-    });
-    Flows {
-        metrics,
-        sign_in,
-        grants,
-        fetch,
-        leases,
-        idps,
-        keys,
-        pulse,
-        access,
-        explain,
-        admins: Arc::new(Admins::new(config.admin.clone())),
-        site: Arc::new(site(config)),
-    }
-}
-
-fn mint(
-    config: &Config,
-    world: &World,
-    store: &Store,
-    recorder: &Recorder,
-    allow_list: &Arc<AllowList>,
-) -> Mint {
-    let settings = StsSettings {
-        regions: config.sts.regions.clone(),
-        endpoint: config.sts.endpoint.as_ref().map(ToString::to_string),
-        ..StsSettings::default()
-    };
-    Mint {
-        store: store.clone(),
-        sts: Arc::new(Sts::new(settings, Arc::clone(&world.clock))),
-        allow_list: Arc::clone(allow_list),
-        recorder: recorder.clone(),
-        clock: Arc::clone(&world.clock),
-        // Unique to this process among those that share the store.
-        claimant: LeaseId::fresh(&*world.clock, &*world.entropy).to_string(),
-    }
-}
-
-fn site(config: &Config) -> Site {
-    let public_url = config.server.public_url().to_owned();
-    Site {
-        origin: config.server.public_url.origin().ascii_serialization(),
-        return_origins: config.server.return_origins.clone(),
-        secure_cookies: !config.loopback_http(),
-        tls: config.server.tls.is_some(),
-        request_timeout: Duration::from_secs(u64::from(
-            config.server.limits.request_timeout_seconds,
-        )),
-        public_url,
-    }
-}
-
-/// How often what has run out is removed.
-const PURGE: Duration = Duration::from_mins(5);
-
-fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
-    let pulse = Arc::clone(&parts.pulse).watch(
-        parts.store.clone(),
-        Arc::clone(&parts.allow_list),
-        Arc::clone(&parts.fetch),
-        Arc::clone(&parts.keys),
-    );
-    vec![
-        tokio::spawn(pulse),
-        tokio::spawn(purge(parts.store.clone())),
-    ]
-}
-
-async fn purge(store: Store) {
-    let mut ticks = tokio::time::interval(PURGE);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = store.purge().await {
-            tracing::warn!(event = "purge_failed", %error, "what has run out stays until the next purge");
-        }
-    }
 }

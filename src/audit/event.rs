@@ -37,7 +37,9 @@ kinds! {
     SignInRefused = "sign_in_refused",
     /// The button of the confirm page.
     SessionConfirmed = "session_confirmed",
-    /// The browser session was ended by its person.
+    /// A logout message was refused.
+    LogoutRefused = "logout_refused",
+    /// The browser session was ended by its person, or by the IdP's single logout.
     SignedOut = "signed_out",
     /// A session was ended for all.
     SessionEnded = "session_ended",

@@ -1,7 +1,7 @@
 //! The journeys, one file each; the only place that sees several rooms.
 //!
 //! `sign_in` takes a response and opens a session, `mint` turns its grants into credentials, `grants`
-//! says what a person has, `lease` gives a job its right, `fetch` serves it, `explain` says why.
+//! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it, `explain` says why.
 //! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
 //! it; `admins` knows who administers in a browser.
 
@@ -13,13 +13,16 @@ mod fetch;
 mod grants;
 mod idps;
 mod lease;
+mod logout;
 mod metrics;
 mod mint;
 mod outcome;
 mod pulse;
 mod service_keys;
 mod sign_in;
+mod verifiers;
 
+pub use crate::saml::logout::Delivery;
 pub use crate::store::LiveSession;
 pub use access::Access;
 pub use admins::Admins;
@@ -29,6 +32,7 @@ pub use fetch::{Fetch, FetchError, Served};
 pub use grants::{DeniedView, GrantView, Grants, Me};
 pub use idps::{Idp, IdpError, IdpView, Idps, KeyChange, KeyView, Refresh, RefreshParts};
 pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
+pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutParts};
 pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};
 pub use pulse::Pulse;
@@ -37,6 +41,7 @@ pub use sign_in::{
     Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn, Started,
     return_target,
 };
+pub use verifiers::{Busy, Verifiers};
 
 /// The store does not answer; what it said was logged where this was made.
 #[derive(Debug, Clone, Copy, thiserror::Error)]

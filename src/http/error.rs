@@ -58,6 +58,12 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title)
     }
 
+    /// More documents to verify than cores to verify them.
+    pub(super) fn busy() -> Self {
+        let title = "too many sign-ins at once; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", title)
+    }
+
     pub(super) fn store_away() -> Self {
         let title = "the store does not answer; try again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_away", title)
@@ -142,10 +148,7 @@ impl From<SignInError> for Problem {
                 "The sign-in was refused. Give the reference to an administrator, who can see why.",
             )
             .with("reference", reference.to_string()),
-            SignInError::Busy => {
-                let title = "too many sign-ins at once; try again";
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", title)
-            }
+            SignInError::Busy => Self::busy(),
             SignInError::StoreAway => Self::store_away(),
             SignInError::IdpNotReady(name) => {
                 let title = format!(

@@ -19,6 +19,7 @@ mod page;
 mod people;
 mod routes;
 mod server;
+mod slo;
 
 pub use error::Problem;
 pub use metrics::serve_metrics;

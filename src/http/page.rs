@@ -34,6 +34,13 @@ struct Confirm<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "signed_out.html", config = "src/http/pages/askama.toml")]
+struct SignedOut<'a> {
+    next: Option<&'a str>,
+    everywhere: Option<bool>,
+}
+
+#[derive(Template)]
 #[template(path = "refusal.html", config = "src/http/pages/askama.toml")]
 struct Refusal<'a> {
     title: &'a str,
@@ -87,6 +94,11 @@ pub(super) fn confirm(user: &str, idp: &str, token: &str, return_to: Option<&str
             return_to,
         },
     )
+}
+
+/// The way out; `next` is where the browser signs out of its IdP, `everywhere` what that IdP answered.
+pub(super) fn signed_out(next: Option<&str>, everywhere: Option<bool>) -> HttpResponse {
+    html(StatusCode::OK, &SignedOut { next, everywhere })
 }
 
 /// A refusal, with its reference where there is one.

@@ -9,7 +9,7 @@ use super::actor::{Browser, same_origin};
 use super::cookies::Kind;
 use super::middleware::InTime;
 use super::{Problem, Site, page};
-use crate::flow::{Access, Admins, Grants, Idps};
+use crate::flow::{Access, Admins, Grants, Idps, Logout};
 
 /// What the person has, and what not.
 pub(super) async fn portal(
@@ -58,12 +58,13 @@ pub(super) struct LogoutForm {
     csrf: String,
 }
 
-/// Ends the browser's session; leases go on.
-pub(super) async fn logout(
+/// Ends the browser's session; leases go on. Where its IdP takes logout requests, the browser goes there next.
+pub(super) async fn sign_out(
     request: HttpRequest,
     browser: Result<Browser, Problem>,
     form: Option<InTime<web::Form<LogoutForm>>>,
     access: web::Data<Access>,
+    logout: web::Data<Logout>,
     site: web::Data<Site>,
 ) -> HttpResponse {
     let browser = match browser {
@@ -78,11 +79,17 @@ pub(super) async fn logout(
         let title = "This form is not of your session. Open the portal again.";
         return Problem::new(StatusCode::FORBIDDEN, "csrf", title).answer(&request);
     }
-    match access.sign_out(browser.live()).await {
-        Ok(()) => HttpResponse::SeeOther()
-            .insert_header((LOCATION, "/login"))
-            .cookie(Kind::Session.remove(&site))
-            .finish(),
-        Err(error) => Problem::from(error).answer(&request),
+    if let Err(error) = access.sign_out(browser.live()).await {
+        return Problem::from(error).answer(&request);
     }
+    let mut response = match logout.begin(browser.live()) {
+        // A page and not a redirect: browsers hold `form-action` against where a form's redirects lead.
+        Some(next) => page::signed_out(Some(&next), None),
+        None => HttpResponse::SeeOther()
+            .insert_header((LOCATION, "/login"))
+            .finish(),
+    };
+    // The session behind it has ended; a cookie that cannot be removed opens nothing.
+    let _removed = response.add_cookie(&Kind::Session.remove(&site));
+    response
 }

@@ -2,7 +2,7 @@
 
 use actix_web::{Route, web};
 
-use super::{acs, admin, api, health, idps, job, leases, metrics, page, people};
+use super::{acs, admin, api, health, idps, job, leases, metrics, page, people, slo};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub const ROUTES: &[RouteEntry] = &[
     row!("GET", "/", Browser, || web::get().to(people::portal)),
     row!("GET", "/login", Nobody, || web::get().to(people::login)),
     row!("POST", "/logout", Browser, || web::post()
-        .to(people::logout)),
+        .to(people::sign_out)),
     row!("GET", "/assets/style.css", Nobody, || web::get()
         .to(page::style)),
     row!("GET", "/saml/metadata", Nobody, || web::get()
@@ -61,6 +61,8 @@ pub const ROUTES: &[RouteEntry] = &[
     row!("GET", "/saml/{idp}/login", Nobody, || web::get()
         .to(acs::start)),
     row!("POST", "/saml/acs", Nobody, || web::post().to(acs::accept)),
+    row!("GET", "/saml/slo", Nobody, || web::get().to(slo::redirect)),
+    row!("POST", "/saml/slo", Nobody, || web::post().to(slo::post)),
     row!("POST", "/saml/confirm", Nobody, || web::post()
         .to(acs::confirm)),
     row!("GET", "/api/v1/me", User, || web::get().to(api::me)),

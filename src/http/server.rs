@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 
 use super::{Problem, middleware, routes};
 use crate::flow::{
-    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Metrics, Pulse, ServiceKeys, SignIn,
+    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Logout, Metrics, Pulse, ServiceKeys,
+    SignIn,
 };
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
@@ -63,6 +64,8 @@ pub struct Flows {
     pub idps: Arc<Idps>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
+    /// Single logout.
+    pub logout: Arc<Logout>,
     /// Our own key pairs in force.
     pub keys: Arc<ServiceKeys>,
     /// When the store was last heard from.
@@ -160,6 +163,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.idps))
         .app_data(web::Data::from(flows.metrics))
         .app_data(web::Data::from(flows.keys))
+        .app_data(web::Data::from(flows.logout))
         .app_data(web::Data::from(flows.pulse))
         .app_data(web::Data::from(flows.access))
         .app_data(web::Data::from(flows.explain))

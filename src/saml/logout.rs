@@ -4,23 +4,24 @@
 //! read only signed, by a key of the provider whose Issuer it bears, addressed to us, and fresh. The
 //! same gate stands before it as before a response; what is read of a posted one is the signed bytes.
 
+mod sending;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use openssl::error::ErrorStack;
-use quick_xml::escape::escape;
 use thiserror::Error;
 
-use super::binding::{self, BindingError, Kind, QuerySignature, redirect_url};
+use super::binding::{self, BindingError, Kind, QuerySignature};
 use super::engine;
 use super::lexis::{check_characters, ncname};
 use super::refusal::{Refusal, cut, listed};
 use super::self_test;
-use super::service_key::ServiceKey;
 use super::signature_shape;
 use super::structure::{check_names, each, unexpected};
 use super::time::{self, earlier, later};
 use super::trust::{SigningKey, Trust};
 use super::xml::{self, Element, Limits, Space};
-use crate::model::{Clock, Entropy, LogoutHandle, ReplayId, hex};
+use crate::model::ReplayId;
+
+pub use sending::LogoutSender;
 
 /// The top status of an answer that went well.
 const SUCCESS: &str = super::conditions::SUCCESS;
@@ -375,82 +376,5 @@ fn is_success(root: &Element<'_>) -> bool {
         == Some(SUCCESS)
 }
 
-/// What a logout message of ours is made with.
-pub struct LogoutSender<'a> {
-    /// To whom.
-    pub trust: &'a Trust,
-    /// Who we are.
-    pub entity_id: &'a str,
-    /// What signs.
-    pub signer: &'a ServiceKey,
-    /// The time.
-    pub clock: &'a dyn Clock,
-    /// Randomness.
-    pub entropy: &'a dyn Entropy,
-}
-
-impl LogoutSender<'_> {
-    /// Where to send the browser so that the provider signs the person out; `None` where it takes no
-    /// logout request by redirect.
-    pub fn request(&self, handle: &LogoutHandle) -> Result<Option<String>, ErrorStack> {
-        let Some(destination) = self.trust.slo_redirect_url() else {
-            return Ok(None);
-        };
-        let sessions: String = handle
-            .session_indexes
-            .iter()
-            .map(|index| {
-                let index = escape(index.as_str());
-                format!("<samlp:SessionIndex>{index}</samlp:SessionIndex>")
-            })
-            .collect();
-        let content = format!("{}{sessions}", name_id(handle));
-        let xml = self.message("LogoutRequest", destination, "", &content);
-        redirect_url(destination, Kind::Request, &xml, None, Some(self.signer)).map(Some)
-    }
-
-    /// Where to send the browser with the news that the person of `request` is signed out; `None` where
-    /// the provider takes no answer by redirect.
-    pub fn response(&self, request: &LogoutRequest) -> Result<Option<String>, ErrorStack> {
-        let Some(destination) = self.trust.slo_response_url() else {
-            return Ok(None);
-        };
-        let answers = format!(r#" InResponseTo="{}""#, escape(request.id.as_str()));
-        let status =
-            format!(r#"<samlp:Status><samlp:StatusCode Value="{SUCCESS}"/></samlp:Status>"#);
-        let xml = self.message("LogoutResponse", destination, &answers, &status);
-        let state = request.relay_state.as_deref();
-        redirect_url(destination, Kind::Response, &xml, state, Some(self.signer)).map(Some)
-    }
-
-    fn message(&self, name: &str, destination: &str, more: &str, content: &str) -> String {
-        let mut random = [0; 16];
-        self.entropy.fill(&mut random);
-        let id = hex(&random);
-        let now = self.clock.now().format("%Y-%m-%dT%H:%M:%SZ");
-        let (destination, issuer) = (escape(destination), escape(self.entity_id));
-        format!(
-            r#"<samlp:{name} xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_{id}" Version="2.0" IssueInstant="{now}" Destination="{destination}"{more}><saml:Issuer>{issuer}</saml:Issuer>{content}</samlp:{name}>"#
-        )
-    }
-}
-
-/// The NameID as the assertion had it: providers compare its qualifiers too (core, 8.3).
-fn name_id(handle: &LogoutHandle) -> String {
-    let mut attributes = String::new();
-    for (name, value) in [
-        ("Format", &handle.format),
-        ("NameQualifier", &handle.name_qualifier),
-        ("SPNameQualifier", &handle.sp_name_qualifier),
-    ] {
-        if let Some(value) = value {
-            attributes.push_str(&format!(r#" {name}="{}""#, escape(value.as_str())));
-        }
-    }
-    let text = escape(handle.name_id.as_str());
-    format!("<saml:NameID{attributes}>{text}</saml:NameID>")
-}
-
 #[cfg(test)]
-#[path = "logout_tests.rs"]
 mod tests;

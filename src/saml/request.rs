@@ -1,10 +1,14 @@
 //! The question that begins a sign-in here: an AuthnRequest by redirect (SAML 2.0 bindings, 3.4).
 //!
-//! Its ID has 128 random bits and is ours to remember: an answer must name it. It is not signed.
+//! Its ID has 128 random bits and is ours to remember: an answer must name it. It is signed where there
+//! is a key to sign with.
 
 use samael::schema::{AuthnRequest as Request, Issuer};
+use samael::traits::ToXml;
 use thiserror::Error;
 
+use super::binding::{Kind, redirect_url};
+use super::service_key::ServiceKey;
 use super::trust::Trust;
 use crate::model::{Clock, Entropy, hex};
 
@@ -30,12 +34,12 @@ pub enum RequestError {
     Unwritable(String),
 }
 
-/// Makes a request to `trust`, to be answered at `acs_url`.
+/// Makes a request to `trust`, to be answered at `acs_url`, signed by `signer`.
 pub fn authn_request(
     trust: &Trust,
     entity_id: &str,
     acs_url: &str,
-    relay_state: Option<&str>,
+    signer: Option<&ServiceKey>,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
 ) -> Result<AuthnRequest, RequestError> {
@@ -57,14 +61,11 @@ pub fn authn_request(
         assertion_consumer_service_url: Some(acs_url.to_owned()),
         ..Request::default()
     };
-    let url = request
-        .redirect(relay_state.unwrap_or_default())
-        .map_err(|error| RequestError::Unwritable(error.to_string()))?
-        .ok_or(RequestError::NoAddress)?;
-    Ok(AuthnRequest {
-        id,
-        redirect_url: url.into(),
-    })
+    let unwritable = |error: &dyn std::fmt::Display| RequestError::Unwritable(error.to_string());
+    let xml = request.to_string().map_err(|error| unwritable(&error))?;
+    let redirect_url = redirect_url(destination, Kind::Request, &xml, None, signer)
+        .map_err(|error| unwritable(&error))?;
+    Ok(AuthnRequest { id, redirect_url })
 }
 
 #[cfg(test)]
@@ -77,11 +78,13 @@ mod tests {
 
     use super::*;
     use crate::model::{FixedClock, OsEntropy};
+    use crate::saml::binding;
     use crate::saml::lexis::ncname;
     use crate::saml::metadata::read_idp;
+    use crate::saml::trust::SigningKey;
     use crate::saml::xml::{self, Limits, Space};
 
-    fn ask(metadata: &str, relay_state: Option<&str>) -> Result<AuthnRequest, RequestError> {
+    fn ask(metadata: &str, signer: Option<&ServiceKey>) -> Result<AuthnRequest, RequestError> {
         let now = "2026-01-15T12:00:00Z".parse().unwrap();
         let trust = read_idp(&"okta".parse().unwrap(), metadata.as_bytes(), now, false).unwrap();
         let acs = "https://gate.example.org/saml/acs";
@@ -89,7 +92,7 @@ mod tests {
             &trust,
             "urn:amazon:webservices",
             acs,
-            relay_state,
+            signer,
             &FixedClock::new(now),
             &OsEntropy,
         )
@@ -107,7 +110,7 @@ mod tests {
 
     #[test]
     fn asks_with_an_id_of_its_own_and_keeps_the_address() {
-        let request = ask(GOOD, Some("/jobs?a=1&b=2")).unwrap();
+        let request = ask(GOOD, None).unwrap();
         assert_eq!(request.id.len(), 33);
         assert!(ncname(&request.id));
         assert_ne!(request.id, ask(GOOD, None).unwrap().id);
@@ -115,10 +118,7 @@ mod tests {
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
         assert_eq!(pairs[0], ("tenant".to_owned(), "1".to_owned()));
         assert_eq!(pairs[1].0, "SAMLRequest");
-        assert_eq!(
-            pairs[2],
-            ("RelayState".to_owned(), "/jobs?a=1&b=2".to_owned())
-        );
+        assert_eq!(pairs.len(), 2);
         let deflated = STANDARD.decode(&pairs[1].1).unwrap();
         let text = inflate(&deflated);
         let root = xml::read(&text, Limits::RESPONSE).unwrap();
@@ -136,6 +136,21 @@ mod tests {
         );
         let issuer = root.only(Space::Assertion, "Issuer").unwrap();
         assert_eq!(issuer.text(), Some("urn:amazon:webservices"));
+    }
+
+    #[test]
+    fn with_a_key_the_request_is_signed() {
+        let now = "2026-01-15T12:00:00Z".parse().unwrap();
+        let key = ServiceKey::generate("gate.example.org", now).unwrap();
+        let request = ask(GOOD, Some(&key)).unwrap();
+        let url = Url::parse(&request.redirect_url).unwrap();
+        let names: Vec<String> = url.query_pairs().map(|(name, _)| name.into()).collect();
+        assert_eq!(names, ["tenant", "SAMLRequest", "SigAlg", "Signature"]);
+        let der = STANDARD.decode(key.certificate_base64().unwrap()).unwrap();
+        let public = SigningKey::from_der(der).unwrap();
+        let query = url.query().unwrap();
+        let arrived = binding::read_query(query).unwrap();
+        assert!(arrived.signature.unwrap().verifies(&public));
     }
 
     #[test]

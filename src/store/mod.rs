@@ -22,6 +22,7 @@ mod rows;
 mod sealing;
 mod service_keys;
 mod sessions;
+mod single_logout;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tokens;

@@ -12,6 +12,7 @@ use sqlx::any::AnyRow;
 
 use super::rows::{Record, last, millis};
 use super::sealing::Place;
+use super::single_logout::name_id_of;
 use super::{Fresh, Store, StoreError};
 use crate::model::{
     IdpName, Person, SessionId, SignIn, Subject, SubjectParts, TokenHash, UserName,
@@ -140,8 +141,8 @@ impl Store {
         let blob = self.seal_session(&open.id, &sealed)?;
         sqlx::query(
             "INSERT INTO sessions
-             (id, idp, user_name, state, token, confirm, parts, signed_in_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             (id, idp, user_name, state, token, confirm, parts, signed_in_at, expires_at, name_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(open.id.as_str())
         .bind(person.idp.as_str())
@@ -152,6 +153,7 @@ impl Store {
         .bind(blob)
         .bind(millis(signed_in_at))
         .bind(millis(expires_at))
+        .bind(name_id_of(&sealed.parts))
         .execute(self.writer())
         .await?;
         let live = LiveSession {
@@ -331,7 +333,7 @@ impl Store {
         row.map(|row| self.read_live(&row)).transpose()
     }
 
-    fn read_live(&self, row: &AnyRow) -> Result<LiveSession, StoreError> {
+    pub(super) fn read_live(&self, row: &AnyRow) -> Result<LiveSession, StoreError> {
         let record = Record::new(row, "sessions", "id");
         let id: SessionId = record.parsed("id")?;
         let plain = self.sealer().open(parts_of(&id), &record.bytes("parts")?)?;

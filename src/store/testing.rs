@@ -214,7 +214,7 @@ pub(crate) fn issue_key(session: &SessionId) -> IssueKey {
 pub(crate) struct TestSignIn {
     ids: Vec<ReplayId>,
     request: Option<String>,
-    parts: SubjectParts,
+    pub(crate) parts: SubjectParts,
 }
 
 impl TestSignIn {

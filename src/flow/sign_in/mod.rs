@@ -11,7 +11,6 @@ mod session;
 mod shapes;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
@@ -22,15 +21,12 @@ pub use rules::{SignInRules, return_target};
 use session::digest;
 pub use shapes::{Confirmed, Output, Posted, SignedIn, Started};
 
-use super::{Fetch, Idp, Idps, Mint};
+use super::{Busy, Fetch, Idp, Idps, Mint, ServiceKeys, Verifiers};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::IdpInitiated;
 use crate::model::{Clock, Entropy, Reference, Token};
 use crate::saml::{RawResponse, UnverifiedResponse, VerifiedAssertion, verify};
 use crate::store::{AcceptError, ConsumedRequest, SignInRequest, Store};
-
-/// A verification that takes longer is given up on; a good one takes a millisecond.
-const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Refusals on their way to the audit at once; what a flood brings beyond stands in the log alone.
 const REFUSALS: usize = 256;
@@ -51,6 +47,10 @@ pub struct SignInParts {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Our own keys: what signs requests.
+    pub keys: Arc<ServiceKeys>,
+    /// Whose turns verifications take.
+    pub verifiers: Verifiers,
     /// What holds for every IdP.
     pub rules: SignInRules,
 }
@@ -58,15 +58,13 @@ pub struct SignInParts {
 /// Takes responses and opens sessions.
 pub struct SignIn {
     parts: SignInParts,
-    verifiers: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     keeper: mpsc::Sender<Refused>,
 }
 
 impl SignIn {
-    /// Verifies at most one response per core at a time. Must be called within a Tokio runtime.
+    /// Takes responses with `parts`. Must be called within a Tokio runtime.
     pub fn new(parts: SignInParts) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let examiner = Examiner {
             idps: Arc::clone(&parts.idps),
             rules: parts.rules.clone(),
@@ -75,7 +73,6 @@ impl SignIn {
         Self {
             keeper: keeper::start(examiner, parts.store.clone()),
             parts,
-            verifiers: Arc::new(Semaphore::new(cores)),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
         }
     }
@@ -198,19 +195,8 @@ impl SignIn {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Stop> {
-        let busy = || Stop::Failed(SignInError::Busy);
-        let permit = Arc::clone(&self.verifiers).acquire_owned();
-        let permit = tokio::time::timeout(DEADLINE, permit).await;
-        let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
-        // The work keeps its permit, also if nobody waits for it any longer.
-        let work = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work()
-        });
-        tokio::time::timeout(DEADLINE, work)
-            .await
-            .map_err(|_| busy())?
-            .map_err(|_| busy())
+        let done = self.parts.verifiers.run(work).await;
+        done.map_err(|Busy| Stop::Failed(SignInError::Busy))
     }
 
     /// Logs, audits and keeps why; the client learns the reference alone. Nothing of it is waited for, so

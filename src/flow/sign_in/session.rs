@@ -32,7 +32,7 @@ impl SignIn {
             &idp.trust,
             &rules.entity_id,
             &rules.acs_url,
-            None,
+            parts.keys.current().signer(),
             clock,
             entropy,
         )

@@ -1,0 +1,307 @@
+//! Single logout: an IdP asks for a person's end here, or is asked for it there.
+//!
+//! A request is followed once, if the IdP signed it; what it ends is what `single_logout` says: the
+//! browser's way in, or sessions and leases as well. A stranger's request ends nothing and hears nothing.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use thiserror::Error;
+use tokio::sync::Semaphore;
+
+use super::verifiers::{Busy, Verifiers};
+use super::{Addresses, Fetch, Idp, Idps, ServiceKeys, Unavailable};
+use crate::audit::{Event, EventKind, Recorder};
+use crate::config::SingleLogout;
+use crate::model::{Clock, Entropy, Reference};
+use crate::saml::Refusal;
+use crate::saml::logout::{
+    self, Delivery, LogoutError, LogoutExpectation, LogoutRequest, LogoutSender, UnverifiedLogout,
+    VerifiedLogout,
+};
+use crate::store::{LeaseFilter, LiveSession, Store, StoreError};
+
+/// Refusals on their way to the audit at once; what a flood brings beyond stands in the log alone.
+const REFUSALS: usize = 64;
+
+/// What [`Logout`] works with.
+pub struct LogoutParts {
+    /// The IdPs in force.
+    pub idps: Arc<Idps>,
+    /// Our own keys: nothing is sent unsigned.
+    pub keys: Arc<ServiceKeys>,
+    /// The store.
+    pub store: Store,
+    /// Whose cache must learn of an ended session.
+    pub fetch: Arc<Fetch>,
+    /// The audit.
+    pub recorder: Recorder,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Whose turns verifications take.
+    pub verifiers: Verifiers,
+    /// Who and where we are.
+    pub addresses: Addresses,
+    /// `saml.clock_skew_seconds`.
+    pub clock_skew: TimeDelta,
+    /// `saml.strict_certificates`.
+    pub strict_certificates: bool,
+}
+
+/// Why a logout message was not followed.
+#[derive(Debug, Error)]
+pub enum LogoutFailure {
+    /// It was refused; the reason stands in log and audit.
+    #[error("the logout message was refused")]
+    Refused(Reference),
+    /// Too many verifications at once.
+    #[error("too many verifications at once; try again")]
+    Busy,
+    /// The store is away.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl From<StoreError> for LogoutFailure {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.into())
+    }
+}
+
+impl From<Busy> for LogoutFailure {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
+}
+
+/// What came of a logout message.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LoggedOut {
+    /// Done; the browser takes the answer there.
+    Answer(String),
+    /// Done; the IdP takes no answer by redirect, or nothing of ours can sign it.
+    Done,
+    /// The IdP's answer to our request: whether it signed the person out.
+    Answered(bool),
+}
+
+/// Why a verified shape is refused.
+enum Reason {
+    Message(LogoutError),
+    UnknownIssuer(String),
+    Replayed,
+}
+
+impl Reason {
+    fn text(&self) -> String {
+        match self {
+            Self::Message(error) => format!("{}: {error}", error.code()),
+            Self::UnknownIssuer(issuer) => {
+                format!("unknown_issuer: no configured IdP has the entityID {issuer:?}")
+            }
+            Self::Replayed => "replay: this logout request was followed before".to_owned(),
+        }
+    }
+}
+
+/// Why nothing came of a message.
+enum Stop {
+    Refused(Reason),
+    Failed(LogoutFailure),
+}
+
+impl<E: Into<LogoutFailure>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Follows and sends logout messages.
+pub struct Logout {
+    parts: LogoutParts,
+    refusals: Arc<Semaphore>,
+}
+
+impl Logout {
+    /// Over `parts`.
+    pub fn new(parts: LogoutParts) -> Self {
+        Self {
+            parts,
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
+        }
+    }
+
+    /// Follows what arrived at the single logout address.
+    pub async fn follow(&self, delivery: Delivery<'_>) -> Result<LoggedOut, LogoutFailure> {
+        match self.journey(delivery).await {
+            Ok(done) => Ok(done),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Refused(reason)) => Err(LogoutFailure::Refused(self.refuse(&reason))),
+        }
+    }
+
+    async fn journey(&self, delivery: Delivery<'_>) -> Result<LoggedOut, Stop> {
+        let refused = |error: LogoutError| Stop::Refused(Reason::Message(error));
+        // Bounded by the sizes that the binding takes, and linear: no turn needed.
+        let message = logout::read(delivery).map_err(refused)?;
+        let idp = self
+            .parts
+            .idps
+            .by_issuer(message.issuer_hint())
+            .ok_or_else(|| {
+                let issuer = message.issuer_hint().chars().take(256).collect();
+                Stop::Refused(Reason::UnknownIssuer(issuer))
+            })?;
+        let verified = self.verify(message, Arc::clone(&idp)).await?;
+        match verified.map_err(|refusal| refused(refusal.into()))? {
+            VerifiedLogout::Response { success, .. } => Ok(LoggedOut::Answered(success)),
+            VerifiedLogout::Request(request) => self.sign_out(&idp, &request).await,
+        }
+    }
+
+    async fn verify(
+        &self,
+        message: UnverifiedLogout,
+        idp: Arc<Idp>,
+    ) -> Result<Result<VerifiedLogout, Refusal>, Busy> {
+        let parts = &self.parts;
+        let destination = parts.addresses.slo_url.clone();
+        let (skew, strict_certificates) = (parts.clock_skew, parts.strict_certificates);
+        let now = parts.clock.now();
+        parts
+            .verifiers
+            .run(move || {
+                message.verify(&LogoutExpectation {
+                    trust: &idp.trust,
+                    destination: &destination,
+                    skew,
+                    strict_certificates,
+                    now,
+                })
+            })
+            .await
+    }
+
+    async fn sign_out(&self, idp: &Idp, request: &LogoutRequest) -> Result<LoggedOut, Stop> {
+        let parts = &self.parts;
+        let new = parts
+            .store
+            .take_logout(&request.replay_id, request.remember_until)
+            .await?;
+        if !new {
+            return Err(Stop::Refused(Reason::Replayed));
+        }
+        let sessions = parts
+            .store
+            .sessions_of_name_id(&idp.settings.name, &request.name_id)
+            .await?;
+        for session in sessions.iter().filter(|session| meant(session, request)) {
+            self.end(idp, session).await?;
+        }
+        let ring = parts.keys.current();
+        let answer = ring
+            .signer()
+            .map(|signer| self.sender(idp, signer).response(request));
+        match answer.transpose() {
+            Ok(Some(Some(url))) => Ok(LoggedOut::Answer(url)),
+            Ok(_) => Ok(LoggedOut::Done),
+            Err(error) => {
+                tracing::error!(event = "logout_unsigned", %error, "the answer could not be signed");
+                Ok(LoggedOut::Done)
+            }
+        }
+    }
+
+    /// Ends what `single_logout` says, and has the audit know of it before anybody is answered.
+    async fn end(&self, idp: &Idp, session: &LiveSession) -> Result<(), LogoutFailure> {
+        let parts = &self.parts;
+        let subject = &session.subject;
+        let person = subject.person();
+        let mut event = Event {
+            person: Some(person.clone()),
+            session: Some(subject.session().clone()),
+            by: Some(format!("idp:{}", idp.settings.name)),
+            ..Event::new(EventKind::SignedOut)
+        };
+        match idp.settings.single_logout {
+            SingleLogout::Browser => {
+                parts.store.end_browser(subject.session()).await?;
+                event.reason = Some("single logout of the browser".to_owned());
+            }
+            SingleLogout::Leases => {
+                parts.store.end_session(subject.session()).await?;
+                let filter = LeaseFilter {
+                    person: Some(person.clone()),
+                    ..LeaseFilter::default()
+                };
+                let leases = parts.store.revoke_leases(filter, "single logout").await?;
+                event.kind = EventKind::SessionEnded;
+                event.reason = Some(format!("single logout, {leases} leases revoked"));
+            }
+        }
+        parts.fetch.forget_person(person).await;
+        Ok(parts.recorder.record(event).await?)
+    }
+
+    /// Where to send a browser that signed out here, so that its IdP signs the person out too; `None`
+    /// where the IdP takes no logout request, or nothing of ours can sign one.
+    pub fn begin(&self, live: &LiveSession) -> Option<String> {
+        let handle = live.subject.parts().logout.as_ref()?;
+        let idp = self.parts.idps.by_name(&live.subject.person().idp)?;
+        let ring = self.parts.keys.current();
+        let request = self.sender(&idp, ring.signer()?).request(handle);
+        request
+            .inspect_err(|error| {
+                tracing::error!(event = "logout_unsigned", %error, "the request could not be signed");
+            })
+            .ok()
+            .flatten()
+    }
+
+    fn sender<'a>(&'a self, idp: &'a Idp, signer: &'a crate::saml::ServiceKey) -> LogoutSender<'a> {
+        LogoutSender {
+            trust: &idp.trust,
+            entity_id: &self.parts.addresses.entity_id,
+            signer,
+            clock: &*self.parts.clock,
+            entropy: &*self.parts.entropy,
+        }
+    }
+
+    /// Logs and audits why, not waited for: a stranger's message costs no disk flush of a request.
+    fn refuse(&self, reason: &Reason) -> Reference {
+        let reference = Reference::fresh(&*self.parts.clock, &*self.parts.entropy);
+        let text = reason.text();
+        tracing::warn!(event = "logout_refused", %reference, reason = ?text, "a logout message was refused");
+        let event = Event {
+            reference: Some(reference.clone()),
+            reason: Some(text),
+            ..Event::new(EventKind::LogoutRefused)
+        };
+        let recorder = self.parts.recorder.clone();
+        let Ok(turn) = Arc::clone(&self.refusals).try_acquire_owned() else {
+            tracing::error!(event = "audit_overrun", %reference, "more refusals than the audit takes");
+            return reference;
+        };
+        tokio::spawn(async move {
+            let _turn = turn;
+            if let Err(error) = recorder.record(event).await {
+                tracing::error!(event = "audit_lost", %error, "a refusal is not in the audit");
+            }
+        });
+        reference
+    }
+}
+
+/// Core 3.7.1: without a SessionIndex every session of the person is meant.
+fn meant(session: &LiveSession, request: &LogoutRequest) -> bool {
+    let handle = session.subject.parts().logout.as_ref();
+    let known = handle.map_or(&[][..], |handle| handle.session_indexes.as_slice());
+    request.session_indexes.is_empty()
+        || request
+            .session_indexes
+            .iter()
+            .any(|index| known.contains(index))
+}
