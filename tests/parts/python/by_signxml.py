@@ -4,8 +4,8 @@ Makes a response for each way of signing and each hash that is asked for, in one
 JSON array of {"sign", "hash", "document"}, from the same JSON object on standard input as by_pysaml2.py.
 
 The documents are unlike pysaml2's wherever SAML leaves a choice: indented, SAML's namespaces without a
-prefix, namespaces declared where they are used, a list of prefixes in the transform, fractions of a
-second, KeyValue beside the certificate, and ECDSA where the key is of that kind.
+prefix, namespaces declared where they are used, fractions of a second, KeyValue beside the certificate,
+and ECDSA where the key is of that kind.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from lxml import etree
 from signxml import CanonicalizationMethod, XMLSigner
-from signxml.signer import SignatureReference
 
 PROTOCOL = "urn:oasis:names:tc:SAML:2.0:protocol"
 ASSERTION = "urn:oasis:names:tc:SAML:2.0:assertion"
@@ -111,9 +110,9 @@ def signed(root, element, digest, key, certificate):
         digest_algorithm=digest,
         c14n_algorithm=CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0,
     )
-    what = SignatureReference(URI="#" + element.get("ID"), inclusive_ns_prefixes=["xs"])
+    what = "#" + element.get("ID")
     return signer.sign(
-        root, key=key, cert=certificate, reference_uri=[what], id_attribute="ID", always_add_key_value=True
+        root, key=key, cert=certificate, reference_uri=what, id_attribute="ID", always_add_key_value=True
     )
 
 
