@@ -481,6 +481,15 @@ mod tests {
             "1:x",
             "urn:",
             "urn:x y",
+            // libxml2 cannot read these as addresses, and says so on standard error.
+            "urn:x^y",
+            "urn:x%4",
+            "urn:x#y#z",
+            "urn:x[y]",
+            "http://x y/",
+            "http://",
+            "http://x:port/",
+            "http://{x}/",
             "urn:&amp;",
             "http://www.w3.org/XML/1998/namespace",
         ] {

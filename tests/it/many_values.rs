@@ -37,7 +37,11 @@ fn as_many_values_as_fit_are_accepted_in_every_shape() {
         assert_eq!(values.len(), most, "{shape:?}");
         let offers = if shape == Shape::Roles { most } else { 0 };
         assert_eq!(reading.parts.offers.len(), offers, "{shape:?}");
-        assert_eq!(opinions::all(&door.metadata, &document), Ok(()), "{shape:?}");
+        assert_eq!(
+            opinions::all(&door.metadata, &document),
+            Ok(()),
+            "{shape:?}"
+        );
     }
 }
 

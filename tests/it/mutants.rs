@@ -127,10 +127,16 @@ impl Tally {
             self.refused.borrow()
         );
         let all = accepted + refused;
-        assert!(accepted * 1000 >= all * least_accepted, "{accepted} of {all} are accepted");
+        assert!(
+            accepted * 1000 >= all * least_accepted,
+            "{accepted} of {all} are accepted"
+        );
         assert!(refused * 2 > all, "{refused} of {all} are refused");
         for reason in reasons {
-            assert!(self.refused.borrow().contains_key(reason), "none is refused for {reason}");
+            assert!(
+                self.refused.borrow().contains_key(reason),
+                "none is refused for {reason}"
+            );
         }
         assert!(
             self.slowest.get() < Duration::from_secs(1),

@@ -79,7 +79,10 @@ pub(crate) fn xmlsec1(metadata: &str, document: &str) -> Result<(), String> {
         }
         let mut said = String::new();
         let held = certificates(metadata).iter().any(|der| {
-            let pem = openssl::x509::X509::from_der(der).unwrap().to_pem().unwrap();
+            let pem = openssl::x509::X509::from_der(der)
+                .unwrap()
+                .to_pem()
+                .unwrap();
             let key = folder.path().join("key.pem");
             std::fs::write(&key, pem).unwrap();
             let output = Command::new("xmlsec1")
@@ -88,7 +91,12 @@ pub(crate) fn xmlsec1(metadata: &str, document: &str) -> Result<(), String> {
                 .arg("--id-attr:ID")
                 .arg(format!("{ASSERTION}:Assertion"))
                 // Of KeyInfo nothing is read but names, and no name is known.
-                .args(["--enabled-key-data", "key-name", "--enabled-reference-uris", "same-doc"])
+                .args([
+                    "--enabled-key-data",
+                    "key-name",
+                    "--enabled-reference-uris",
+                    "same-doc",
+                ])
                 .args(["--node-xpath", place, "--pubkey-cert-pem"])
                 .args([&key, &file])
                 .stdin(Stdio::null())

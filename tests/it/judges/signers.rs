@@ -122,7 +122,11 @@ fn accepted_by_all(metadata: &str, wish: &Wish, all: &[Made]) {
             }
         }
         let opinion = opinions::all(metadata, document);
-        assert_eq!(opinion.is_ok(), sign != "none", "{sign}, {hash}: {opinion:?}");
+        assert_eq!(
+            opinion.is_ok(),
+            sign != "none",
+            "{sign}, {hash}: {opinion:?}"
+        );
     }
 }
 

@@ -216,8 +216,12 @@ fn white_space_in_tag(text: &str, dice: &mut Dice<'_>) -> Option<String> {
 fn other_quotes(text: &str, dice: &mut Dice<'_>) -> Option<String> {
     let element = an_element(text, dice)?;
     let attribute = dice.one_of(&element.attributes)?;
-    let (name, value) = (&text[attribute.name.clone()], &text[attribute.value.clone()]);
-    (!value.contains(['\'', '"'])).then(|| splice(text, &attribute.whole, &format!(" {name}='{value}'")))
+    let (name, value) = (
+        &text[attribute.name.clone()],
+        &text[attribute.value.clone()],
+    );
+    (!value.contains(['\'', '"']))
+        .then(|| splice(text, &attribute.whole, &format!(" {name}='{value}'")))
 }
 
 fn character_reference(text: &str, dice: &mut Dice<'_>) -> Option<String> {
@@ -338,7 +342,11 @@ fn wrap(text: &str, dice: &mut Dice<'_>) -> Option<String> {
     let name = dice.one_of(NAMES)?;
     let start = with_spaces(name);
     let whole = &text[element.whole.clone()];
-    Some(splice(text, &element.whole, &format!("<{start}>{whole}</{name}>")))
+    Some(splice(
+        text,
+        &element.whole,
+        &format!("<{start}>{whole}</{name}>"),
+    ))
 }
 
 /// The name with its prefix declared, whatever stands around it.
@@ -394,8 +402,14 @@ fn wrapped_signature(text: &str, dice: &mut Dice<'_>) -> Option<String> {
     let at = a_place(&replaced, dice)?;
     let kept = match dice.below(3) {
         0 => genuine,
-        1 => format!("<samlp:Extensions xmlns:samlp=\"{}\">{genuine}</samlp:Extensions>", SPACES[1]),
-        _ => format!("<ds:Object xmlns:ds=\"{}\">{genuine}</ds:Object>", SPACES[2]),
+        1 => format!(
+            "<samlp:Extensions xmlns:samlp=\"{}\">{genuine}</samlp:Extensions>",
+            SPACES[1]
+        ),
+        _ => format!(
+            "<ds:Object xmlns:ds=\"{}\">{genuine}</ds:Object>",
+            SPACES[2]
+        ),
     };
     Some(insert(&replaced, at, &kept))
 }
@@ -406,7 +420,11 @@ fn insert_element(text: &str, dice: &mut Dice<'_>) -> Option<String> {
     let attribute = dice.one_of(&["", " ID=\"_n\"", " Name=\"n\"", " Name=\"groups\""])?;
     let inside = dice.one_of(VALUES)?;
     let at = a_place(text, dice)?;
-    Some(insert(text, at, &format!("<{start}{attribute}>{inside}</{name}>")))
+    Some(insert(
+        text,
+        at,
+        &format!("<{start}{attribute}>{inside}</{name}>"),
+    ))
 }
 
 fn change_attribute(text: &str, dice: &mut Dice<'_>) -> Option<String> {

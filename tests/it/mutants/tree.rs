@@ -142,7 +142,10 @@ fn a_document_is_scanned_as_it_stands() {
     assert_eq!(&text[elements[1].whole.clone()], "<d/>");
     assert_eq!(elements[2].attribute(text, "f"), Some("g"));
     assert_eq!(&text[elements[2].inside.clone()], "h");
-    assert_eq!(splice(text, &elements[0].whole, "x"), "<?xml version='1.0'?>x");
+    assert_eq!(
+        splice(text, &elements[0].whole, "x"),
+        "<?xml version='1.0'?>x"
+    );
     // What is no XML is no reason to stop.
     assert_eq!(scan("</a><b c=><d").len(), 0);
 }

@@ -84,7 +84,10 @@ fn other_attributes(document: &str) -> Vec<Copy> {
             let name = &document[attribute.name.clone()];
             let value = &document[attribute.value.clone()];
             let other = match name {
-                "NotBefore" | "NotOnOrAfter" | "IssueInstant" | "AuthnInstant"
+                "NotBefore"
+                | "NotOnOrAfter"
+                | "IssueInstant"
+                | "AuthnInstant"
                 | "SessionNotOnOrAfter" => another_second(value),
                 "Recipient" | "Name" | "Method" | "Version" | "Format" | "SessionIndex" => {
                     format!("{value}x")
@@ -103,7 +106,11 @@ fn other_attributes(document: &str) -> Vec<Copy> {
 /// The time with another last digit of its seconds.
 fn another_second(time: &str) -> String {
     let at = time.find(['.', 'Z']).unwrap() - 1;
-    let digit = if time[at..].starts_with('1') { "2" } else { "1" };
+    let digit = if time[at..].starts_with('1') {
+        "2"
+    } else {
+        "1"
+    };
     splice(time, &(at..at + 1), digit)
 }
 
