@@ -6,6 +6,9 @@
 mod copies;
 mod gateway;
 
+use std::process::Command;
+use std::sync::OnceLock;
+
 use chrono::{DateTime, Utc};
 use rolegate::model::{Clock, SystemClock};
 use rolegate::saml::RequireSigned;
@@ -55,6 +58,16 @@ fn wish(acs: &str) -> Wish {
         attributes: attributes.to_vec(),
         in_response_to: None,
     }
+}
+
+/// Every way of signing by every hash, made once for the tests that look at them.
+fn all_of(signer: Signer) -> &'static [Made] {
+    static MADE: [OnceLock<Vec<Made>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let place = match signer {
+        Signer::Pysaml2 => &MADE[0],
+        Signer::Signxml => &MADE[1],
+    };
+    place.get_or_init(|| signer.make(&wish(ACS), "idp", &[]))
 }
 
 /// What was read is what was sent.
@@ -133,10 +146,9 @@ fn accepted_by_all(metadata: &str, wish: &Wish, all: &[Made]) {
 #[test]
 fn pysaml2_and_signxml_are_taken_in_every_way_of_signing_with_every_hash() {
     for signer in Signer::ALL {
-        let wish = wish(ACS);
-        let all = signer.make(&wish, "idp", &[]);
+        let all = all_of(signer);
         assert_eq!(all.len(), 12, "{signer:?}");
-        accepted_by_all(METADATA, &wish, &all);
+        accepted_by_all(METADATA, &wish(ACS), all);
     }
 }
 
@@ -178,6 +190,37 @@ fn another_key_is_refused_though_its_certificate_is_there() {
                 "{signer:?}, {}",
                 made.sign
             );
+        }
+    }
+}
+
+/// What pysaml2 encrypts, xmlsec1 can read with the key that it was encrypted for, and nobody without.
+#[test]
+fn pysaml2_encrypts_by_the_ciphers_that_are_asked_for() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/saml");
+    let reader = format!("{folder}/other.crt");
+    for cipher in ["aes128-gcm", "aes256-gcm"] {
+        let ways = ["--sign", "assertion,response,both", "--hash", "sha256"];
+        let how = ["--encrypt", &reader, "--cipher", cipher];
+        let arguments = [&ways[..], &how[..]].concat();
+        for made in Signer::Pysaml2.make(&wish(ACS), "idp", &arguments) {
+            let document = &made.document;
+            assert!(document.contains(&format!("http://www.w3.org/2009/xmlenc11#{cipher}")));
+            assert!(document.contains("http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p"));
+            assert!(!document.contains("alice@example.org"), "it is to be read");
+            assert!(Door::new(METADATA, now()).judge(document).is_err());
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), document).unwrap();
+            let read_with = |key: &str| {
+                let output = Command::new("xmlsec1")
+                    .args(["--decrypt", "--privkey-pem", &format!("{folder}/{key}.key")])
+                    .arg(file.path())
+                    .output()
+                    .expect("xmlsec1 is missing: run tests/setup test");
+                String::from_utf8_lossy(&output.stdout).contains("alice@example.org")
+            };
+            assert!(read_with("other"), "{cipher}, {}", made.sign);
+            assert!(!read_with("idp"), "{cipher}, {}", made.sign);
         }
     }
 }
