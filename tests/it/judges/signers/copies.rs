@@ -52,7 +52,7 @@ fn certain(document: &str) -> Vec<Copy> {
     copies
 }
 
-/// Every text that is read, every signature and digest; the signature removed, where it is the only one.
+/// Every text that is read, every signature and digest; the signatures removed.
 fn texts(document: &str) -> Vec<Copy> {
     let read = ["AttributeValue", "NameID", "Issuer", "Audience"];
     let signed = ["SignatureValue", "DigestValue"];
@@ -66,12 +66,20 @@ fn texts(document: &str) -> Vec<Copy> {
             copies.push((format!("the text of {name}"), other));
         } else if is_one_of(&signed) {
             copies.push((format!("a letter of {name}"), spoilt(document, text)));
-        } else if element.is(document, "Signature") && opinions::signatures(document) == 1 {
-            let without = splice(document, &element.whole, "");
-            copies.push(("the signature".to_owned(), without));
         }
     }
+    copies.push(("no signature".to_owned(), unsigned(document)));
     copies
+}
+
+fn unsigned(document: &str) -> String {
+    let signature = scan(document)
+        .into_iter()
+        .find(|element| element.is(document, "Signature"));
+    signature.map_or_else(
+        || document.to_owned(),
+        |element| unsigned(&splice(document, &element.whole, "")),
+    )
 }
 
 /// Times, addresses and names in the Assertion, each changed.
