@@ -471,7 +471,14 @@ mod tests {
 
     #[test]
     fn refuses_namespaces_that_void_canonicalisation() {
-        assert_eq!(code("<a xmlns='urn:x'/>"), "read");
+        for uri in [
+            "urn:x",
+            "http://x.y:8080/z%20z?a=b#c",
+            "http://x/#",
+            "a+b:c",
+        ] {
+            assert_eq!(code(&format!("<a xmlns='{uri}'/>")), "read", "{uri}");
+        }
         for uri in [
             "",
             "x",

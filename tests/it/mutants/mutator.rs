@@ -380,7 +380,7 @@ fn rename(text: &str, dice: &mut Dice<'_>) -> Option<String> {
 
 /// Signature wrapping, in every place there is: a forged copy takes the place of a genuine element with an
 /// ID, and the genuine one stands somewhere else.
-fn wrapped_signature(text: &str, dice: &mut Dice<'_>) -> Option<String> {
+pub(crate) fn wrapped_signature(text: &str, dice: &mut Dice<'_>) -> Option<String> {
     let with_id: Vec<Element> = scan(text)
         .into_iter()
         .filter(|element| element.attribute(text, "ID").is_some())
