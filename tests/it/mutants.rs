@@ -193,9 +193,10 @@ fn a_wrapped_signature_is_refused_though_it_holds() {
         .run(&(0..originals.len(), any::<[u32; 8]>()), |(which, dice)| {
             let original = &originals[which];
             let mutant = wrapped_signature(&original.document, &mut Dice::new(&dice));
-            let mutant = mutant.unwrap_or_else(|| original.document.clone());
-            let forged = mutant.contains("admin@example.org");
-            if forged && opinions::bergshamra(&original.door.metadata, &mutant).is_ok() {
+            let Some(mutant) = mutant.filter(|text| text.contains("admin@example.org")) else {
+                return Ok(());
+            };
+            if opinions::bergshamra(&original.door.metadata, &mutant).is_ok() {
                 holding.set(holding.get() + 1);
             }
             tally.judge(original, Some(&mutant), || {
