@@ -199,8 +199,8 @@ fn another_key_is_refused_though_its_certificate_is_there() {
 fn pysaml2_encrypts_by_the_ciphers_that_are_asked_for() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/saml");
     let reader = format!("{folder}/other.crt");
-    for cipher in ["aes128-gcm", "aes256-gcm"] {
-        let ways = ["--sign", "assertion,response,both", "--hash", "sha256"];
+    for (cipher, sign) in [("aes128-gcm", "assertion"), ("aes256-gcm", "both")] {
+        let ways = ["--sign", sign, "--hash", "sha256"];
         let how = ["--encrypt", &reader, "--cipher", cipher];
         let arguments = [&ways[..], &how[..]].concat();
         for made in Signer::Pysaml2.make(&wish(ACS), "idp", &arguments) {
@@ -219,8 +219,8 @@ fn pysaml2_encrypts_by_the_ciphers_that_are_asked_for() {
                     .expect("xmlsec1 is missing: run tests/setup test");
                 String::from_utf8_lossy(&output.stdout).contains("alice@example.org")
             };
-            assert!(read_with("other"), "{cipher}, {}", made.sign);
-            assert!(!read_with("idp"), "{cipher}, {}", made.sign);
+            assert!(read_with("other"), "{cipher}");
+            assert!(!read_with("idp"), "{cipher}");
         }
     }
 }
