@@ -176,7 +176,8 @@ pub(super) fn ncname(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
 }
 
-/// RFC 3986, 4.3: a scheme, a colon and something after it, without blanks or references.
+/// RFC 3986, 4.3: a scheme, a colon and something after it. Narrower than what libxml2 can read, which
+/// else gives up canonicalising and complains of it on standard error.
 pub(super) fn absolute(uri: &str) -> bool {
     let Some((scheme, rest)) = uri.split_once(':') else {
         return false;
@@ -186,12 +187,39 @@ pub(super) fn absolute(uri: &str) -> bool {
         .next()
         .is_some_and(|byte| byte.is_ascii_alphabetic());
     let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let host_is_good = rest.strip_prefix("//").is_none_or(|after| {
+        let host = after.split(['/', '?', '#']).next().unwrap_or_default();
+        is_host(host)
+    });
     first
         && scheme.bytes().all(letters)
         && !rest.is_empty()
-        && rest
-            .bytes()
-            .all(|byte| (0x21..0x7f).contains(&byte) && !matches!(byte, b'&' | b'"' | b'\''))
+        && is_address(rest)
+        && rest.matches('#').count() <= 1
+        && host_is_good
+}
+
+/// A name, and a port or none.
+fn is_host(host: &str) -> bool {
+    let (name, port) = host.split_once(':').unwrap_or((host, "80"));
+    let letters =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    !name.is_empty()
+        && name.bytes().all(letters)
+        && (1..=5).contains(&port.len())
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// RFC 3986, 2: its letters, and `%` before two hexadecimal digits; no reference and no quote.
+fn is_address(rest: &str) -> bool {
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$()*+,;=:@/?#".contains(&byte);
+    let mut parts = rest.split('%');
+    parts.next().is_some_and(|part| part.bytes().all(letters))
+        && parts.all(|part| {
+            part.len() >= 2
+                && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit())
+                && part.bytes().all(letters)
+        })
 }
 
 pub(super) fn white_space(byte: u8) -> bool {

@@ -210,29 +210,32 @@ pub(super) fn unexpected(element: &Element<'_>, parent: &Element<'_>) -> Refusal
 }
 
 /// Rule 5, IDs: on Response and Assertion, well formed, each once in the document.
+///
+/// Other verifiers, and STS is sent this very document, take more attributes for IDs than SAML's: no two
+/// elements may share a value under any of those names.
 pub(super) fn check_ids(root: &Element<'_>, assertion: &Element<'_>) -> Result<(), Refusal> {
     let mut ids = HashSet::new();
     let mut take = |element: &Element<'_>| {
         let required = element.is(Space::Protocol, "Response") || std::ptr::eq(element, assertion);
-        let Some(id) = element.attribute("ID") else {
-            return if required {
-                Err(bad_id(element, ""))
-            } else {
-                Ok(())
-            };
-        };
-        if !ncname(id) || id.len() > 256 {
-            return Err(bad_id(element, id));
+        match element.attribute("ID") {
+            None if required => return Err(bad_id(element, "")),
+            Some(id) if !ncname(id) || id.len() > 256 => return Err(bad_id(element, id)),
+            _ => {}
         }
-        if ids.insert(id.to_owned()) {
-            Ok(())
-        } else {
-            Err(Refusal::DuplicateId { id: cut(id) })
+        let values = ID_NAMES.iter().filter_map(|name| element.attribute(name));
+        for id in values {
+            if !ids.insert(id.to_owned()) {
+                return Err(Refusal::DuplicateId { id: cut(id) });
+            }
         }
+        Ok(())
     };
     take(root)?;
     each(root, &mut |element, _| take(element))
 }
+
+/// What verifiers of XML Signature take for an ID: SAML 2.0's first, XML Signature's, SAML 1.1's.
+const ID_NAMES: [&str; 4] = ["ID", "Id", "id", "AssertionID"];
 
 fn bad_id(element: &Element<'_>, found: &str) -> Refusal {
     Refusal::BadId {

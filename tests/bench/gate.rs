@@ -4,12 +4,20 @@
 //! same bytes. Both are timed in one process, in interleaved rounds, and the median of the rounds'
 //! ratios counts, so that the machine's mood does not. Run with `cargo bench --bench gate`; it exits
 //! with 1 if a bound is broken.
+//!
+//! Then responses with more and more attribute values, up to as many as AWS takes, in each shape that a
+//! provider sends: four times the values may take little more than four times the time.
 
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
     reason = "a bench that cannot go on should stop where it stands"
 )]
+
+#[path = "../it/many_values/maker.rs"]
+mod maker;
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -18,6 +26,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
+use maker::Shape;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Public};
 use openssl::sign::{Signer, Verifier};
@@ -28,6 +37,11 @@ use rolegate::saml::{
 
 const ROUNDS: usize = 61;
 const REPEATS: u32 = 20;
+/// Of the responses with many values, which take longer.
+const FEWER_ROUNDS: usize = 21;
+const FEWER_REPEATS: u32 = 4;
+/// Four times the values, in time.
+const MOST_FOR_FOUR: f64 = 5.0;
 const IDP: &[u8] = include_bytes!("../../fixtures/saml/idp.xml");
 const KEY: &[u8] = include_bytes!("../../fixtures/saml/idp.key");
 const SMALL: &str = include_str!("../../fixtures/saml/valid/nine-kilobytes.xml");
@@ -41,9 +55,9 @@ fn main() -> ExitCode {
     let floor = Floor::of(SMALL);
     let (mut to_floor, mut to_small, mut times) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let least = time(|| floor.run(SMALL));
-        let whole = time(|| validate(&small, &trust, now));
-        let larger = time(|| validate(&large, &trust, now));
+        let least = time(REPEATS, || floor.run(SMALL));
+        let whole = time(REPEATS, || validate(&small, &trust, now));
+        let larger = time(REPEATS, || validate(&large, &trust, now));
         to_floor.push(ratio(whole, least));
         to_small.push(ratio(larger, whole));
         times.push((least, whole, larger));
@@ -65,7 +79,50 @@ fn main() -> ExitCode {
         broken |= found > bound;
         println!("{what}: {found:.2}x (at most {bound}x) {verdict}");
     }
+    for shape in Shape::ALL {
+        broken |= !grows_linearly(shape, &trust);
+    }
     ExitCode::from(u8::from(broken))
+}
+
+/// Times an eighth, a quarter, half and all of the values that fit, and says whether the bound holds.
+fn grows_linearly(shape: Shape, trust: &Trust) -> bool {
+    let now = maker::NOW.parse().unwrap();
+    let most = shape.most();
+    let steps = [8, 4, 2, 1].map(|part| most / part);
+    let forms = steps.map(|values| form(&maker::response(shape, values)));
+    let (mut rounds, mut to_eighth) = (Vec::new(), Vec::new());
+    let mut to_quarter = [Vec::new(), Vec::new()];
+    for _ in 0..FEWER_ROUNDS {
+        let times = [0, 1, 2, 3]
+            .map(|step: usize| time(FEWER_REPEATS, || validate(&forms[step], trust, now)));
+        to_eighth.push(ratio(times[3], times[0]));
+        to_quarter[0].push(ratio(times[2], times[0]));
+        to_quarter[1].push(ratio(times[3], times[1]));
+        rounds.push(times);
+    }
+    rounds.sort_unstable();
+    let median_round = rounds[rounds.len() / 2];
+    let of_first = |step: usize| {
+        let each = |step: usize| median_round[step].as_secs_f64() / steps[step] as f64;
+        each(step) / each(0)
+    };
+    let found = to_quarter.map(median);
+    let holds = found.iter().all(|found| *found <= MOST_FOR_FOUR);
+    println!(
+        "{shape:?}: {steps:?} values take {median_round:?}; a value, to one of the first: 1, {:.2}, {:.2}, {:.2}",
+        of_first(1),
+        of_first(2),
+        of_first(3)
+    );
+    println!(
+        "{shape:?}: half to an eighth {:.2}x, all to a quarter {:.2}x (at most {MOST_FOR_FOUR}x), all to an eighth {:.2}x {}",
+        found[0],
+        found[1],
+        median(to_eighth),
+        if holds { "holds" } else { "BROKEN" }
+    );
+    holds
 }
 
 fn form(xml: &str) -> String {
@@ -154,12 +211,12 @@ mod canonical {
     }
 }
 
-fn time(mut run: impl FnMut()) -> Duration {
+fn time(repeats: u32, mut run: impl FnMut()) -> Duration {
     let begun = Instant::now();
-    for _ in 0..REPEATS {
+    for _ in 0..repeats {
         run();
     }
-    begun.elapsed() / REPEATS
+    begun.elapsed() / repeats
 }
 
 fn ratio(a: Duration, b: Duration) -> f64 {

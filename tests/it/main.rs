@@ -1,6 +1,6 @@
 //! The integration tests, one binary: rolegate from outside, beside real parts.
 //!
-//! `tests/setup test` gets the parts (SimpleSAMLphp, boto3); `make test` does both. Everything runs on
+//! `tests/setup test` gets the parts (SimpleSAMLphp, pysaml2, signxml, boto3); `make test` does both. All runs on
 //! loopback, on ports that the system chooses, with state in temporary folders.
 
 #![allow(
@@ -19,9 +19,12 @@ mod commands;
 mod explain;
 mod gateway;
 mod jobs;
+mod judges;
 mod licences;
+mod many_values;
 mod metadata;
 mod museum;
+mod mutants;
 mod parts;
 mod real_parts;
 mod routes;

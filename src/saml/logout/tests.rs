@@ -188,11 +188,7 @@ fn every_condition_refuses_for_its_own_reason() {
             "<saml:NameID>alice</saml:NameID><saml:NameID>bob</saml:NameID>",
             "subject",
         ),
-        (
-            "<saml:NameID>alice",
-            "<saml:NameID>ali<!-- -->ce",
-            "markup",
-        ),
+        ("<saml:NameID>alice", "<saml:NameID>ali<!-- -->ce", "markup"),
         (
             "<saml:NameID>alice</saml:NameID>",
             "<saml:EncryptedID>alice</saml:EncryptedID>",

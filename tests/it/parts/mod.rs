@@ -3,6 +3,7 @@
 //! `tests/setup test` puts them in `target/parts`; a part that is not there fails the test and says so.
 
 pub(crate) mod python;
+pub(crate) mod signers;
 pub(crate) mod simplesamlphp;
 
 use std::path::{Path, PathBuf};
