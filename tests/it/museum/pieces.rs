@@ -1,11 +1,16 @@
 //! The museum's documents: one good response, and what differs from it in one point each.
 
 mod attributes;
+mod claims;
 mod conditions;
+mod keys;
+mod published;
+mod raw;
 mod signatures;
 mod signed_infos;
 mod times;
 mod wrapping;
+mod wrapping_sets;
 mod xml;
 
 use std::path::Path;
@@ -88,6 +93,11 @@ pub(super) fn all(folder: &Path) -> Vec<(Exhibit, Vec<u8>)> {
     maker.times();
     maker.attributes();
     maker.encryption();
+    maker.keys();
+    maker.wrapping_sets();
+    maker.published();
+    maker.raw();
+    maker.claims();
     maker.made
 }
 
@@ -171,7 +181,13 @@ impl Maker {
             request: None,
             strict: false,
             user_domains: Vec::new(),
+            source: None,
         };
+        let known = self
+            .made
+            .iter()
+            .any(|(known, _)| known.file == exhibit.file);
+        assert!(!known, "{} is shown twice", exhibit.file);
         self.made.push((exhibit, document.as_ref().to_vec()));
         &mut self.made.last_mut().unwrap().0
     }
