@@ -279,9 +279,9 @@ impl Maker {
                 ],
             ),
             (
-                "role-none-of-a-thousand",
+                "role-none-of-a-hundred",
                 "ATT-04",
-                vec!["x".to_owned(); 300],
+                vec!["x".to_owned(); 100],
             ),
         ];
         for (file, id, values) in shown {
