@@ -43,7 +43,6 @@ impl Maker {
                 let expect = match (expect, file) {
                     ("*", "session-name") => "attribute_values",
                     ("*", "role") => continue,
-                    ("*", "audience") => "malformed",
                     ("*", _) => "malformed",
                     (other, _) => other,
                 };
