@@ -17,13 +17,13 @@
 
 mod attributes;
 mod binding;
-mod conditions;
+pub(crate) mod conditions;
 mod context;
-mod engine;
+pub(crate) mod engine;
 mod examine;
 mod form;
 mod gate;
-mod lexis;
+pub(crate) mod lexis;
 pub mod logout;
 mod mend;
 pub mod metadata;
@@ -35,13 +35,13 @@ mod self_test;
 mod service_key;
 mod service_provider;
 mod signature;
-mod signature_shape;
+pub(crate) mod signature_shape;
 mod space;
-mod structure;
+pub(crate) mod structure;
 mod time;
-mod trust;
+pub(crate) mod trust;
 mod verify;
-mod xml;
+pub(crate) mod xml;
 
 pub use examine::{Check, Examination, examine};
 pub use form::{FormError, MAX_BODY, PostedForm, RawResponse};

@@ -66,9 +66,9 @@ refusals! {
     /// A name of SAML or XML Signature in a namespace that is not its own.
     ForeignName { name: String, space: String }
         "foreign_name", "<{name}> stands in the namespace {space:?}, not in its own", "send SAML 2.0; SAML 1.1 and WS-Federation are not understood";
-    /// An attribute that XML or XInclude would act on, or an ID in disguise.
+    /// An attribute that XML or XInclude would act on, an ID in disguise, or one in a signature that has a prefix.
     ForbiddenAttribute { name: String }
-        "forbidden_attribute", "the attribute {name:?} is not allowed", "an identity provider's response has no xml:base, xml:id or prefixed ID";
+        "forbidden_attribute", "the attribute {name:?} is not allowed", "an identity provider's response has no xml:base, xml:id or prefixed ID, and no attribute with a prefix in its signature";
     /// The root is no Response.
     NotAResponse { found: String }
         "not_a_response", "the document is <{found}>, not a SAML 2.0 Response", "let the identity provider post a SAML 2.0 Response to this address";

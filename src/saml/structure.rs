@@ -39,6 +39,8 @@ fn check_name(element: &Element<'_>) -> Result<(), Refusal> {
         let acts = attribute.local.eq_ignore_ascii_case("id") || attribute.local == "base";
         match attribute.space {
             Space::None => false,
+            // xmlsec asks for `Algorithm` or `URI` by local name and takes the first, whatever its prefix.
+            _ if matches!(element.space, Space::Signature | Space::ExclusiveC14n) => true,
             Space::Xml => !matches!(attribute.local, "lang" | "space"),
             _ => acts,
         }
