@@ -152,7 +152,7 @@ pub fn addresses(config: &Config) -> Addresses {
 }
 
 /// What holds for every sign-in.
-pub fn sign_in_rules(config: &Config) -> SignInRules {
+pub fn sign_in_rules(config: &Config, keys: Arc<ServiceKeys>) -> SignInRules {
     SignInRules {
         entity_id: config.saml.entity_id.clone(),
         acs_url: config.acs_url(),
@@ -161,6 +161,7 @@ pub fn sign_in_rules(config: &Config) -> SignInRules {
         strict_certificates: config.saml.strict_certificates,
         max_age: TimeDelta::seconds(i64::from(config.session.max_age_seconds)),
         return_origins: config.server.return_origins.clone(),
+        keys,
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
         keys,
     } = parts;
     let verifiers = Verifiers::one_per_core();
+    let rules = sign_in_rules(config, Arc::clone(&keys));
     let logout = Arc::new(Logout::new(LogoutParts {
         idps: Arc::clone(&idps),
         keys: Arc::clone(&keys),
@@ -61,9 +62,8 @@ pub(super) fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
         recorder: recorder.clone(),
         clock: Arc::clone(&world.clock),
         entropy: Arc::clone(&world.entropy),
-        keys: Arc::clone(&keys),
         verifiers,
-        rules: sign_in_rules(config),
+        rules: rules.clone(),
     }));
     let grants = Arc::new(Grants {
         store: store.clone(),
@@ -90,7 +90,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
         access: Arc::clone(&access),
         idps: Arc::clone(&idps),
         allow_list,
-        rules: sign_in_rules(config),
+        rules,
     });
     Flows {
         metrics,

@@ -9,7 +9,7 @@ use super::conditions::Condition;
 use super::gate::{Rule, UnverifiedResponse};
 use super::mend::{Vendor, mend};
 use super::refusal::{Refusal, cut};
-use super::verify::{self, Expectation};
+use super::verify::{self, Covered, Expectation};
 use super::{FormError, RawResponse, signature};
 use crate::model::{ReplayId, SubjectParts};
 
@@ -146,11 +146,11 @@ impl Notes {
     fn conditions(
         &mut self,
         response: &UnverifiedResponse,
-        covered: &str,
+        covered: &Covered,
         expectation: &Expectation<'_>,
     ) -> Option<SubjectParts> {
         let wanted = "what was verified is what the gate saw";
-        let root = match signature::read(covered, response.view()) {
+        let root = match covered.read(response) {
             Ok(root) => root,
             Err(refusal) => {
                 self.failed("verified", wanted, refusal);
@@ -159,7 +159,7 @@ impl Notes {
         };
         self.held("verified", wanted, "the same".to_owned());
         let assertion = signature::assertion(&root).ok()?;
-        let context = verify::context(response, assertion, expectation);
+        let context = verify::context(response, covered, assertion, expectation);
         for condition in Condition::ALL {
             let expected = condition.expected(expectation);
             match condition.check(&context) {

@@ -222,6 +222,24 @@ refusals! {
     /// A user of a domain that this identity provider may not speak for.
     UserDomain { found: String, expected: String }
         "user_domain", "the user {found:?} is of none of the domains {expected}", "add the domain to `user_domains` if this identity provider may speak for it";
+    /// An encrypted assertion, and nothing to decrypt it with.
+    EncryptedNoKey {}
+        "encrypted_no_key", "the assertion is encrypted, and rolegate has no encryption key", "run `rolegate keys generate --use encryption` and give the identity provider the new metadata, or switch assertion encryption off there";
+    /// An EncryptedAssertion of another shape.
+    EncryptedShape { why: String }
+        "encrypted_shape", "the EncryptedAssertion has another shape than SAML's: {why}", "let the identity provider encrypt for one recipient, with the encrypted key in the document";
+    /// An encryption algorithm that is not allowed.
+    EncryptionAlgorithm { found: String }
+        "encryption_algorithm", "the encryption algorithm is {found:?}, not RSA-OAEP with AES-GCM or AES-CBC", "choose AES-256-GCM with RSA-OAEP at the identity provider; RSA 1.5 and Triple DES are broken";
+    /// AES-CBC that no signature covers.
+    EncryptedCbcUnsigned {}
+        "encrypted_cbc_unsigned", "the assertion is encrypted by AES-CBC and the Response is not signed", "let the identity provider sign the response, or encrypt with AES-GCM: unsigned AES-CBC can be read by whoever may try";
+    /// What is encrypted does not open.
+    DecryptionFailed {}
+        "decryption_failed", "the assertion does not decrypt with any of our keys", "give the identity provider rolegate's current metadata: it encrypts for another key, or the response was changed";
+    /// Something else than one Assertion was encrypted.
+    EncryptedContent { found: String }
+        "encrypted_content", "what was encrypted is {found}, not one Assertion", "let the identity provider encrypt the Assertion alone";
 }
 
 impl Refusal {

@@ -183,6 +183,7 @@ fn judge(
         attributes: &names,
         user_domains: &[],
         strict_certificates: false,
+        decryption_keys: &[],
         now,
     };
     let kind = Some("application/x-www-form-urlencoded");

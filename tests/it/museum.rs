@@ -23,16 +23,17 @@ mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-use rolegate::model::SignIn;
+use rolegate::model::{Secret, SignIn};
 use rolegate::saml::{
-    AttributeNames, Expectation, RawResponse, Refusal, RequireSigned, Trust, VerifiedAssertion,
-    examine, metadata, prepare, verify,
+    AttributeNames, Expectation, RawResponse, Refusal, RequireSigned, ServiceKey, Trust,
+    VerifiedAssertion, examine, metadata, prepare, verify,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,9 @@ pub(crate) struct Exhibit {
     strict: bool,
     /// `user_domains`.
     user_domains: Vec<String>,
+    /// How many of our encryption keys are live: none, `sp`, or `sp` and `sp-old`.
+    #[serde(default, skip_serializing_if = "is_none")]
+    keys: usize,
     /// The CVE or the paper that it comes from, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<String>,
@@ -85,6 +89,24 @@ fn manifest() -> Vec<Exhibit> {
 fn trust(file: &str, at: DateTime<Utc>) -> Trust {
     let xml = std::fs::read(folder().join(file)).unwrap();
     metadata::read_idp(&"museum".parse().unwrap(), &xml, at, false).unwrap()
+}
+
+/// Our encryption keys, newest first.
+static KEYS: LazyLock<[ServiceKey; 2]> = LazyLock::new(|| {
+    ["sp", "sp-old"].map(|name| {
+        let read = |ending: &str| {
+            std::fs::read_to_string(folder().join(format!("{name}.{ending}"))).unwrap()
+        };
+        ServiceKey::from_pem(&Secret::new(read("key")), &read("crt")).unwrap()
+    })
+});
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde calls"
+)]
+fn is_none(keys: &usize) -> bool {
+    *keys == 0
 }
 
 fn form(document: &[u8]) -> String {
@@ -127,6 +149,7 @@ fn with_expectation<T>(
         attributes: &AttributeNames::default(),
         user_domains: &exhibit.user_domains,
         strict_certificates: exhibit.strict,
+        decryption_keys: &KEYS[..exhibit.keys],
         now: exhibit.at,
     })
 }

@@ -3,6 +3,7 @@
 mod attributes;
 mod claims;
 mod conditions;
+mod encryption;
 mod keys;
 mod published;
 mod raw;
@@ -204,6 +205,7 @@ impl Maker {
             request: None,
             strict: false,
             user_domains: Vec::new(),
+            keys: 0,
             source: None,
         };
         let known = self
