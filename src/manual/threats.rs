@@ -200,14 +200,34 @@
 //!
 //! ## Encryption
 //!
-//! What is encrypted for rolegate cannot be forwarded to AWS. Whatever the ciphertext, nothing that was
-//! not encrypted may hide beside it, and no answer may tell a stranger how far decryption came: PKCS#1
-//! v1.5 (**ENC-01**) and CBC whose ciphertext nobody signed (**ENC-02**) are oracles for that
-//! (Bleichenbacher 1998; Jager and Somorovsky, *How to Break XML Encryption*, 2011), as are ciphertexts
-//! that are short, empty or wrongly tagged (**ENC-03**). A plaintext is worth no more than a document that
-//! was posted: it may be a Response, two Assertions, hold a DTD (**ENC-04**) or be unsigned
-//! (**ENC-06**). **ENC-05** Clear and encrypted together, **ENC-07** EncryptedID and EncryptedAttribute:
-//! [`Refusal::Encrypted`].
+//! Anybody can encrypt for rolegate: its key is in its metadata. So what comes out of a ciphertext is worth
+//! no more than a document that was posted, and no answer may tell a stranger how far decryption came. A
+//! signed Response is verified over the ciphertext before anything is decrypted
+//! ([*How to Break XML Encryption*][break], Jager and Somorovsky 2011, reads AES-CBC by trying; 2012 RSA, after
+//! Bleichenbacher 1998). What does not unwrap is decrypted all the same, with a key that nobody knows, and
+//! fails as everything else does: [`Refusal::DecryptionFailed`].
+//!
+//! * **ENC-01** PKCS#1 v1.5, Triple DES, key wrapping, labels: [`Refusal::EncryptionAlgorithm`]; RSA-OAEP and
+//!   AES alone are taken.
+//! * **ENC-02** AES-CBC that no signature covers: [`Refusal::EncryptedCbcUnsigned`], and under a signature
+//!   that does not hold [`Refusal::SignatureInvalid`], before a key is touched.
+//! * **ENC-03** Ciphertexts that are short, empty, cut, wrongly tagged or for another key:
+//!   [`Refusal::DecryptionFailed`] or, where the document shows it, [`Refusal::EncryptedShape`].
+//! * **ENC-04** A plaintext that is a Response, two Assertions, has a DTD, a comment, a declaration, or borrows a
+//!   prefix from around it: [`Refusal::EncryptedContent`], or what the gate says of the like in clear.
+//! * **ENC-05** Clear and encrypted together, two EncryptedAssertions: [`Refusal::Encrypted`]; keys and
+//!   ciphertexts that would have to be fetched, agreed on or chosen: [`Refusal::EncryptedShape`].
+//! * **ENC-06** Unsigned inside: [`Refusal::Unsigned`], [`Refusal::SignatureRequired`].
+//! * **ENC-07** EncryptedID and EncryptedAttribute, outside and inside: [`Refusal::Encrypted`].
+//!
+//! An assertion that came encrypted cannot be forwarded to AWS: method `saml` denies its roles and says so.
+//!
+//! ## Single logout
+//!
+//! A stranger's logout request would end other people's work, and an old one what began since. Messages are
+//! read signed or not at all, by a key of the provider whose Issuer they bear, addressed to us, at most five
+//! minutes old, and once ([`logout`](crate::saml::logout)). In a query the octets that arrived are verified,
+//! each parameter may stand once, and what inflates beyond its bound is refused.
 //!
 //! ## What is not stopped here
 //!
@@ -254,7 +274,12 @@
 //! [`Refusal::Destination`]: crate::saml::Refusal::Destination
 //! [`Refusal::DigestAlgorithm`]: crate::saml::Refusal::DigestAlgorithm
 //! [`Refusal::DuplicateId`]: crate::saml::Refusal::DuplicateId
+//! [`Refusal::DecryptionFailed`]: crate::saml::Refusal::DecryptionFailed
 //! [`Refusal::Encrypted`]: crate::saml::Refusal::Encrypted
+//! [`Refusal::EncryptedCbcUnsigned`]: crate::saml::Refusal::EncryptedCbcUnsigned
+//! [`Refusal::EncryptedContent`]: crate::saml::Refusal::EncryptedContent
+//! [`Refusal::EncryptedShape`]: crate::saml::Refusal::EncryptedShape
+//! [`Refusal::EncryptionAlgorithm`]: crate::saml::Refusal::EncryptionAlgorithm
 //! [`Refusal::Entity`]: crate::saml::Refusal::Entity
 //! [`Refusal::ForbiddenAttribute`]: crate::saml::Refusal::ForbiddenAttribute
 //! [`Refusal::ForeignName`]: crate::saml::Refusal::ForeignName
@@ -286,6 +311,7 @@
 //! [`Refusal::Unsigned`]: crate::saml::Refusal::Unsigned
 //! [`Refusal::UserDomain`]: crate::saml::Refusal::UserDomain
 //! [`Refusal::VerifiedDiffers`]: crate::saml::Refusal::VerifiedDiffers
+//! [break]: https://dl.acm.org/doi/10.1145/2046707.2046756
 //! [CVE-2003-1564]: https://www.cve.org/CVERecord?id=CVE-2003-1564
 //! [CVE-2009-0217]: https://www.cve.org/CVERecord?id=CVE-2009-0217
 //! [CVE-2013-2172]: https://www.cve.org/CVERecord?id=CVE-2013-2172

@@ -109,14 +109,24 @@ pub fn examine<'e>(
     let covered = match verify::covered(&response, &expectation) {
         Ok(covered) => covered,
         Err(refusal) => {
-            notes.failed("signature", wanted, refusal);
+            let (check, wanted) = if refusal.is_of_encryption() {
+                ("encryption", OPENS)
+            } else {
+                ("signature", wanted)
+            };
+            notes.failed(check, wanted, refusal);
             return notes.end(None);
         }
     };
+    if response.is_encrypted() {
+        notes.held("encryption", OPENS, "decrypted".to_owned());
+    }
     notes.held("signature", wanted, "verified".to_owned());
     let subject = notes.conditions(&response, &covered, &expectation);
     notes.end(subject)
 }
+
+const OPENS: &str = "an assertion encrypted by RSA-OAEP and AES for one of our keys";
 
 #[derive(Default)]
 struct Notes {

@@ -72,9 +72,9 @@ refusals! {
     /// The root is no Response.
     NotAResponse { found: String }
         "not_a_response", "the document is <{found}>, not a SAML 2.0 Response", "let the identity provider post a SAML 2.0 Response to this address";
-    /// Something encrypted.
+    /// Something encrypted beside or in the one assertion.
     Encrypted { element: String }
-        "encrypted", "there is an <{element}>", "switch assertion encryption off for this service: what is encrypted for rolegate cannot be forwarded to AWS";
+        "encrypted", "there is an <{element}> where everything must be clear", "send one Assertion or one EncryptedAssertion, and in it no encrypted name or attribute";
     /// No assertion, or several.
     AssertionCount { found: usize }
         "assertion_count", "there are {found} assertions, not one", "let the identity provider send exactly one assertion; look at its status where there is none";
@@ -243,6 +243,19 @@ refusals! {
 }
 
 impl Refusal {
+    /// Whether it is about opening an EncryptedAssertion.
+    pub(super) fn is_of_encryption(&self) -> bool {
+        matches!(
+            self,
+            Self::EncryptedNoKey {}
+                | Self::EncryptedShape { .. }
+                | Self::EncryptionAlgorithm { .. }
+                | Self::EncryptedCbcUnsigned {}
+                | Self::DecryptionFailed {}
+                | Self::EncryptedContent { .. }
+        )
+    }
+
     /// Whether somebody must look at it at once: the parsers disagreed.
     pub fn is_alarm(&self) -> bool {
         matches!(self, Self::VerifiedDiffers { .. } | Self::Engine {})
