@@ -205,7 +205,7 @@ pub async fn start(
     };
     let mut tasks = background(&parts);
     tasks.extend(Arc::clone(&refresh).start().await?);
-    let flows = flows(config, world, parts);
+    let flows = flows(config, world, &parts);
     let tls = config.server.tls.as_ref().map(|tls| TlsFiles {
         certificate: tls.certificate_file.clone(),
         key: tls.key_file.clone(),

@@ -96,7 +96,7 @@ fn grows_linearly(shape: Shape, trust: &Trust) -> bool {
     let now = maker::NOW.parse().unwrap();
     let most = shape.most();
     let steps = [8, 4, 2, 1].map(|part| most / part);
-    let forms = steps.map(|values| form(&maker::response(shape, values)));
+    let forms = steps.map(|values| form(maker::response(shape, values)));
     let (mut rounds, mut to_eighth) = (Vec::new(), Vec::new());
     let mut to_quarter = [Vec::new(), Vec::new()];
     for _ in 0..FEWER_ROUNDS {
