@@ -212,11 +212,11 @@
 //! * **ENC-02** AES-CBC that no signature covers: [`Refusal::EncryptedCbcUnsigned`], and under a signature
 //!   that does not hold [`Refusal::SignatureInvalid`], before a key is touched.
 //! * **ENC-03** Ciphertexts that are short, empty, cut, wrongly tagged or for another key:
-//!   [`Refusal::DecryptionFailed`] or, where the document shows it, [`Refusal::EncryptedShape`].
+//!   [`Refusal::DecryptionFailed`] or, where the document shows it, [`Refusal::EncryptionShape`].
 //! * **ENC-04** A plaintext that is a Response, two Assertions, has a DTD, a comment, a declaration, or borrows a
 //!   prefix from around it: [`Refusal::EncryptedContent`], or what the gate says of the like in clear.
 //! * **ENC-05** Clear and encrypted together, two EncryptedAssertions: [`Refusal::Encrypted`]; keys and
-//!   ciphertexts that would have to be fetched, agreed on or chosen: [`Refusal::EncryptedShape`].
+//!   ciphertexts that would have to be fetched, agreed on or chosen: [`Refusal::EncryptionShape`].
 //! * **ENC-06** Unsigned inside: [`Refusal::Unsigned`], [`Refusal::SignatureRequired`].
 //! * **ENC-07** EncryptedID and EncryptedAttribute, outside and inside: [`Refusal::Encrypted`].
 //!
@@ -278,7 +278,7 @@
 //! [`Refusal::Encrypted`]: crate::saml::Refusal::Encrypted
 //! [`Refusal::EncryptedCbcUnsigned`]: crate::saml::Refusal::EncryptedCbcUnsigned
 //! [`Refusal::EncryptedContent`]: crate::saml::Refusal::EncryptedContent
-//! [`Refusal::EncryptedShape`]: crate::saml::Refusal::EncryptedShape
+//! [`Refusal::EncryptionShape`]: crate::saml::Refusal::EncryptionShape
 //! [`Refusal::EncryptionAlgorithm`]: crate::saml::Refusal::EncryptionAlgorithm
 //! [`Refusal::Entity`]: crate::saml::Refusal::Entity
 //! [`Refusal::ForbiddenAttribute`]: crate::saml::Refusal::ForbiddenAttribute

@@ -13,7 +13,9 @@ use super::gate::{self, Signed, UnverifiedResponse};
 use super::lexis::check_characters;
 use super::refusal::{Refusal, cut};
 use super::signature::{self, differs};
-use super::structure::{check_assertion, check_clear, check_ids, check_names};
+use super::step::Step;
+use super::structure::{check_assertion, check_clear, check_ids, check_names, ids};
+use super::trust::SigningKey;
 use super::verify::{Covered, Expectation};
 use super::xml::{self, Element, Limits, Space};
 
@@ -21,25 +23,41 @@ use super::xml::{self, Element, Limits, Space};
 pub(super) fn covered(
     response: &UnverifiedResponse,
     expectation: &Expectation<'_>,
+    passed: &mut dyn FnMut(Step),
 ) -> Result<Covered, Refusal> {
-    let outer = outer(response, expectation)?;
-    let sealed = {
+    let (outer, key) = outer(response, expectation)?;
+    let (sealed, taken) = {
         let root = xml::read(&outer, Limits::RESPONSE)
             .map_err(|refusal| differs("document", "readable", refusal.code()))?;
-        sealed(&root, response)?
+        (sealed(&root, response)?, ids(&root))
     };
     let around = response.view().signed.response;
+    if around.is_some() {
+        passed(Step::Signature);
+    }
     if matches!(sealed.block, Block::Cbc { .. }) && around.is_none() {
         return Err(Refusal::EncryptedCbcUnsigned {});
     }
+    if expectation.decryption_keys.is_empty() {
+        return Err(Refusal::EncryptedNoKey {});
+    }
+    passed(Step::Encryption);
     let plain = decryption::open(&sealed, expectation.decryption_keys)?;
+    passed(Step::Decryption);
     let (before, inside) = {
         let assertion = read(&plain)?;
         let id = assertion.attribute("ID").unwrap_or_default();
-        if id == response.view().response.id {
+        if taken.iter().any(|taken| taken == id) {
             return Err(Refusal::DuplicateId { id: cut(id) });
         }
-        (named(&assertion), gate::signature_of(&assertion)?)
+        let names = named(&assertion);
+        if names.1 != response.view().assertion_issuer {
+            return Err(Refusal::IssuersDiffer {
+                response: cut(&response.view().assertion_issuer),
+                assertion: cut(&names.1),
+            });
+        }
+        (names, gate::signature_of(&assertion)?)
     };
     let signed = Signed {
         response: around,
@@ -49,16 +67,18 @@ pub(super) fn covered(
         return Err(Refusal::Unsigned {});
     }
     check_signed(signed, expectation.require)?;
+    passed(Step::Content);
     let text = if inside.is_some() {
         let own = Signed {
             response: None,
             ..signed
         };
-        let text = signature::covered(&plain, own, expectation)?;
-        let after = named(&verified(&text)?);
+        let (text, _) = signature::covered_by(&plain, own, expectation, key)?;
+        let after = named(&read(&text)?);
         if before != after {
             return Err(differs("Assertion", &before.0, &after.0));
         }
+        passed(Step::InnerSignature);
         text
     } else {
         plain
@@ -66,16 +86,18 @@ pub(super) fn covered(
     Ok(Covered::decrypted(text, signed))
 }
 
-/// What the ciphertext is read from: the signed bytes where the Response is signed.
-fn outer<'r>(
+/// What the ciphertext is read from: the signed bytes where the Response is signed, and by which key; a
+/// signature inside must be by the same.
+fn outer<'r, 'e>(
     response: &'r UnverifiedResponse,
-    expectation: &Expectation<'_>,
-) -> Result<Cow<'r, str>, Refusal> {
+    expectation: &Expectation<'e>,
+) -> Result<(Cow<'r, str>, Option<&'e SigningKey>), Refusal> {
     let signed = response.view().signed;
     if signed.response.is_none() {
-        return Ok(response.xml().into());
+        return Ok((response.xml().into(), None));
     }
-    signature::covered(response.xml(), signed, expectation).map(Cow::Owned)
+    let (text, key) = signature::covered_by(response.xml(), signed, expectation, None)?;
+    Ok((text.into(), Some(key)))
 }
 
 /// The ciphertext, in a Response that reads as the gate saw it.
@@ -98,8 +120,9 @@ pub(super) fn read(plain: &str) -> Result<Element<'_>, Refusal> {
     if plain.trim_start().starts_with("<?") {
         return Err(content("an XML declaration"));
     }
-    let root = verified(plain)?;
+    let root = xml::read(plain, Limits::RESPONSE)?;
     check_names(&root)?;
+    check_root(&root)?;
     check_clear(&root)?;
     check_assertion(&root)?;
     check_ids(&root, &root)?;
@@ -107,10 +130,9 @@ pub(super) fn read(plain: &str) -> Result<Element<'_>, Refusal> {
     Ok(root)
 }
 
-fn verified(text: &str) -> Result<Element<'_>, Refusal> {
-    let root = xml::read(text, Limits::RESPONSE)?;
+fn check_root(root: &Element<'_>) -> Result<(), Refusal> {
     if root.is(Space::Assertion, "Assertion") {
-        Ok(root)
+        Ok(())
     } else {
         Err(content(&format!("<{}>", cut(root.local))))
     }

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::lexis::is_white_space;
 use super::refusal::{Refusal, cut};
+use super::structure::each;
 use super::xml::{Element, Space};
 
 const ELEMENT: &str = "http://www.w3.org/2001/04/xmlenc#Element";
@@ -37,6 +38,8 @@ pub(super) enum Block {
 pub(super) enum Hash {
     Sha1,
     Sha256,
+    Sha384,
+    Sha512,
 }
 
 /// What is to be opened.
@@ -70,6 +73,9 @@ pub(super) fn read(sealed: &Element<'_>) -> Result<Sealed, Refusal> {
     if data.attribute("Type").is_some_and(|found| found != ELEMENT) {
         return Err(shape("the EncryptedData is not of an Element"));
     }
+    if data.attribute("Encoding").is_some() {
+        return Err(shape("the EncryptedData has an Encoding"));
+    }
     let (method, info, value) = match data.children.as_slice() {
         [method, value] => (method, None, value),
         [method, info, value] => (method, Some(info), value),
@@ -81,7 +87,7 @@ pub(super) fn read(sealed: &Element<'_>) -> Result<Sealed, Refusal> {
         }
     };
     let key = encrypted_key(info, beside)?;
-    let (digest, mask, wrapped) = read_key(key)?;
+    let (digest, mask, wrapped) = read_key(key, data.attribute("Id"))?;
     Ok(Sealed {
         block: block(method)?,
         digest,
@@ -140,10 +146,36 @@ fn refers_beside(method: &Element<'_>, beside: Option<&Element<'_>>) -> bool {
 
 /// A description of whose key it is; it chooses nothing.
 fn describes_key(child: &Element<'_>) -> bool {
-    child.space == Space::Signature && matches!(child.local, "X509Data" | "KeyName" | "KeyValue")
+    let part = |part: &Element<'_>| {
+        part.local.starts_with("X509")
+            || matches!(part.local, "RSAKeyValue" | "Modulus" | "Exponent")
+    };
+    let plain = each(child, &mut |inner, _| {
+        if inner.space == Space::Signature && part(inner) {
+            Ok(())
+        } else {
+            Err(shape("a KeyInfo describes more than a key"))
+        }
+    });
+    child.space == Space::Signature
+        && matches!(child.local, "X509Data" | "KeyName" | "KeyValue")
+        && plain.is_ok()
 }
 
-fn read_key(key: &Element<'_>) -> Result<(Hash, Hash, Vec<u8>), Refusal> {
+/// A list that names the data, which is all that the key opens.
+fn names(list: &Element<'_>, data: Option<&str>) -> bool {
+    data.is_some()
+        && list.children.iter().all(|reference| {
+            reference.is(Space::Encryption, "DataReference")
+                && reference.children.is_empty()
+                && reference
+                    .attribute("URI")
+                    .and_then(|uri| uri.strip_prefix('#'))
+                    == data
+        })
+}
+
+fn read_key(key: &Element<'_>, data: Option<&str>) -> Result<(Hash, Hash, Vec<u8>), Refusal> {
     let mut children = key.children.iter();
     let method = children
         .next()
@@ -156,8 +188,8 @@ fn read_key(key: &Element<'_>) -> Result<(Hash, Hash, Vec<u8>), Refusal> {
             (Space::Encryption, "CipherData") if wrapped.is_none() => {
                 wrapped = Some(cipher_value(child)?);
             }
-            // It names what the key opens; there is only the one.
-            (Space::Encryption, "ReferenceList" | "CarriedKeyName") if wrapped.is_some() => {}
+            (Space::Encryption, "CarriedKeyName") if wrapped.is_some() => {}
+            (Space::Encryption, "ReferenceList") if wrapped.is_some() && names(child, data) => {}
             _ => {
                 return Err(shape(&format!(
                     "the EncryptedKey holds <{}>",
@@ -179,30 +211,35 @@ fn oaep(method: &Element<'_>) -> Result<(Hash, Hash), Refusal> {
         "http://www.w3.org/2009/xmlenc11#rsa-oaep" => true,
         other => return Err(unknown(other)),
     };
-    let (mut digest, mut mask) = (Hash::Sha1, Hash::Sha1);
+    let (mut digest, mut mask) = (None, None);
     for child in &method.children {
         let algorithm = algorithm(child);
         match (child.space, child.local) {
-            (Space::Signature, "DigestMethod") => {
-                digest = match algorithm {
+            (Space::Signature, "DigestMethod") if digest.is_none() => {
+                digest = Some(match algorithm {
                     "http://www.w3.org/2000/09/xmldsig#sha1" => Hash::Sha1,
                     "http://www.w3.org/2001/04/xmlenc#sha256" => Hash::Sha256,
+                    "http://www.w3.org/2001/04/xmldsig-more#sha384"
+                    | "http://www.w3.org/2001/04/xmlenc#sha384" => Hash::Sha384,
+                    "http://www.w3.org/2001/04/xmlenc#sha512" => Hash::Sha512,
                     other => return Err(unknown(other)),
-                };
+                });
             }
-            (_, "MGF") if newer && child.uri == XMLENC11 => {
-                mask = match algorithm.strip_prefix(XMLENC11) {
+            (_, "MGF") if newer && child.uri == XMLENC11 && mask.is_none() => {
+                mask = Some(match algorithm.strip_prefix(XMLENC11) {
                     Some("mgf1sha1") => Hash::Sha1,
                     Some("mgf1sha256") => Hash::Sha256,
+                    Some("mgf1sha384") => Hash::Sha384,
+                    Some("mgf1sha512") => Hash::Sha512,
                     _ => return Err(unknown(algorithm)),
-                };
+                });
             }
             (Space::Encryption, "KeySize") => {}
             // A label would have to be agreed on; no identity provider sends one.
             _ => return Err(unknown(&format!("{found} with <{}>", child.local))),
         }
     }
-    Ok((digest, mask))
+    Ok((digest.unwrap_or(Hash::Sha1), mask.unwrap_or(Hash::Sha1)))
 }
 
 fn block(method: &Element<'_>) -> Result<Block, Refusal> {
@@ -231,10 +268,9 @@ fn cipher_value(data: &Element<'_>) -> Result<Vec<u8>, Refusal> {
     named(value, "CipherValue")?;
     let text = value.text().unwrap_or_default();
     let text: String = text.chars().filter(|c| !is_white_space(*c)).collect();
-    match STANDARD.decode(text) {
-        Ok(bytes) if !bytes.is_empty() => Ok(bytes),
-        _ => Err(shape("a CipherValue is empty or no base64")),
-    }
+    STANDARD
+        .decode(text)
+        .map_err(|_| shape("a CipherValue is no base64"))
 }
 
 fn algorithm<'e>(element: &'e Element<'_>) -> &'e str {
@@ -257,7 +293,7 @@ fn unknown(found: &str) -> Refusal {
 }
 
 fn shape(why: &str) -> Refusal {
-    Refusal::EncryptedShape {
+    Refusal::EncryptionShape {
         why: why.to_owned(),
     }
 }

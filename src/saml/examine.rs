@@ -9,6 +9,7 @@ use super::conditions::Condition;
 use super::gate::{Rule, UnverifiedResponse};
 use super::mend::{Vendor, mend};
 use super::refusal::{Refusal, cut};
+use super::step::Step;
 use super::verify::{self, Covered, Expectation};
 use super::{FormError, RawResponse, signature};
 use crate::model::{ReplayId, SubjectParts};
@@ -105,28 +106,12 @@ pub fn examine<'e>(
         );
         return notes.end(None);
     };
-    let wanted = "every signature verifies with one key of the identity provider";
-    let covered = match verify::covered(&response, &expectation) {
-        Ok(covered) => covered,
-        Err(refusal) => {
-            let (check, wanted) = if refusal.is_of_encryption() {
-                ("encryption", OPENS)
-            } else {
-                ("signature", wanted)
-            };
-            notes.failed(check, wanted, refusal);
-            return notes.end(None);
-        }
+    let Some(covered) = notes.covered(&response, &expectation) else {
+        return notes.end(None);
     };
-    if response.is_encrypted() {
-        notes.held("encryption", OPENS, "decrypted".to_owned());
-    }
-    notes.held("signature", wanted, "verified".to_owned());
     let subject = notes.conditions(&response, &covered, &expectation);
     notes.end(subject)
 }
-
-const OPENS: &str = "an assertion encrypted by RSA-OAEP and AES for one of our keys";
 
 #[derive(Default)]
 struct Notes {
@@ -148,6 +133,26 @@ impl Notes {
             Err(refusal) => {
                 let rule = Rule::ALL.get(passed).copied().unwrap_or(Rule::Signatures);
                 self.failed(rule.name(), rule.expected(), refusal);
+                None
+            }
+        }
+    }
+
+    fn covered(
+        &mut self,
+        response: &UnverifiedResponse,
+        expectation: &Expectation<'_>,
+    ) -> Option<Covered> {
+        let mut steps = Step::of(response).iter();
+        let covered = verify::covered(response, expectation, &mut |step: Step| {
+            steps.next();
+            self.held(step.name(), step.expected(), "as expected".to_owned());
+        });
+        match covered {
+            Ok(covered) => Some(covered),
+            Err(refusal) => {
+                let step = steps.next().copied().unwrap_or(Step::Signature);
+                self.failed(step.name(), step.expected(), refusal);
                 None
             }
         }

@@ -181,8 +181,8 @@ pub(super) fn pass(
 
 /// The other legal shape: one EncryptedAssertion where the Assertion would stand.
 fn is_encrypted(root: &Element<'_>) -> bool {
-    root.only(Space::Assertion, "EncryptedAssertion").is_some()
-        && root.all(Space::Assertion, "Assertion").next().is_none()
+    let mut sealed = root.all(Space::Assertion, "EncryptedAssertion");
+    sealed.next().is_some() && root.all(Space::Assertion, "Assertion").next().is_none()
 }
 
 fn pass_clear(root: &Element<'_>, passed: &mut dyn FnMut(Rule)) -> Result<View, Refusal> {

@@ -40,6 +40,7 @@ mod service_provider;
 mod signature;
 pub(crate) mod signature_shape;
 mod space;
+mod step;
 pub(crate) mod structure;
 mod time;
 pub(crate) mod trust;

@@ -226,8 +226,8 @@ refusals! {
     EncryptedNoKey {}
         "encrypted_no_key", "the assertion is encrypted, and rolegate has no encryption key", "run `rolegate keys generate --use encryption` and give the identity provider the new metadata, or switch assertion encryption off there";
     /// An EncryptedAssertion of another shape.
-    EncryptedShape { why: String }
-        "encrypted_shape", "the EncryptedAssertion has another shape than SAML's: {why}", "let the identity provider encrypt for one recipient, with the encrypted key in the document";
+    EncryptionShape { why: String }
+        "encryption_shape", "the EncryptedAssertion has another shape than SAML's: {why}", "let the identity provider encrypt for one recipient, with the encrypted key in the document";
     /// An encryption algorithm that is not allowed.
     EncryptionAlgorithm { found: String }
         "encryption_algorithm", "the encryption algorithm is {found:?}, not RSA-OAEP with AES-GCM or AES-CBC", "choose AES-256-GCM with RSA-OAEP at the identity provider; RSA 1.5 and Triple DES are broken";
@@ -243,19 +243,6 @@ refusals! {
 }
 
 impl Refusal {
-    /// Whether it is about opening an EncryptedAssertion.
-    pub(super) fn is_of_encryption(&self) -> bool {
-        matches!(
-            self,
-            Self::EncryptedNoKey {}
-                | Self::EncryptedShape { .. }
-                | Self::EncryptionAlgorithm { .. }
-                | Self::EncryptedCbcUnsigned {}
-                | Self::DecryptionFailed {}
-                | Self::EncryptedContent { .. }
-        )
-    }
-
     /// Whether somebody must look at it at once: the parsers disagreed.
     pub fn is_alarm(&self) -> bool {
         matches!(self, Self::VerifiedDiffers { .. } | Self::Engine {})

@@ -22,6 +22,16 @@ pub(super) fn covered(
     signed: Signed,
     expectation: &Expectation<'_>,
 ) -> Result<String, Refusal> {
+    covered_by(xml, signed, expectation, None).map(|(text, _)| text)
+}
+
+/// As [`covered`], and which key it was; with `only`, no other counts.
+pub(super) fn covered_by<'e>(
+    xml: &str,
+    signed: Signed,
+    expectation: &Expectation<'e>,
+    only: Option<&SigningKey>,
+) -> Result<(String, &'e SigningKey), Refusal> {
     let Expectation {
         trust,
         strict_certificates,
@@ -45,9 +55,9 @@ pub(super) fn covered(
             not_after: rfc3339(latest),
         });
     }
-    keys.iter()
-        .filter(|key| good(key))
-        .find_map(|key| engine::reduce(xml, &key.der))
+    keys.into_iter()
+        .filter(|key| good(key) && only.is_none_or(|only| std::ptr::eq(*key, only)))
+        .find_map(|key| Some((engine::reduce(xml, &key.der)?, key)))
         .ok_or(Refusal::SignatureInvalid {})
 }
 

@@ -54,7 +54,7 @@ fn check_name(element: &Element<'_>) -> Result<(), Refusal> {
     if mixed
         && matches!(
             element.space,
-            Space::Protocol | Space::Assertion | Space::Signature
+            Space::Protocol | Space::Assertion | Space::Signature | Space::Encryption
         )
         && element.local != "AttributeValue"
     {
@@ -105,6 +105,9 @@ fn home(local: &str) -> Option<Space> {
         | "Transforms"
         | "Transform"
         | "DigestValue" => Some(Space::Signature),
+        "EncryptedData" | "EncryptedKey" | "CipherData" | "CipherValue" | "CipherReference" => {
+            Some(Space::Encryption)
+        }
         _ => None,
     }
 }
@@ -136,7 +139,7 @@ pub(super) fn check_structure<'e, 'a>(root: &'e Element<'a>) -> Result<&'e Eleme
 /// Nothing that would have to be decrypted.
 pub(super) fn check_clear(root: &Element<'_>) -> Result<(), Refusal> {
     each(root, &mut |element, _| {
-        if element.space == Space::Encryption || element.local.starts_with("Encrypted") {
+        if element.space == Space::Encryption || element.local.contains("Encrypted") {
             return Err(Refusal::Encrypted {
                 element: cut(element.local),
             });
@@ -148,6 +151,10 @@ pub(super) fn check_clear(root: &Element<'_>) -> Result<(), Refusal> {
 /// Rule 5 for the other legal shape: one EncryptedAssertion in the place of the Assertion. What stands in
 /// it is for `encrypted_shape` to judge; around it is nothing encrypted, no assertion and no stray signature.
 pub(super) fn check_encrypted(root: &Element<'_>) -> Result<(), Refusal> {
+    let found = root.all(Space::Assertion, "EncryptedAssertion").count();
+    if found != 1 {
+        return Err(Refusal::AssertionCount { found });
+    }
     check_children(root, ENCRYPTED_CHILDREN)?;
     for child in &root.children {
         if child.is(Space::Assertion, "EncryptedAssertion")
@@ -278,6 +285,18 @@ pub(super) fn check_ids(root: &Element<'_>, assertion: &Element<'_>) -> Result<(
     };
     take(root)?;
     each(root, &mut |element, _| take(element))
+}
+
+/// Every value in `root` that somebody may take for an ID.
+pub(super) fn ids(root: &Element<'_>) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut take = |element: &Element<'_>| {
+        let values = ID_NAMES.iter().filter_map(|name| element.attribute(name));
+        ids.extend(values.map(str::to_owned));
+        Ok(())
+    };
+    let _all = take(root).and_then(|()| each(root, &mut |element, _| take(element)));
+    ids
 }
 
 /// What verifiers of XML Signature take for an ID: SAML 2.0's first, XML Signature's, SAML 1.1's.

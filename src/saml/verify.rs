@@ -14,6 +14,7 @@ use super::gate::{Signed, UnverifiedResponse};
 use super::refusal::Refusal;
 use super::service_key::ServiceKey;
 use super::signature;
+use super::step::Step;
 use super::time::later;
 use super::trust::Trust;
 use super::xml::Element;
@@ -145,7 +146,7 @@ pub fn verify(
     response: UnverifiedResponse,
     expectation: &Expectation<'_>,
 ) -> Result<VerifiedAssertion, Refusal> {
-    let covered = covered(&response, expectation)?;
+    let covered = covered(&response, expectation, &mut |_| {})?;
     let root = covered.read(&response)?;
     let assertion = signature::assertion(&root)?;
     let made = {
@@ -189,15 +190,18 @@ impl Covered {
 pub(super) fn covered(
     response: &UnverifiedResponse,
     expectation: &Expectation<'_>,
+    passed: &mut dyn FnMut(Step),
 ) -> Result<Covered, Refusal> {
     check_issuer(response.view(), expectation.trust.entity_id())?;
     if response.is_encrypted() {
-        return encrypted::covered(response, expectation);
+        return encrypted::covered(response, expectation, passed);
     }
     let signed = response.view().signed;
     check_signed(signed, expectation.require)?;
+    let text = signature::covered(response.xml(), signed, expectation)?;
+    passed(Step::Signature);
     Ok(Covered {
-        text: signature::covered(response.xml(), signed, expectation)?,
+        text,
         signed,
         encrypted: false,
     })

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rolegate::saml::{Refusal, prepare};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-use super::{Exhibit, KEYS, folder, form, judge, manifest, trust};
+use super::{Exhibit, SERVICE_KEYS, folder, form, judge, manifest, trust};
 
 /// What the child is to do.
 const PART: &str = "MUSEUM_PART";
@@ -127,7 +127,7 @@ fn judge_all() {
             (exhibit, trust, body)
         })
         .collect();
-    LazyLock::force(&KEYS);
+    LazyLock::force(&SERVICE_KEYS);
     close_the_bars();
     for (exhibit, trust, body) in &hall {
         let (mut best, mut runs) = (Duration::MAX, 0);

@@ -3,6 +3,7 @@
 mod attributes;
 mod claims;
 mod conditions;
+mod encrypted_contents;
 mod encryption;
 mod keys;
 mod published;
@@ -205,7 +206,7 @@ impl Maker {
             request: None,
             strict: false,
             user_domains: Vec::new(),
-            keys: 0,
+            decryption: Vec::new(),
             source: None,
         };
         let known = self

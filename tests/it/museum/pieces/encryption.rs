@@ -1,536 +1,399 @@
-//! Encrypted assertions: sealed as identity providers seal them, and in every way they must not be.
-//!
-//! Content keys, nonces and OAEP's seed are fixed, so that the fixtures stay what they are.
-
-use openssl::hash::{MessageDigest, hash};
-use openssl::rsa::{Padding, Rsa};
-use openssl::symm::{Cipher, encrypt, encrypt_aead};
+//! Encrypted assertions: the good ones, and ENC-01 to 03: keys, modes, ciphertexts.
 
 use super::*;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::museum::seal::{Place, Sealing};
 
-const XENC: &str = "http://www.w3.org/2001/04/xmlenc#";
-const XENC11: &str = "http://www.w3.org/2009/xmlenc11#";
-const MGF1P: &str = "http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p";
-const OAEP: &str = "http://www.w3.org/2009/xmlenc11#rsa-oaep";
-const GCM_256: &str = "http://www.w3.org/2009/xmlenc11#aes256-gcm";
-const GCM_128: &str = "http://www.w3.org/2009/xmlenc11#aes128-gcm";
-const CBC_128: &str = "http://www.w3.org/2001/04/xmlenc#aes128-cbc";
-const CBC_256: &str = "http://www.w3.org/2001/04/xmlenc#aes256-cbc";
-const SHA256: &str = "<ds:DigestMethod xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\" Algorithm=\"http://www.w3.org/2001/04/xmlenc#sha256\"></ds:DigestMethod>";
-
-/// How an assertion is sealed.
-#[derive(Clone)]
-struct Seal {
-    key: Rsa<openssl::pkey::Public>,
-    block: &'static str,
-    wrap: &'static str,
-    parameters: String,
-    digest: MessageDigest,
-    mask: MessageDigest,
-    beside: bool,
-}
-
-impl Seal {
-    fn new(folder: &Path, key: &str, block: &'static str) -> Self {
-        let pem = std::fs::read(folder.join(format!("{key}.crt"))).unwrap();
-        let certificate = openssl::x509::X509::from_pem(&pem).unwrap();
-        Self {
-            key: certificate.public_key().unwrap().rsa().unwrap(),
-            block,
-            wrap: MGF1P,
-            parameters: String::new(),
-            digest: MessageDigest::sha1(),
-            mask: MessageDigest::sha1(),
-            beside: false,
-        }
-    }
-
-    fn content_key(&self) -> Vec<u8> {
-        vec![0x5a; if self.block.contains("256") { 32 } else { 16 }]
-    }
-
-    /// The ciphertext of `text`, nonce or vector in front.
-    fn data(&self, text: &[u8]) -> Vec<u8> {
-        let key = self.content_key();
-        if self.block.contains("gcm") {
-            let cipher = if key.len() == 32 {
-                Cipher::aes_256_gcm()
-            } else {
-                Cipher::aes_128_gcm()
-            };
-            let (nonce, mut tag) = ([7; 12], [0; 16]);
-            let sealed = encrypt_aead(cipher, &key, Some(&nonce), &[], text, &mut tag).unwrap();
-            return [&nonce[..], &sealed, &tag].concat();
-        }
-        let cipher = if key.len() == 32 {
-            Cipher::aes_256_cbc()
-        } else {
-            Cipher::aes_128_cbc()
-        };
-        let vector = [7; 16];
-        // PKCS #7 writes the count into every byte, XML Encryption demands it of the last alone.
-        [
-            &vector[..],
-            &encrypt(cipher, &key, Some(&vector), text).unwrap(),
-        ]
-        .concat()
-    }
-
-    /// RSA-OAEP (RFC 8017, 7.1.1) of the content key with a fixed seed, which OpenSSL does not offer.
-    fn wrapped(&self) -> Vec<u8> {
-        let size = usize::try_from(self.key.size()).unwrap();
-        let empty = hash(self.digest, b"").unwrap();
-        let (length, key) = (empty.len(), self.content_key());
-        let mut block = empty.to_vec();
-        block.resize(size - length - 2 - key.len(), 0);
-        block.push(1);
-        block.extend(&key);
-        let mut seed = vec![9; length];
-        exclusive_or(&mut block, &mask(self.mask, &seed, size - length - 1));
-        exclusive_or(&mut seed, &mask(self.mask, &block, length));
-        let message = [&[0][..], &seed, &block].concat();
-        let mut wrapped = vec![0; size];
-        self.key
-            .public_encrypt(&message, &mut wrapped, Padding::NONE)
-            .unwrap();
-        wrapped
-    }
-
-    fn around(&self, text: &str) -> String {
-        self.of(&self.data(text.as_bytes()), &self.wrapped())
-    }
-
-    /// The EncryptedAssertion with this ciphertext and this wrapped key, in canonical form.
-    fn of(&self, data: &[u8], wrapped: &[u8]) -> String {
-        let Self {
-            block,
-            wrap,
-            parameters,
-            ..
-        } = self;
-        let value = |bytes: &[u8]| {
-            format!(
-                "<xenc:CipherData><xenc:CipherValue>{}</xenc:CipherValue></xenc:CipherData>",
-                STANDARD.encode(bytes)
-            )
-        };
-        let (id, own) = if self.beside {
-            (" Id=\"_k1\"", format!(" xmlns:xenc=\"{XENC}\""))
-        } else {
-            ("", String::new())
-        };
-        let key = format!(
-            "<xenc:EncryptedKey{own}{id}><xenc:EncryptionMethod Algorithm=\"{wrap}\">{parameters}</xenc:EncryptionMethod>{}</xenc:EncryptedKey>",
-            value(wrapped)
-        );
-        let (inside, behind) = if self.beside {
-            (
-                format!(
-                    "<ds:RetrievalMethod Type=\"{XENC}EncryptedKey\" URI=\"#_k1\"></ds:RetrievalMethod>"
-                ),
-                key,
-            )
-        } else {
-            (key, String::new())
-        };
-        format!(
-            "<saml:EncryptedAssertion xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"><xenc:EncryptedData xmlns:xenc=\"{XENC}\" Type=\"{XENC}Element\"><xenc:EncryptionMethod Algorithm=\"{block}\"></xenc:EncryptionMethod><ds:KeyInfo {DS}>{inside}</ds:KeyInfo>{}</xenc:EncryptedData>{behind}</saml:EncryptedAssertion>",
-            value(data)
-        )
-    }
-}
-
-fn exclusive_or(to: &mut [u8], with: &[u8]) {
-    for (to, with) in to.iter_mut().zip(with) {
-        *to ^= with;
-    }
-}
-
-/// MGF1 (RFC 8017, B.2.1).
-fn mask(digest: MessageDigest, seed: &[u8], length: usize) -> Vec<u8> {
-    let mut mask = Vec::new();
-    let mut counter = 0_u32;
-    while mask.len() < length {
-        mask.extend_from_slice(&hash(digest, &[seed, &counter.to_be_bytes()].concat()).unwrap());
-        counter += 1;
-    }
-    mask.truncate(length);
-    mask
-}
+/// The good one that differs from most of the bad in the point at issue.
+const TWIN: &str = "valid/enc-aes256-gcm.xml";
+/// The same for the bad ones under a signed Response.
+const TWIN_CBC: &str = "valid/enc-response-signed-aes256-cbc.xml";
 
 impl Maker {
-    fn sealed_show(
+    /// An exhibit for a gateway that has the key `sp`.
+    pub(super) fn show_sealed(
         &mut self,
         file: &str,
         id: &str,
         expect: &str,
-        document: String,
+        document: impl AsRef<[u8]>,
     ) -> &mut Exhibit {
         let exhibit = self.show(file, id, expect, document);
-        exhibit.keys = 1;
-        if expect != "accepted" {
-            exhibit.twin = Some("valid/enc-gcm-256.xml".to_owned());
+        exhibit.decryption = vec!["sp".to_owned()];
+        if exhibit.twin.is_some() {
+            exhibit.twin = Some(TWIN.to_owned());
         }
         exhibit
     }
 
+    /// The same, with the twin that has a signed Response around CBC.
+    pub(super) fn show_covered(
+        &mut self,
+        file: &str,
+        id: &str,
+        expect: &str,
+        document: impl AsRef<[u8]>,
+    ) {
+        self.show_sealed(file, id, expect, document).twin = Some(TWIN_CBC.to_owned());
+    }
+
+    pub(super) fn signed_assertion(&self) -> String {
+        sign(&assertion(), "_a1", &self.key)
+    }
+
+    /// `sealed` in a Response that is signed over the ciphertext.
+    pub(super) fn covered(&self, sealed: &str) -> String {
+        sign(&response(sealed), "_r0", &self.key)
+    }
+
     pub(super) fn encryption(&mut self) {
-        let folder = super::super::folder();
-        self.opened(&folder);
-        self.not_opened(&folder);
-        self.not_taken(&folder);
+        let sealing = Sealing::for_key(&crate::museum::folder(), "sp");
+        self.good_encryption(&sealing);
+        self.bad_keys(&sealing);
+        self.bad_modes(&sealing);
+        self.bad_ciphertexts(&sealing);
+        self.bad_contents(&sealing);
+        self.bad_places(&sealing);
+        self.bad_signatures_inside(&sealing);
+        self.bad_shapes(&sealing);
     }
 
-    /// What is accepted.
-    fn opened(&mut self, folder: &Path) {
-        let signed = sign(&assertion(), "_a1", &self.key);
-        let seal = |block| Seal::new(folder, "sp", block);
-        let own = |seal: &Seal| response(&seal.around(&signed));
-        self.sealed_show("enc-gcm-256", "GOOD", "accepted", own(&seal(GCM_256)));
-        self.sealed_show("enc-gcm-128", "GOOD", "accepted", own(&seal(GCM_128)));
-        let beside = Seal {
-            beside: true,
-            ..seal(GCM_256)
-        };
-        self.sealed_show("enc-key-beside", "GOOD", "accepted", own(&beside));
-        let sha256 = Seal {
-            parameters: SHA256.to_owned(),
-            digest: MessageDigest::sha256(),
-            ..seal(GCM_256)
-        };
-        self.sealed_show("enc-oaep-sha-256", "GOOD", "accepted", own(&sha256));
-        let newer = Seal {
-            wrap: OAEP,
-            parameters: format!(
-                "{SHA256}<xenc11:MGF xmlns:xenc11=\"{XENC11}\" Algorithm=\"{XENC11}mgf1sha256\"></xenc11:MGF>"
-            ),
-            mask: MessageDigest::sha256(),
-            ..sha256
-        };
-        self.sealed_show("enc-oaep-mgf1-sha-256", "GOOD", "accepted", own(&newer));
-        for (file, block) in [
-            ("enc-cbc-128-signed", CBC_128),
-            ("enc-cbc-256-signed", CBC_256),
-            ("enc-gcm-signed", GCM_256),
-        ] {
-            let whole = response(&seal(block).around(&assertion()));
-            self.sealed_show(file, "GOOD", "accepted", sign(&whole, "_r0", &self.key));
+    fn good_encryption(&mut self, sealing: &Sealing) {
+        let signed = self.signed_assertion();
+        for content in ["aes128-gcm", "aes192-gcm", "aes256-gcm"] {
+            let document = response(&sealing.with(content).seal(&signed));
+            self.show_sealed(&format!("enc-{content}"), "ENC-02", "accepted", document);
         }
-        let both = sign(&response(&seal(CBC_256).around(&signed)), "_r0", &self.key);
-        self.sealed_show("enc-both-signed", "GOOD", "accepted", both)
-            .require = "both".to_owned();
-        let old = Seal::new(folder, "sp-old", GCM_256);
-        self.sealed_show(
-            "enc-for-the-older-of-two-keys",
-            "GOOD",
-            "accepted",
-            own(&old),
-        )
-        .keys = 2;
+        for content in ["aes128-cbc", "aes192-cbc", "aes256-cbc", "aes256-gcm"] {
+            let document = self.covered(&sealing.with(content).seal(&assertion()));
+            let file = format!("enc-response-signed-{content}");
+            self.show_sealed(&file, "ENC-02", "accepted", document)
+                .require = "response".to_owned();
+        }
+        for content in ["aes128-cbc", "aes256-gcm"] {
+            let document = self.covered(&sealing.with(content).seal(&signed));
+            let file = format!("enc-both-signed-{content}");
+            self.show_sealed(&file, "ENC-06", "accepted", document)
+                .require = "both".to_owned();
+        }
+        for (digest, mask) in [
+            ("sha256", None),
+            ("sha512", None),
+            ("sha256", Some("sha1")),
+            ("sha256", Some("sha256")),
+            ("sha384", Some("sha384")),
+            ("sha512", Some("sha512")),
+        ] {
+            let document = response(&sealing.hashed(digest, mask).seal(&signed));
+            let file = format!("enc-oaep-{digest}-{}", mask.unwrap_or("mgf1p"));
+            self.show_sealed(&file, "ENC-01", "accepted", document);
+        }
+        self.good_encryption_shapes(sealing, &signed);
     }
 
-    /// What cannot or must not be decrypted.
-    fn not_opened(&mut self, folder: &Path) {
-        let signed = sign(&assertion(), "_a1", &self.key);
-        let gcm = Seal::new(folder, "sp", GCM_256);
-        let whole = response(&gcm.around(&signed));
-        self.sealed_show("enc-no-key", "ENC-03", "encrypted_no_key", whole.clone())
-            .keys = 0;
-        self.sealed_show(
-            "enc-03-another-key",
-            "ENC-03",
-            "decryption_failed",
-            response(&Seal::new(folder, "sp-old", GCM_256).around(&signed)),
+    fn good_encryption_shapes(&mut self, sealing: &Sealing, signed: &str) {
+        let shown = |maker: &mut Self, file: &str, sealed: &str| {
+            let document = response(sealed);
+            maker.show_sealed(file, "ENC-05", "accepted", document);
+        };
+        let beside = sealing.at(Place::Beside).seal(signed);
+        shown(self, "enc-key-beside", &beside);
+        let unnamed = sealing.at(Place::BesideUnnamed).seal(signed);
+        shown(self, "enc-key-beside-unnamed", &unnamed);
+        let covered = sealing.at(Place::Beside).with("aes256-cbc");
+        let covered = self.covered(&covered.seal(&assertion()));
+        self.show_sealed(
+            "enc-key-beside-response-signed",
+            "ENC-05",
+            "accepted",
+            covered,
         );
-        // PKCS #1 v1.5 pads at random: a key that is no key shows the shape as well.
-        let broken = gcm.of(&gcm.data(signed.as_bytes()), &[3; 256]);
-        let name = |to: &str| response(&broken.replace(MGF1P, to));
-        self.sealed_show(
-            "enc-01-rsa-1-5",
-            "ENC-01",
-            "encryption_algorithm",
-            name("http://www.w3.org/2001/04/xmlenc#rsa-1_5"),
-        );
-        self.sealed_show(
-            "enc-01-rsa-1-5-in-a-signed-response",
-            "ENC-01",
-            "encryption_algorithm",
-            sign(
-                &name("http://www.w3.org/2001/04/xmlenc#rsa-1_5"),
-                "_r0",
-                &self.key,
+        let plain = sealing.seal(signed);
+        let in_key = |info: &str| {
+            plain.replace(
+                "</ds:DigestMethod></xenc:EncryptionMethod>",
+                &format!("</ds:DigestMethod></xenc:EncryptionMethod>{info}"),
+            )
+        };
+        shown(
+            self,
+            "enc-key-info-of-adfs",
+            &in_key(
+                "<KeyInfo xmlns=\"http://www.w3.org/2000/09/xmldsig#\"><X509Data><X509IssuerSerial><X509IssuerName>CN=gate.example.org</X509IssuerName><X509SerialNumber>1</X509SerialNumber></X509IssuerSerial></X509Data></KeyInfo>",
             ),
         );
-        self.sealed_show(
-            "enc-01-key-wrap",
-            "ENC-01",
-            "encryption_algorithm",
-            name("http://www.w3.org/2001/04/xmlenc#kw-aes128"),
+        shown(
+            self,
+            "enc-key-info-of-pysaml2",
+            &in_key(
+                "<ds:KeyInfo><ds:KeyName></ds:KeyName><ds:X509Data><ds:X509Certificate>MII=</ds:X509Certificate></ds:X509Data></ds:KeyInfo>",
+            )
+            .replace(" Id=\"_ek1\"", " Id=\"_ek1\" Recipient=\"urn:amazon:webservices\""),
         );
-        self.sealed_show(
-            "enc-01-no-algorithm",
-            "ENC-01",
-            "encryption_algorithm",
-            name(""),
-        );
-        self.sealed_show(
-            "enc-01-triple-des",
-            "ENC-01",
-            "encryption_algorithm",
-            whole.replace(GCM_256, "http://www.w3.org/2001/04/xmlenc#tripledes-cbc"),
-        );
-        self.sealed_show(
-            "enc-01-label",
-            "ENC-01",
-            "encryption_algorithm",
-            whole.replace(
-                &format!("{MGF1P}\">"),
-                &format!("{MGF1P}\"><xenc:OAEPparams>AAAA</xenc:OAEPparams>"),
-            ),
-        );
-        self.sealed_show(
-            "enc-01-sha-512",
-            "ENC-01",
-            "encryption_algorithm",
-            whole.replace(
-                &format!("{MGF1P}\">"),
-                &format!("{MGF1P}\">{}", SHA256.replace("sha256", "sha512")),
-            ),
-        );
-        self.sealed_show(
-            "enc-03-key-that-does-not-unwrap",
-            "ENC-03",
-            "decryption_failed",
-            response(&broken),
-        );
-        let cbc = Seal::new(folder, "sp", CBC_256);
-        for (file, text) in [
-            ("signed-inside", &signed),
-            ("unsigned-inside", &assertion()),
+        let wrapped = plain.replace("</xenc:CipherValue>", "\n</xenc:CipherValue>");
+        let wrapped = wrapped.replace("<xenc:CipherValue>", "<xenc:CipherValue>\r\n");
+        shown(self, "enc-line-ends", &wrapped);
+        let java = sealing.with("aes256-cbc").seal(&assertion());
+        let java = java.replace("</xenc:CipherValue>", "&#xD;\n</xenc:CipherValue>");
+        let document = self.covered(&java);
+        self.show_sealed("enc-line-ends-of-java", "ENC-05", "accepted", document);
+        let spaced = plain
+            .replace("<xenc:", "\n  <xenc:")
+            .replace("<ds:KeyInfo", "\n  <ds:KeyInfo")
+            .replace("</saml:EncryptedAssertion>", "\n</saml:EncryptedAssertion>");
+        shown(self, "enc-white-space", &spaced);
+        let no_ids = plain
+            .replace(" Id=\"_ed1\"", "")
+            .replace(" Id=\"_ek1\"", "");
+        let no_type = no_ids.replace(" Type=\"http://www.w3.org/2001/04/xmlenc#Element\"", "");
+        shown(self, "enc-without-ids-and-type", &no_type);
+        let old = Sealing::for_key(&crate::museum::folder(), "sp-old").seal(signed);
+        for (file, keys) in [
+            ("enc-for-the-older-key", ["sp", "sp-old"]),
+            ("enc-for-the-newer-key", ["sp-old", "sp"]),
         ] {
-            self.sealed_show(
-                &format!("enc-02-cbc-{file}"),
+            self.show_sealed(file, "ENC-03", "accepted", response(&old))
+                .decryption = keys.map(str::to_owned).to_vec();
+        }
+        let asked = assertion().replace(
+            "SubjectConfirmationData Not",
+            "SubjectConfirmationData InResponseTo=\"_q1\" Not",
+        );
+        let answer = response(&sealing.seal(&sign(&asked, "_a1", &self.key)))
+            .replace(" ID=\"_r0\"", " ID=\"_r0\" InResponseTo=\"_q1\"");
+        self.show_sealed("enc-sp-initiated", "GOOD", "accepted", answer)
+            .request = Some("_q1".to_owned());
+    }
+
+    /// ENC-01: how the key came.
+    fn bad_keys(&mut self, sealing: &Sealing) {
+        let signed = self.signed_assertion();
+        let content = sealing.ciphertext(signed.as_bytes());
+        let disguised = sealing.element(&content, &sealing.wrapped_by_pkcs1());
+        let named = |sealed: &str, algorithm: &str| {
+            sealed.replace("http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p", algorithm)
+        };
+        let pkcs1 = named(&disguised, "http://www.w3.org/2001/04/xmlenc#rsa-1_5");
+        let good = sealing.seal(&signed);
+        let parameters = |inside: &str| {
+            good.replace(
+                "</ds:DigestMethod></xenc:EncryptionMethod>",
+                &format!("</ds:DigestMethod>{inside}</xenc:EncryptionMethod>"),
+            )
+        };
+        let labelled = sealing.element(&content, &sealing.wrap(&[0x42; 32], b"label"));
+        let md5 = good.replace(
+            "http://www.w3.org/2000/09/xmldsig#sha1",
+            "http://www.w3.org/2001/04/xmldsig-more#md5",
+        );
+        for (file, sealed) in [
+            ("pkcs1", pkcs1.clone()),
+            (
+                "key-wrap",
+                named(&good, "http://www.w3.org/2001/04/xmlenc#kw-aes256"),
+            ),
+            ("no-algorithm", named(&good, "")),
+            (
+                "label",
+                parameters("<xenc:OAEPparams>bGFiZWw=</xenc:OAEPparams>"),
+            ),
+            (
+                "two-digests",
+                parameters(
+                    "<ds:DigestMethod Algorithm=\"http://www.w3.org/2000/09/xmldsig#sha1\"></ds:DigestMethod>",
+                ),
+            ),
+            ("md5-digest", md5),
+        ] {
+            let document = response(&sealed);
+            self.show_sealed(
+                &format!("enc-01-{file}"),
+                "ENC-01",
+                "encryption_algorithm",
+                document,
+            );
+        }
+        let covered = self.covered(&pkcs1);
+        self.show_covered(
+            "enc-01-pkcs1-response-signed",
+            "ENC-01",
+            "encryption_algorithm",
+            covered,
+        );
+        for (file, sealed) in [("pkcs1-as-oaep", disguised), ("label-unsaid", labelled)] {
+            let document = response(&sealed);
+            self.show_sealed(
+                &format!("enc-01-{file}"),
+                "ENC-01",
+                "decryption_failed",
+                document,
+            );
+        }
+    }
+
+    /// ENC-02: CBC without a signature over it, and triple DES.
+    fn bad_modes(&mut self, sealing: &Sealing) {
+        let signed = self.signed_assertion();
+        for content in ["aes128-cbc", "aes256-cbc"] {
+            let document = response(&sealing.with(content).seal(&signed));
+            self.show_covered(
+                &format!("enc-02-{content}-response-unsigned"),
                 "ENC-02",
                 "encrypted_cbc_unsigned",
-                response(&cbc.around(text)),
+                document,
             );
         }
-        let spoilt = sign(&response(&cbc.around(&signed)), "_r0", &self.key)
-            .replace("<xenc:CipherValue>", "<xenc:CipherValue>AAAA");
-        self.sealed_show(
-            "enc-02-cbc-under-a-bad-signature",
+        let cbc = sealing.with("aes256-cbc");
+        let stranger = sign(&response(&cbc.seal(&signed)), "_r0", &self.other);
+        self.show_covered(
+            "enc-02-cbc-response-signed-by-other",
             "ENC-02",
             "signature_invalid",
-            spoilt,
+            stranger,
         );
-        let other = sign(&response(&cbc.around(&signed)), "_r0", &self.other);
-        self.sealed_show(
-            "enc-02-cbc-under-another-key",
-            "SIG-03",
+        let covered = self.covered(&cbc.seal(&assertion()));
+        let other = cbc.seal(&assertion().replace("alice", "admin"));
+        let value = |text: &str| {
+            between(
+                &text[text.find("</ds:KeyInfo><xenc:CipherData>").unwrap()..],
+                "<xenc:CipherValue>",
+                "<",
+            )
+        };
+        let exchanged = covered.replace(&value(&covered), &value(&other));
+        assert_ne!(exchanged, covered);
+        self.show_covered(
+            "enc-02-cbc-ciphertext-exchanged",
+            "ENC-02",
             "signature_invalid",
-            other,
+            exchanged,
         );
-        let data = gcm.data(signed.as_bytes());
-        let mut flipped = data.clone();
-        flipped[40] ^= 1;
-        for (file, data) in [
-            ("wrong-tag", &flipped[..]),
-            ("no-tag", &data[..data.len() - 16]),
-            ("cut", &data[..100]),
-            ("nonce-alone", &data[..12]),
-            ("one-byte", &data[..1]),
+        let as_gcm = covered.replace(
+            "http://www.w3.org/2001/04/xmlenc#aes256-cbc",
+            "http://www.w3.org/2009/xmlenc11#aes256-gcm",
+        );
+        self.show_covered(
+            "enc-02-cbc-called-gcm",
+            "ENC-02",
+            "signature_invalid",
+            as_gcm,
+        );
+        let unsigned = response(&cbc.seal(&signed)).replace(
+            "http://www.w3.org/2001/04/xmlenc#aes256-cbc",
+            "http://www.w3.org/2009/xmlenc11#aes256-gcm",
+        );
+        self.show_sealed(
+            "enc-02-cbc-called-gcm-response-unsigned",
+            "ENC-02",
+            "decryption_failed",
+            unsigned,
+        );
+        let triple = self.covered(&sealing.with("tripledes-cbc").seal(&assertion()));
+        self.show_covered(
+            "enc-02-triple-des",
+            "ENC-02",
+            "encryption_algorithm",
+            triple,
+        );
+    }
+
+    /// ENC-03: what does not decrypt, all with one code.
+    fn bad_ciphertexts(&mut self, sealing: &Sealing) {
+        let signed = self.signed_assertion();
+        let good = sealing.ciphertext(signed.as_bytes());
+        let key = sealing.wrapped();
+        let flipped = |bytes: &[u8], at: usize| {
+            let mut bytes = bytes.to_vec();
+            bytes[at] ^= 1;
+            bytes
+        };
+        let huge = vec![0; 52_000];
+        for (file, content, wrapped) in [
+            ("empty", Vec::new(), key.clone()),
+            ("iv-alone", good[..12].to_vec(), key.clone()),
+            ("short", good[..27].to_vec(), key.clone()),
+            ("truncated", good[..good.len() - 1].to_vec(), key.clone()),
+            ("longer", [good.as_slice(), &[0]].concat(), key.clone()),
+            ("changed-tag", flipped(&good, good.len() - 1), key.clone()),
+            ("changed-iv", flipped(&good, 0), key.clone()),
+            ("changed-text", flipped(&good, 40), key.clone()),
+            ("huge", huge, key.clone()),
+            ("key-empty", good.clone(), Vec::new()),
+            ("key-truncated", good.clone(), key[..255].to_vec()),
+            ("key-longer", good.clone(), [&key[..], &[0]].concat()),
+            ("key-changed", good.clone(), flipped(&key, 200)),
+            ("key-zero", good.clone(), vec![0; 256]),
+            ("key-above-modulus", good.clone(), vec![0xff; 256]),
+            (
+                "key-of-another-length",
+                good.clone(),
+                sealing.wrap(&[0x42; 16], b""),
+            ),
+            ("another-key", good.clone(), sealing.wrap(&[0x43; 32], b"")),
+            (
+                "no-text",
+                sealing.ciphertext(&[b'<', 0xff, b'>']),
+                key.clone(),
+            ),
         ] {
-            self.sealed_show(
-                &format!("enc-03-gcm-{file}"),
+            let document = response(&sealing.element(&content, &wrapped));
+            self.show_sealed(
+                &format!("enc-03-{file}"),
                 "ENC-03",
                 "decryption_failed",
-                response(&gcm.of(data, &gcm.wrapped())),
+                document,
             );
         }
-        let data = cbc.data(assertion().as_bytes());
-        let mut padding = data.clone();
-        let last = padding.len() - 17;
-        padding[last] ^= 0x80;
-        for (file, data) in [
-            ("wrong-padding", &padding[..]),
-            ("half-a-block", &data[..data.len() - 8]),
-            ("vector-alone", &data[..16]),
+        let document =
+            response(&Sealing::for_key(&crate::museum::folder(), "sp-old").seal(&signed));
+        self.show_sealed(
+            "enc-03-for-somebody-else",
+            "ENC-03",
+            "decryption_failed",
+            &document,
+        );
+        self.show_sealed("enc-03-no-key", "ENC-03", "encrypted_no_key", document)
+            .decryption = Vec::new();
+        self.bad_blocks(&sealing.with("aes256-cbc"));
+    }
+
+    /// ENC-03 with CBC: under a good signature, so that only the provider itself can get here.
+    fn bad_blocks(&mut self, sealing: &Sealing) {
+        let good = sealing.ciphertext(assertion().as_bytes());
+        let padded_with = |last: u8| {
+            let mut text = assertion().into_bytes();
+            text.resize(text.len().next_multiple_of(16) + 15, b' ');
+            text.push(last);
+            sealing.blocks(&text)
+        };
+        for (file, content) in [
+            ("padding-0", padded_with(0)),
+            ("padding-17", padded_with(17)),
+            ("padding-255", padded_with(255)),
+            ("iv-alone", good[..16].to_vec()),
+            ("iv-cut", good[..15].to_vec()),
+            ("empty", Vec::new()),
+            ("half-a-block", good[..good.len() - 8].to_vec()),
+            ("changed-iv-and-last-block", {
+                let mut changed = good.clone();
+                changed[0] ^= 0x80;
+                changed.iter_mut().rev().take(16).for_each(|b| *b ^= 0x55);
+                changed
+            }),
         ] {
-            let whole = response(&cbc.of(data, &cbc.wrapped()));
-            self.sealed_show(
+            let document = self.covered(&sealing.element(&content, &sealing.wrapped()));
+            self.show_covered(
                 &format!("enc-03-cbc-{file}"),
                 "ENC-03",
                 "decryption_failed",
-                sign(&whole, "_r0", &self.key),
+                document,
             );
         }
-        self.sealed_show(
-            "enc-03-empty",
-            "ENC-03",
-            "encrypted_shape",
-            response(&gcm.of(&[], &gcm.wrapped())),
-        );
-        self.sealed_show(
-            "enc-03-no-base64",
-            "ENC-03",
-            "encrypted_shape",
-            whole.replacen("<xenc:CipherValue>", "<xenc:CipherValue>?", 1),
-        );
-        let reference = "<xenc:CipherReference URI=\"http://127.0.0.1/\"></xenc:CipherReference>";
-        let start = whole.find("<xenc:CipherValue>").unwrap();
-        let end = whole.find("</xenc:CipherValue>").unwrap() + "</xenc:CipherValue>".len();
-        let fetched = format!("{}{reference}{}", &whole[..start], &whole[end..]);
-        self.sealed_show(
-            "enc-05-cipher-reference",
-            "ENC-05",
-            "encrypted_shape",
-            fetched,
-        );
-    }
-
-    /// What is decrypted, or would be, and is not an assertion alone.
-    fn not_taken(&mut self, folder: &Path) {
-        let signed = sign(&assertion(), "_a1", &self.key);
-        let gcm = Seal::new(folder, "sp", GCM_256);
-        let inside = |text: &str| response(&gcm.around(text));
-        let good = self.good();
-        let forged = signed.replace("alice@example.org", "admin@example.org");
-        for (file, id, expect, text) in [
-            ("04-a-response", "ENC-04", "encrypted_content", good.clone()),
-            ("04-nothing", "ENC-04", "malformed", "   ".to_owned()),
-            ("04-no-xml", "ENC-04", "malformed", "alice".to_owned()),
-            ("04-two-assertions", "ENC-04", "malformed", format!("{signed}{signed}")),
-            ("04-assertion-in-assertion", "ENC-04", "assertion_place", signed.replace("<saml:AttributeStatement>", &format!("<saml:AttributeStatement>{}", assertion().replace("_a1", "_a2")))),
-            ("04-doctype", "ENC-04", "markup", format!("<!DOCTYPE a []>{signed}")),
-            ("04-comment", "ENC-04", "markup", signed.replace(">alice<", ">ali<!-- -->ce<")),
-            ("04-declaration", "ENC-04", "encrypted_content", format!("<?xml version=\"1.0\"?>{signed}")),
-            ("04-undeclared-prefix", "ENC-04", "namespace", signed.replacen(" xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"", "", 1)),
-            ("04-id-of-the-response", "ENC-04", "duplicate_id", sign(&assertion().replace("_a1", "_r0"), "_r0", &self.key)),
-            ("04-no-id", "ENC-04", "bad_id", assertion().replace(" ID=\"_a1\"", "")),
-            ("04-encrypted-again", "ENC-04", "encrypted_content", gcm.around(&signed)),
-            ("04-encrypted-id-inside", "ENC-07", "encrypted", signed.replace("<saml:AttributeStatement>", "<saml:AttributeStatement><saml:EncryptedID></saml:EncryptedID>")),
-            ("06-unsigned-inside", "ENC-06", "unsigned", assertion()),
-            ("06-changed-inside", "ENC-06", "signature_invalid", forged.clone()),
-            ("06-another-key-inside", "SIG-03", "signature_invalid", sign(&assertion(), "_a1", &self.other)),
-            ("06-wrapped-inside", "ENC-06", "assertion_place", assertion().replace("</saml:Issuer>", &format!("</saml:Issuer><ds:Signature {DS}><ds:Object>{signed}</ds:Object></ds:Signature>"))),
-        ] {
-            self.sealed_show(&format!("enc-{file}"), id, expect, inside(&text));
-        }
-        let unsigned = inside(&assertion());
-        self.sealed_show(
-            "enc-06-unsigned-inside-a-changed-response",
-            "ENC-06",
-            "signature_invalid",
-            sign(&unsigned, "_r0", &self.key).replacen(
-                "Destination=\"https://gate",
-                "Destination=\"https://gat2",
-                1,
-            ),
-        );
-        self.sealed_show(
-            "enc-06-response-must-be-signed",
-            "ENC-06",
-            "signature_required",
-            inside(&signed),
-        )
-        .require = "response".to_owned();
-        self.sealed_show(
-            "enc-06-both-must-be-signed",
-            "ENC-06",
-            "signature_required",
-            sign(&unsigned, "_r0", &self.key),
-        )
-        .require = "both".to_owned();
-        let sealed = gcm.around(&signed);
-        for (file, content) in [
-            ("encrypted-first", format!("{sealed}{signed}")),
-            ("clear-first", format!("{signed}{sealed}")),
-            ("two", format!("{sealed}{sealed}")),
-        ] {
-            self.sealed_show(
-                &format!("enc-05-{file}"),
-                "ENC-05",
-                "encrypted",
-                response(&content),
-            );
-        }
-        let whole = response(&sealed);
-        for (file, from, to, expect) in [
-            (
-                "type-content",
-                "xmlenc#Element",
-                "xmlenc#Content",
-                "encrypted_shape",
-            ),
-            (
-                "nothing-inside",
-                &sealed[..],
-                "<saml:EncryptedAssertion xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"></saml:EncryptedAssertion>",
-                "encrypted_shape",
-            ),
-            (
-                "retrieval-elsewhere",
-                "<xenc:EncryptedKey>",
-                "<ds:RetrievalMethod URI=\"http://127.0.0.1/\"></ds:RetrievalMethod><xenc:EncryptedKey>",
-                "encrypted_shape",
-            ),
-            (
-                "two-keys",
-                "<xenc:EncryptedKey>",
-                "<xenc:EncryptedKey></xenc:EncryptedKey><xenc:EncryptedKey>",
-                "encrypted_shape",
-            ),
-            (
-                "agreement",
-                "<xenc:EncryptedKey>",
-                "<xenc:AgreementMethod Algorithm=\"http://www.w3.org/2009/xmlenc11#ECDH-ES\"></xenc:AgreementMethod><xenc:EncryptedKey>",
-                "encrypted_shape",
-            ),
-            (
-                "object-in-status",
-                "</samlp:Status>",
-                "<samlp:StatusDetail><xenc:EncryptedData xmlns:xenc=\"http://www.w3.org/2001/04/xmlenc#\"></xenc:EncryptedData></samlp:StatusDetail></samlp:Status>",
-                "encrypted",
-            ),
-            (
-                "assertion-in-status",
-                "</samlp:Status>",
-                &format!("<samlp:StatusDetail>{signed}</samlp:StatusDetail></samlp:Status>"),
-                "unexpected_element",
-            ),
-        ] {
-            let changed = whole.replacen(from, to, 1);
-            assert_ne!(changed, whole, "{from} is not there");
-            self.sealed_show(&format!("enc-05-{file}"), "ENC-05", expect, changed);
-        }
-        let no_issuer = whole.replacen(&format!("<saml:Issuer xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\">{IDP}</saml:Issuer>"), "", 1);
-        self.sealed_show("enc-05-no-issuer-outside", "ENC-05", "issuer", no_issuer);
-        let huge = gcm.of(&vec![1; 50_000], &gcm.wrapped());
-        self.sealed_show(
-            "enc-03-huge",
+        let document = self.covered(&sealing.element(&good, &sealing.wrap(&[0x43; 32], b"")));
+        self.show_covered(
+            "enc-03-cbc-another-key",
             "ENC-03",
             "decryption_failed",
-            response(&huge),
-        );
-        let name_id = format!(
-            "<saml:NameID {}</saml:NameID>",
-            between(&assertion(), "<saml:NameID ", "</saml:NameID>")
-        );
-        self.show(
-            "enc-07-encrypted-id",
-            "ENC-07",
-            "encrypted",
-            self.changed(&name_id, "<saml:EncryptedID></saml:EncryptedID>"),
-        );
-        let attribute =
-            "<saml:AttributeStatement><saml:EncryptedAttribute></saml:EncryptedAttribute>";
-        self.show(
-            "enc-07-encrypted-attribute",
-            "ENC-07",
-            "encrypted",
-            self.changed("<saml:AttributeStatement>", attribute),
+            document,
         );
     }
 }
