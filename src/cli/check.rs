@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use super::{Context, Failure, Outcome, output};
 use crate::app;
 use crate::config::{Config, Warning};
+use crate::flow::KeyRing;
 use crate::model::rfc3339;
+use crate::saml::metadata::Nearness;
 use crate::store::database_exists;
 
 pub(super) async fn run(at: &Context) -> Outcome {
@@ -15,7 +17,8 @@ pub(super) async fn run(at: &Context) -> Outcome {
         let kind = if warning.is_note() { "note" } else { "warning" };
         output::note(&format!("{kind}: {warning}"));
     }
-    idps(&config, at).await?;
+    let ring = keys(&config, at).await?;
+    idps(&config, at, &ring).await?;
     output::line(&format!(
         "ACS (and Recipient, Destination): {}",
         config.acs_url()
@@ -28,8 +31,28 @@ pub(super) async fn run(at: &Context) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Our own key pairs, where there is a store, with a warning for each whose certificate is about to end.
+async fn keys(config: &Config, at: &Context) -> Result<KeyRing, Failure> {
+    if !database_exists(&config.store.url)? {
+        return Ok(KeyRing::default());
+    }
+    let store = app::open_store(config, &at.world).await?;
+    let records = store.service_keys().await?;
+    store.close().await;
+    let now = at.world.clock.now();
+    for key in &records {
+        if Nearness::of(key.not_after, now).is_some() {
+            let (id, usage, end) = (&key.id, key.usage, rfc3339(key.not_after));
+            output::note(&format!(
+                "warning: the certificate of rolegate's {usage} key {id} ends at {end}; make the next with `rolegate keys generate --use {usage}`, give every IdP the new metadata, then retire this one"
+            ));
+        }
+    }
+    Ok(KeyRing::read(&records))
+}
+
 /// Reads every IdP's file and asks every URL. A URL that fails keeps no gateway from starting.
-async fn idps(config: &Config, at: &Context) -> Result<(), Failure> {
+async fn idps(config: &Config, at: &Context, ring: &KeyRing) -> Result<(), Failure> {
     let now = at.world.clock.now();
     let idps = app::idps(config, &at.world).await?;
     for wrong in idps.ask_every_url(now).await? {
@@ -44,6 +67,11 @@ async fn idps(config: &Config, at: &Context) -> Result<(), Failure> {
         let name = &idp.settings.name;
         for warning in idp.trust.warnings(now) {
             output::note(&format!("warning: saml.idp.{name}: {warning}"));
+        }
+        if idp.trust.wants_signed_requests() && ring.signer().is_none() {
+            output::note(&format!(
+                "warning: saml.idp.{name}: its metadata wants signed requests, and rolegate has no key to sign with; run `rolegate keys generate --use signing` and give it the new metadata"
+            ));
         }
         for certificate in idp.trust.certificates() {
             let end = rfc3339(certificate.not_after);

@@ -402,3 +402,29 @@ async fn cbc_that_nobody_signed_is_refused() {
         why.stderr
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_when_an_idp_wants_signed_requests_and_nothing_signs() {
+    let world = crate::gateway::World::start().await;
+    let idp = world.folder.path().join("idp.xml");
+    let metadata = std::fs::read_to_string(&idp).unwrap();
+    let warned = async || {
+        let check = world.gateway.command(&["check"]).await;
+        assert!(check.status.success(), "{}", check.stderr);
+        check.stderr.contains("wants signed requests")
+    };
+    assert!(!warned().await);
+    let wanting = metadata.replacen(
+        "IDPSSODescriptor ",
+        "IDPSSODescriptor WantAuthnRequestsSigned=\"true\" ",
+        1,
+    );
+    assert_ne!(wanting, metadata);
+    std::fs::write(&idp, wanting).unwrap();
+    assert!(warned().await);
+    let made = world
+        .gateway
+        .command(&["keys", "generate", "--use", "signing"]);
+    made.await.good();
+    assert!(!warned().await);
+}

@@ -86,15 +86,21 @@ impl Gateway {
 
     /// Waits until it has logged `event`, at most ten seconds.
     pub(crate) async fn logged(&self, event: &str) {
+        self.logged_times(event, 1).await;
+    }
+
+    /// Waits until it has logged `event` so many times, at most ten seconds: an answer may come before
+    /// the line of the log is read.
+    pub(crate) async fn logged_times(&self, event: &str, times: usize) {
         let wanted = format!("\"event\":\"{event}\"");
         let mut ticks = tokio::time::interval(Duration::from_millis(50));
         for _ in 0..200 {
-            ticks.tick().await;
-            if self.log().contains(&wanted) {
+            if self.log().matches(&wanted).count() >= times {
                 return;
             }
+            ticks.tick().await;
         }
-        panic!("no {event} in {}", self.log());
+        panic!("not {times} of {event} in {}", self.log());
     }
 
     /// Sends SIGHUP.

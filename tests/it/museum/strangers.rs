@@ -149,6 +149,10 @@ async fn a_stranger_cannot_tell_one_refused_document_from_another() {
         answers.insert(format!("{status} {headers:?} {body}"), file);
     }
     assert_eq!(answers.len(), 1, "{answers:?}");
+    world
+        .gateway
+        .logged_times("sign_in_refused", one_each.len())
+        .await;
     let inside: std::collections::BTreeSet<String> = codes(&world).into_iter().collect();
     assert!(inside.len() > 25, "the log tells them apart: {inside:?}");
     assert_eq!(
