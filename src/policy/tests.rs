@@ -479,7 +479,10 @@ fn a_grant_tells_what_was_decided_and_for_whom() {
     };
     let grant = decided(None);
     assert_eq!(grant.role().as_str(), READER);
-    assert_eq!(grant.provider().map(|arn| arn.as_str()), Some(PROVIDER));
+    assert_eq!(
+        grant.provider().map(SamlProviderArn::as_str),
+        Some(PROVIDER)
+    );
     assert_eq!(grant.method(), Method::Saml);
     assert_eq!(grant.duration().seconds(), 3600);
     assert_eq!(
