@@ -152,7 +152,7 @@ pub fn addresses(config: &Config) -> Addresses {
 }
 
 /// What holds for every sign-in.
-pub fn sign_in_rules(config: &Config) -> SignInRules {
+pub fn sign_in_rules(config: &Config, keys: Arc<ServiceKeys>) -> SignInRules {
     SignInRules {
         entity_id: config.saml.entity_id.clone(),
         acs_url: config.acs_url(),
@@ -161,6 +161,7 @@ pub fn sign_in_rules(config: &Config) -> SignInRules {
         strict_certificates: config.saml.strict_certificates,
         max_age: TimeDelta::seconds(i64::from(config.session.max_age_seconds)),
         return_origins: config.server.return_origins.clone(),
+        keys,
     }
 }
 
@@ -204,7 +205,7 @@ pub async fn start(
     };
     let mut tasks = background(&parts);
     tasks.extend(Arc::clone(&refresh).start().await?);
-    let flows = flows(config, world, parts);
+    let flows = flows(config, world, &parts);
     let tls = config.server.tls.as_ref().map(|tls| TlsFiles {
         certificate: tls.certificate_file.clone(),
         key: tls.key_file.clone(),

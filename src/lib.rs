@@ -2,6 +2,7 @@
 //!
 //! The crate is one program in rooms; which room may use which stands in a table that a test holds
 //! (`tests/it/architecture.rs`). Start reading at [`flow`], where each journey is one page.
+//! The handbook is `src/manual/`: the way of a response, and the attacks on SAML with what stops each.
 //!
 //! What proves what travels in the types: bytes become an unverified response, that becomes a
 //! verified assertion, the replay ledger makes it fresh, a fresh one becomes a [`model::Subject`], the
@@ -14,6 +15,7 @@ pub mod config;
 pub mod demo;
 pub mod flow;
 pub mod http;
+pub(crate) mod manual;
 pub mod model;
 pub mod policy;
 pub mod saml;

@@ -10,7 +10,7 @@ use crate::audit::Recorder;
 use crate::config::Config;
 use crate::flow::{
     Access, Admins, AllowList, Explain, Fetch, Grants, Idps, Leases, Logout, LogoutParts, Metrics,
-    Mint, Pulse, ServiceKeys, SignIn, SignInParts, Verifiers,
+    Mint, Pulse, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
 };
 use crate::http::{Flows, Site};
 use crate::model::LeaseId;
@@ -29,103 +29,109 @@ pub(super) struct Parts {
 }
 
 /// Every flow over the same parts.
-pub(super) fn flows(config: &Config, world: &World, parts: Parts) -> Flows {
-    let Parts {
-        idps,
-        store,
-        recorder,
-        allow_list,
-        pulse,
-        fetch,
-        keys,
-    } = parts;
+pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
     let verifiers = Verifiers::one_per_core();
-    let logout = Arc::new(Logout::new(LogoutParts {
-        idps: Arc::clone(&idps),
-        keys: Arc::clone(&keys),
-        store: store.clone(),
-        fetch: Arc::clone(&fetch),
-        recorder: recorder.clone(),
-        clock: Arc::clone(&world.clock),
-        entropy: Arc::clone(&world.entropy),
-        verifiers: verifiers.clone(),
-        addresses: addresses(config),
-        clock_skew: config.saml.clock_skew,
-        strict_certificates: config.saml.strict_certificates,
-    }));
-    let sign_in = Arc::new(SignIn::new(SignInParts {
-        idps: Arc::clone(&idps),
-        store: store.clone(),
-        mint: Arc::new(mint(config, world, &store, &recorder, &allow_list)),
-        fetch: Arc::clone(&fetch),
-        recorder: recorder.clone(),
-        clock: Arc::clone(&world.clock),
-        entropy: Arc::clone(&world.entropy),
-        keys: Arc::clone(&keys),
-        verifiers,
-        rules: sign_in_rules(config),
-    }));
-    let grants = Arc::new(Grants {
-        store: store.clone(),
-        allow_list: Arc::clone(&allow_list),
-        clock: Arc::clone(&world.clock),
-    });
-    let leases = Arc::new(Leases {
-        store: store.clone(),
-        allow_list: Arc::clone(&allow_list),
-        fetch: Arc::clone(&fetch),
-        recorder: recorder.clone(),
-        clock: Arc::clone(&world.clock),
-        entropy: Arc::clone(&world.entropy),
-        default_ttl_seconds: config.leases.default_ttl_seconds,
-        max_ttl_seconds: config.leases.max_ttl_seconds,
-    });
+    let rules = sign_in_rules(config, Arc::clone(&parts.keys));
     let access = Arc::new(Access {
-        store,
-        recorder,
+        store: parts.store.clone(),
+        recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
-    });
-    let metrics = Arc::new(Metrics::new(Arc::clone(&idps), Arc::clone(&world.clock)));
-    let explain = Arc::new(Explain {
-        access: Arc::clone(&access),
-        idps: Arc::clone(&idps),
-        allow_list,
-        rules: sign_in_rules(config),
     });
     Flows {
-        metrics,
-        sign_in,
-        grants,
-        fetch,
-        leases,
-        idps,
-        keys,
-        logout,
-        pulse,
+        metrics: Arc::new(Metrics::new(
+            Arc::clone(&parts.idps),
+            Arc::clone(&world.clock),
+        )),
+        sign_in: Arc::new(sign_in(
+            config,
+            world,
+            parts,
+            verifiers.clone(),
+            rules.clone(),
+        )),
+        grants: Arc::new(Grants {
+            store: parts.store.clone(),
+            allow_list: Arc::clone(&parts.allow_list),
+            clock: Arc::clone(&world.clock),
+        }),
+        fetch: Arc::clone(&parts.fetch),
+        leases: Arc::new(leases(config, world, parts)),
+        idps: Arc::clone(&parts.idps),
+        keys: Arc::clone(&parts.keys),
+        logout: Arc::new(logout(config, world, parts, verifiers)),
+        pulse: Arc::clone(&parts.pulse),
+        explain: Arc::new(Explain {
+            access: Arc::clone(&access),
+            idps: Arc::clone(&parts.idps),
+            allow_list: Arc::clone(&parts.allow_list),
+            rules,
+        }),
         access,
-        explain,
         admins: Arc::new(Admins::new(config.admin.clone())),
         site: Arc::new(site(config)),
     }
 }
 
-fn mint(
+fn sign_in(
     config: &Config,
     world: &World,
-    store: &Store,
-    recorder: &Recorder,
-    allow_list: &Arc<AllowList>,
-) -> Mint {
+    parts: &Parts,
+    verifiers: Verifiers,
+    rules: SignInRules,
+) -> SignIn {
+    SignIn::new(SignInParts {
+        idps: Arc::clone(&parts.idps),
+        store: parts.store.clone(),
+        mint: Arc::new(mint(config, world, parts)),
+        fetch: Arc::clone(&parts.fetch),
+        recorder: parts.recorder.clone(),
+        clock: Arc::clone(&world.clock),
+        entropy: Arc::clone(&world.entropy),
+        verifiers,
+        rules,
+    })
+}
+
+fn logout(config: &Config, world: &World, parts: &Parts, verifiers: Verifiers) -> Logout {
+    Logout::new(LogoutParts {
+        idps: Arc::clone(&parts.idps),
+        keys: Arc::clone(&parts.keys),
+        store: parts.store.clone(),
+        fetch: Arc::clone(&parts.fetch),
+        recorder: parts.recorder.clone(),
+        clock: Arc::clone(&world.clock),
+        entropy: Arc::clone(&world.entropy),
+        verifiers,
+        addresses: addresses(config),
+        clock_skew: config.saml.clock_skew,
+        strict_certificates: config.saml.strict_certificates,
+    })
+}
+
+fn leases(config: &Config, world: &World, parts: &Parts) -> Leases {
+    Leases {
+        store: parts.store.clone(),
+        allow_list: Arc::clone(&parts.allow_list),
+        fetch: Arc::clone(&parts.fetch),
+        recorder: parts.recorder.clone(),
+        clock: Arc::clone(&world.clock),
+        entropy: Arc::clone(&world.entropy),
+        default_ttl_seconds: config.leases.default_ttl_seconds,
+        max_ttl_seconds: config.leases.max_ttl_seconds,
+    }
+}
+
+fn mint(config: &Config, world: &World, parts: &Parts) -> Mint {
     let settings = StsSettings {
         regions: config.sts.regions.clone(),
         endpoint: config.sts.endpoint.as_ref().map(ToString::to_string),
         ..StsSettings::default()
     };
     Mint {
-        store: store.clone(),
+        store: parts.store.clone(),
         sts: Arc::new(Sts::new(settings, Arc::clone(&world.clock))),
-        allow_list: Arc::clone(allow_list),
-        recorder: recorder.clone(),
+        allow_list: Arc::clone(&parts.allow_list),
+        recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
         // Unique to this process among those that share the store.
         claimant: LeaseId::fresh(&*world.clock, &*world.entropy).to_string(),

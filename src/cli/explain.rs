@@ -13,7 +13,7 @@ use serde_json::json;
 use super::remote::Remote;
 use super::{Context, Failure, Outcome, output};
 use crate::app;
-use crate::flow::{Explain, Explanation, Idps};
+use crate::flow::{Explain, Explanation, Idps, ServiceKeys};
 use crate::model::{IdpName, Reference, RoleArn, UserName};
 
 /// The exit code of wrong usage.
@@ -100,11 +100,12 @@ async fn work_out(arguments: &Arguments, at: &Context) -> Result<Explanation, Fa
     let now = at.world.clock.now();
     let idps = Idps::load(&config, now)?;
     idps.recall(&store, now).await?;
+    let keys = ServiceKeys::load(store.clone(), app::addresses(&config)).await?;
     let explain = Explain {
         access: Arc::new(app::access(&store, &at.world)),
         idps: Arc::new(idps),
         allow_list: Arc::new(app::allow_list(&config, &store).await?),
-        rules: app::sign_in_rules(&config),
+        rules: app::sign_in_rules(&config, Arc::new(keys)),
     };
     if let Some(reference) = &arguments.reference {
         let found = explain.reference(reference).await?;

@@ -3,6 +3,7 @@
 //! Of two signing keys the older one signs, since an IdP may not have the newer yet; of two encryption
 //! keys the newer is published first, and both decrypt.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::model::{KeyUse, ServiceKeyRecord};
@@ -60,6 +61,12 @@ impl KeyRing {
             signing: &self.signing,
             decryption: &self.decryption,
         })
+    }
+}
+
+impl fmt::Debug for ServiceKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServiceKeys(..)")
     }
 }
 

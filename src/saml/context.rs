@@ -25,6 +25,7 @@ pub(super) struct Context<'c> {
     pub(super) assertion: &'c Element<'c>,
     pub(super) response: &'c Wrapper,
     pub(super) signed: Signed,
+    pub(super) encrypted: bool,
     pub(super) expectation: &'c Expectation<'c>,
     pub(super) statements: Statements<'c>,
 }

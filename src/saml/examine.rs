@@ -9,7 +9,8 @@ use super::conditions::Condition;
 use super::gate::{Rule, UnverifiedResponse};
 use super::mend::{Vendor, mend};
 use super::refusal::{Refusal, cut};
-use super::verify::{self, Expectation};
+use super::step::Step;
+use super::verify::{self, Covered, Expectation};
 use super::{FormError, RawResponse, signature};
 use crate::model::{ReplayId, SubjectParts};
 
@@ -105,15 +106,9 @@ pub fn examine<'e>(
         );
         return notes.end(None);
     };
-    let wanted = "every signature verifies with one key of the identity provider";
-    let covered = match verify::covered(&response, &expectation) {
-        Ok(covered) => covered,
-        Err(refusal) => {
-            notes.failed("signature", wanted, refusal);
-            return notes.end(None);
-        }
+    let Some(covered) = notes.covered(&response, &expectation) else {
+        return notes.end(None);
     };
-    notes.held("signature", wanted, "verified".to_owned());
     let subject = notes.conditions(&response, &covered, &expectation);
     notes.end(subject)
 }
@@ -143,14 +138,34 @@ impl Notes {
         }
     }
 
+    fn covered(
+        &mut self,
+        response: &UnverifiedResponse,
+        expectation: &Expectation<'_>,
+    ) -> Option<Covered> {
+        let mut steps = Step::of(response).iter();
+        let covered = verify::covered(response, expectation, &mut |step: Step| {
+            steps.next();
+            self.held(step.name(), step.expected(), "as expected".to_owned());
+        });
+        match covered {
+            Ok(covered) => Some(covered),
+            Err(refusal) => {
+                let step = steps.next().copied().unwrap_or(Step::Signature);
+                self.failed(step.name(), step.expected(), refusal);
+                None
+            }
+        }
+    }
+
     fn conditions(
         &mut self,
         response: &UnverifiedResponse,
-        covered: &str,
+        covered: &Covered,
         expectation: &Expectation<'_>,
     ) -> Option<SubjectParts> {
         let wanted = "what was verified is what the gate saw";
-        let root = match signature::read(covered, response.view()) {
+        let root = match covered.read(response) {
             Ok(root) => root,
             Err(refusal) => {
                 self.failed("verified", wanted, refusal);
@@ -159,7 +174,7 @@ impl Notes {
         };
         self.held("verified", wanted, "the same".to_owned());
         let assertion = signature::assertion(&root).ok()?;
-        let context = verify::context(response, assertion, expectation);
+        let context = verify::context(response, covered, assertion, expectation);
         for condition in Condition::ALL {
             let expected = condition.expected(expectation);
             match condition.check(&context) {

@@ -7,10 +7,13 @@
 
 use std::fmt;
 
+use super::encrypted_shape;
 use super::lexis;
 use super::refusal::{Refusal, cut};
 use super::signature_shape::{self, KeyKind};
-use super::structure::{check_ids, check_names, check_structure, each, unexpected};
+use super::structure::{
+    check_encrypted, check_ids, check_names, check_structure, each, unexpected,
+};
 use super::xml::{self, Element, Limits, Space};
 
 /// The gate's rules in their order, as `explain` lists them.
@@ -39,7 +42,7 @@ impl Rule {
             Self::Characters => "UTF-8 without DTD, comment, CDATA or control character",
             Self::Xml => "well-formed XML within the limits, every namespace absolute",
             Self::Names => "a SAML 2.0 Response, every name in its own namespace",
-            Self::Structure => "one clear Assertion directly in the Response",
+            Self::Structure => "one Assertion or EncryptedAssertion directly in the Response",
             Self::Ids => "an ID on Response and Assertion, each ID once",
             Self::Signatures => {
                 "a signature of SAML's shape on the Response, the Assertion or both"
@@ -64,6 +67,7 @@ pub struct UnverifiedResponse {
     encoded: String,
     xml: String,
     view: View,
+    encrypted: bool,
 }
 
 impl UnverifiedResponse {
@@ -82,6 +86,11 @@ impl UnverifiedResponse {
 
     pub(super) fn view(&self) -> &View {
         &self.view
+    }
+
+    /// Whether the assertion is encrypted.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     pub(super) fn xml(&self) -> &str {
@@ -128,6 +137,14 @@ pub(super) struct Signed {
     pub(super) assertion: Option<KeyKind>,
 }
 
+impl Signed {
+    /// Neither.
+    pub(super) const NOTHING: Self = Self {
+        response: None,
+        assertion: None,
+    };
+}
+
 /// Holds `xml` against rules 3 to 7.
 pub(super) fn pass(
     encoded: String,
@@ -136,7 +153,7 @@ pub(super) fn pass(
 ) -> Result<UnverifiedResponse, Refusal> {
     lexis::check_characters(&xml)?;
     passed(Rule::Characters);
-    let view = {
+    let (view, encrypted) = {
         let root = xml::read(&xml, Limits::RESPONSE)?;
         passed(Rule::Xml);
         check_names(&root)?;
@@ -146,19 +163,81 @@ pub(super) fn pass(
             });
         }
         passed(Rule::Names);
-        let assertion = check_structure(&root)?;
-        passed(Rule::Structure);
-        check_ids(&root, assertion)?;
-        passed(Rule::Ids);
-        let signed = check_signatures(&root, assertion)?;
-        passed(Rule::Signatures);
-        view(&root, assertion, signed)?
+        let encrypted = is_encrypted(&root);
+        let view = if encrypted {
+            pass_encrypted(&root, passed)?
+        } else {
+            pass_clear(&root, passed)?
+        };
+        (view, encrypted)
     };
-    Ok(UnverifiedResponse { encoded, xml, view })
+    Ok(UnverifiedResponse {
+        encoded,
+        xml,
+        view,
+        encrypted,
+    })
+}
+
+/// The other legal shape: one EncryptedAssertion where the Assertion would stand.
+fn is_encrypted(root: &Element<'_>) -> bool {
+    let mut sealed = root.all(Space::Assertion, "EncryptedAssertion");
+    sealed.next().is_some() && root.all(Space::Assertion, "Assertion").next().is_none()
+}
+
+fn pass_clear(root: &Element<'_>, passed: &mut dyn FnMut(Rule)) -> Result<View, Refusal> {
+    let assertion = check_structure(root)?;
+    passed(Rule::Structure);
+    check_ids(root, assertion)?;
+    passed(Rule::Ids);
+    let signed = check_signatures(root, assertion)?;
+    passed(Rule::Signatures);
+    view(root, assertion, signed)
+}
+
+fn pass_encrypted(root: &Element<'_>, passed: &mut dyn FnMut(Rule)) -> Result<View, Refusal> {
+    check_encrypted(root)?;
+    if let Some(sealed) = root.only(Space::Assertion, "EncryptedAssertion") {
+        encrypted_shape::read(sealed)?;
+    }
+    passed(Rule::Structure);
+    check_ids(root, root)?;
+    passed(Rule::Ids);
+    let signed = Signed {
+        response: signature_of(root)?,
+        assertion: None,
+    };
+    passed(Rule::Signatures);
+    encrypted_view(root, signed)
+}
+
+/// What a Response with an EncryptedAssertion says of itself; whose it is only its own Issuer can tell.
+pub(super) fn encrypted_view(root: &Element<'_>, signed: Signed) -> Result<View, Refusal> {
+    check_encrypted(root)?;
+    let response = wrapper(root)?;
+    Ok(View {
+        assertion_id: String::new(),
+        assertion_issuer: response.issuer.clone().unwrap_or_default(),
+        confirmed_request: None,
+        response,
+        signed,
+    })
 }
 
 /// Rules 6 and 7: where signatures stand and what shape they have.
 fn check_signatures(root: &Element<'_>, assertion: &Element<'_>) -> Result<Signed, Refusal> {
+    check_places(root, assertion)?;
+    match (Signed {
+        response: signature_of(root)?,
+        assertion: signature_of(assertion)?,
+    }) {
+        Signed::NOTHING => Err(Refusal::Unsigned {}),
+        signed => Ok(signed),
+    }
+}
+
+/// Rule 6: signatures stand in the Response and in the Assertion alone, and their parts in them.
+pub(super) fn check_places(root: &Element<'_>, assertion: &Element<'_>) -> Result<(), Refusal> {
     each(root, &mut |element, parent| {
         let covers = std::ptr::eq(parent, root) || std::ptr::eq(parent, assertion);
         let in_place = match (element.space, element.local) {
@@ -173,21 +252,11 @@ fn check_signatures(root: &Element<'_>, assertion: &Element<'_>) -> Result<Signe
                 parent: cut(parent.local),
             })
         }
-    })?;
-    let signed = Signed {
-        response: signature_of(root)?,
-        assertion: signature_of(assertion)?,
-    };
-    match signed {
-        Signed {
-            response: None,
-            assertion: None,
-        } => Err(Refusal::Unsigned {}),
-        signed => Ok(signed),
-    }
+    })
 }
 
-fn signature_of(parent: &Element<'_>) -> Result<Option<KeyKind>, Refusal> {
+/// The kind of the one signature right behind the Issuer of `parent`, if there is one.
+pub(super) fn signature_of(parent: &Element<'_>) -> Result<Option<KeyKind>, Refusal> {
     let mut kind = None;
     for (place, child) in parent.children.iter().enumerate() {
         if !child.is(Space::Signature, "Signature") {
@@ -217,21 +286,25 @@ pub(super) fn view(
     assertion: &Element<'_>,
     signed: Signed,
 ) -> Result<View, Refusal> {
-    let owned = |name: &str| root.attribute(name).map(str::to_owned);
     Ok(View {
-        response: Wrapper {
-            id: owned("ID").unwrap_or_default(),
-            version: owned("Version").unwrap_or_default(),
-            issue_instant: owned("IssueInstant").unwrap_or_default(),
-            destination: owned("Destination"),
-            in_response_to: owned("InResponseTo"),
-            issuer: issuer(root)?,
-            status: status(root),
-        },
+        response: wrapper(root)?,
         assertion_id: assertion.attribute("ID").unwrap_or_default().to_owned(),
         assertion_issuer: issuer(assertion)?.unwrap_or_default(),
         confirmed_request: confirmed_request(assertion),
         signed,
+    })
+}
+
+fn wrapper(root: &Element<'_>) -> Result<Wrapper, Refusal> {
+    let owned = |name: &str| root.attribute(name).map(str::to_owned);
+    Ok(Wrapper {
+        id: owned("ID").unwrap_or_default(),
+        version: owned("Version").unwrap_or_default(),
+        issue_instant: owned("IssueInstant").unwrap_or_default(),
+        destination: owned("Destination"),
+        in_response_to: owned("InResponseTo"),
+        issuer: issuer(root)?,
+        status: status(root),
     })
 }
 

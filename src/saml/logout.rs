@@ -310,12 +310,12 @@ fn check_conditions(
             expected: listed([expectation.destination]),
         });
     }
-    let issued = read_time(root, "IssueInstant")?;
+    let instant = read_time(root, "IssueInstant")?;
     let (now, skew) = (expectation.now, expectation.skew);
-    if issued < earlier(now, MAX_AGE) || issued > later(now, skew) {
+    if instant < earlier(now, MAX_AGE) || instant > later(now, skew) {
         return Err(Refusal::IssueInstant {
             what: "logout message",
-            found: issued,
+            found: instant,
             now,
         });
     }

@@ -142,6 +142,20 @@ const TABLE: &[Advice] = &[
         keycloak: r#"client > Keys: "Encrypt assertions" Off"#,
     },
     Advice {
+        codes: &["encrypted_no_key", "decryption_failed"],
+        okta: r#"SAML Settings > Show Advanced Settings: "Encryption Certificate" must be that of `rolegate metadata`, or "Assertion Encryption" Unencrypted"#,
+        entra: r#"Security > "Token encryption": import and activate the encryption certificate of `rolegate metadata`, or deactivate it"#,
+        google: "Google does not encrypt assertions; look for what rewrites the response on its way",
+        keycloak: r#"client > Keys: "Encrypt assertions" with the encryption certificate of `rolegate metadata`, or Off"#,
+    },
+    Advice {
+        codes: &["encryption_algorithm", "encrypted_cbc_unsigned"],
+        okta: r#"SAML Settings > Show Advanced Settings: "Encryption Algorithm" AES256-GCM, "Key Transport Algorithm" RSA-OAEP, "Response" Signed"#,
+        entra: r#"SAML Certificates: "Signing Option" Sign SAML response and assertion; Entra encrypts by AES-256-CBC"#,
+        google: "Google does not encrypt assertions; look for what rewrites the response on its way",
+        keycloak: r#"client > Settings > Signature and Encryption: "Sign documents" On; "Encryption algorithm" AES_256_GCM and "Key transport algorithm" RSA-OAEP, where offered"#,
+    },
+    Advice {
         codes: &["attribute_repeated"],
         okta: r#"SAML Settings: one entry of "Attribute Statements" for each name, and not the same name under "Group Attribute Statements""#,
         entra: r#""Attributes & Claims": one claim for each name and namespace; a group claim must not be renamed to it"#,

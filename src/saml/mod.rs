@@ -17,13 +17,16 @@
 
 mod attributes;
 mod binding;
-mod conditions;
+pub(crate) mod conditions;
 mod context;
-mod engine;
+mod decryption;
+mod encrypted;
+mod encrypted_shape;
+pub(crate) mod engine;
 mod examine;
 mod form;
 mod gate;
-mod lexis;
+pub(crate) mod lexis;
 pub mod logout;
 mod mend;
 pub mod metadata;
@@ -35,13 +38,14 @@ mod self_test;
 mod service_key;
 mod service_provider;
 mod signature;
-mod signature_shape;
+pub(crate) mod signature_shape;
 mod space;
-mod structure;
+mod step;
+pub(crate) mod structure;
 mod time;
-mod trust;
+pub(crate) mod trust;
 mod verify;
-mod xml;
+pub(crate) mod xml;
 
 pub use examine::{Check, Examination, examine};
 pub use form::{FormError, MAX_BODY, PostedForm, RawResponse};

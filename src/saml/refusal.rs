@@ -66,15 +66,15 @@ refusals! {
     /// A name of SAML or XML Signature in a namespace that is not its own.
     ForeignName { name: String, space: String }
         "foreign_name", "<{name}> stands in the namespace {space:?}, not in its own", "send SAML 2.0; SAML 1.1 and WS-Federation are not understood";
-    /// An attribute that XML or XInclude would act on, or an ID in disguise.
+    /// An attribute that XML or XInclude would act on, an ID in disguise, or one in a signature that has a prefix.
     ForbiddenAttribute { name: String }
-        "forbidden_attribute", "the attribute {name:?} is not allowed", "an identity provider's response has no xml:base, xml:id or prefixed ID";
+        "forbidden_attribute", "the attribute {name:?} is not allowed", "an identity provider's response has no xml:base, xml:id or prefixed ID, and no attribute with a prefix in its signature";
     /// The root is no Response.
     NotAResponse { found: String }
         "not_a_response", "the document is <{found}>, not a SAML 2.0 Response", "let the identity provider post a SAML 2.0 Response to this address";
-    /// Something encrypted.
+    /// Something encrypted beside or in the one assertion.
     Encrypted { element: String }
-        "encrypted", "there is an <{element}>", "switch assertion encryption off for this service: what is encrypted for rolegate cannot be forwarded to AWS";
+        "encrypted", "there is an <{element}> where everything must be clear", "send one Assertion or one EncryptedAssertion, and in it no encrypted name or attribute";
     /// No assertion, or several.
     AssertionCount { found: usize }
         "assertion_count", "there are {found} assertions, not one", "let the identity provider send exactly one assertion; look at its status where there is none";
@@ -222,6 +222,24 @@ refusals! {
     /// A user of a domain that this identity provider may not speak for.
     UserDomain { found: String, expected: String }
         "user_domain", "the user {found:?} is of none of the domains {expected}", "add the domain to `user_domains` if this identity provider may speak for it";
+    /// An encrypted assertion, and nothing to decrypt it with.
+    EncryptedNoKey {}
+        "encrypted_no_key", "the assertion is encrypted, and rolegate has no encryption key", "run `rolegate keys generate --use encryption` and give the identity provider the new metadata, or switch assertion encryption off there";
+    /// An EncryptedAssertion of another shape.
+    EncryptionShape { why: String }
+        "encryption_shape", "the EncryptedAssertion has another shape than SAML's: {why}", "let the identity provider encrypt for one recipient, with the encrypted key in the document";
+    /// An encryption algorithm that is not allowed.
+    EncryptionAlgorithm { found: String }
+        "encryption_algorithm", "the encryption algorithm is {found:?}, not RSA-OAEP with AES-GCM or AES-CBC", "choose AES-256-GCM with RSA-OAEP at the identity provider; RSA 1.5 and Triple DES are broken";
+    /// AES-CBC that no signature covers.
+    EncryptedCbcUnsigned {}
+        "encrypted_cbc_unsigned", "the assertion is encrypted by AES-CBC and the Response is not signed", "let the identity provider sign the response, or encrypt with AES-GCM: unsigned AES-CBC can be read by whoever may try";
+    /// What is encrypted does not open.
+    DecryptionFailed {}
+        "decryption_failed", "the assertion does not decrypt with any of our keys", "give the identity provider rolegate's current metadata: it encrypts for another key, or the response was changed";
+    /// Something else than one Assertion was encrypted.
+    EncryptedContent { found: String }
+        "encrypted_content", "what was encrypted is {found}, not one Assertion", "let the identity provider encrypt the Assertion alone";
 }
 
 impl Refusal {

@@ -89,6 +89,7 @@ fn judge(xml: &str, trust: &Trust) -> Result<Result<(), Refusal>, SelfTestError>
         attributes: &AttributeNames::default(),
         user_domains: &[],
         strict_certificates: false,
+        decryption_keys: &[],
         now: now()?,
     };
     let raw = RawResponse::from_text(xml).map_err(|_| SelfTestError::BuiltIn)?;

@@ -5,32 +5,46 @@
 //! never passed over because another is good. What comes out is read anew and held against
 //! what the gate saw.
 
-use chrono::{DateTime, Utc};
-
 use super::engine;
-use super::gate::{self, Signed, UnverifiedResponse, View};
+use super::gate::{self, Signed, View};
 use super::refusal::{Refusal, cut};
 use super::self_test;
 use super::structure;
-use super::trust::{SigningKey, Trust};
+use super::trust::SigningKey;
+use super::verify::Expectation;
 use super::xml::{self, Element, Limits, Space};
 use crate::model::rfc3339;
 
-/// Verifies every signature of `response` and returns the bytes that they cover: the Response where it
-/// is signed, else the Assertion.
+/// Verifies every signature of `xml`, which are those that `signed` says, and returns the bytes that they
+/// cover: the Response where it is signed, else the Assertion.
 pub(super) fn covered(
-    response: &UnverifiedResponse,
-    trust: &Trust,
-    strict_certificates: bool,
-    now: DateTime<Utc>,
+    xml: &str,
+    signed: Signed,
+    expectation: &Expectation<'_>,
 ) -> Result<String, Refusal> {
+    covered_by(xml, signed, expectation, None).map(|(text, _)| text)
+}
+
+/// As [`covered`], and which key it was; with `only`, no other counts.
+pub(super) fn covered_by<'e>(
+    xml: &str,
+    signed: Signed,
+    expectation: &Expectation<'e>,
+    only: Option<&SigningKey>,
+) -> Result<(String, &'e SigningKey), Refusal> {
+    let Expectation {
+        trust,
+        strict_certificates,
+        now,
+        ..
+    } = *expectation;
     if !self_test::engine_is_up() {
         return Err(Refusal::Engine {});
     }
     let Signed {
         response: first,
         assertion: second,
-    } = response.view().signed;
+    } = signed;
     let fits = |key: &&SigningKey| [first, second].contains(&Some(key.kind));
     let good = |key: &&SigningKey| !strict_certificates || now < key.not_after;
     let keys: Vec<&SigningKey> = trust.keys.iter().filter(fits).collect();
@@ -41,9 +55,9 @@ pub(super) fn covered(
             not_after: rfc3339(latest),
         });
     }
-    keys.iter()
-        .filter(|key| good(key))
-        .find_map(|key| engine::reduce(response.xml(), &key.der))
+    keys.into_iter()
+        .filter(|key| good(key) && only.is_none_or(|only| std::ptr::eq(*key, only)))
+        .find_map(|key| Some((engine::reduce(xml, &key.der)?, key)))
         .ok_or(Refusal::SignatureInvalid {})
 }
 
@@ -114,7 +128,7 @@ fn same(what: &'static str, before: &str, verified: &str) -> Result<(), Refusal>
     }
 }
 
-fn differs(what: &'static str, before: &str, verified: &str) -> Refusal {
+pub(super) fn differs(what: &'static str, before: &str, verified: &str) -> Refusal {
     Refusal::VerifiedDiffers {
         what,
         before: cut(before),

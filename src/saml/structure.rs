@@ -39,6 +39,8 @@ fn check_name(element: &Element<'_>) -> Result<(), Refusal> {
         let acts = attribute.local.eq_ignore_ascii_case("id") || attribute.local == "base";
         match attribute.space {
             Space::None => false,
+            // xmlsec asks for `Algorithm` or `URI` by local name and takes the first, whatever its prefix.
+            _ if matches!(element.space, Space::Signature | Space::ExclusiveC14n) => true,
             Space::Xml => !matches!(attribute.local, "lang" | "space"),
             _ => acts,
         }
@@ -52,7 +54,7 @@ fn check_name(element: &Element<'_>) -> Result<(), Refusal> {
     if mixed
         && matches!(
             element.space,
-            Space::Protocol | Space::Assertion | Space::Signature
+            Space::Protocol | Space::Assertion | Space::Signature | Space::Encryption
         )
         && element.local != "AttributeValue"
     {
@@ -103,6 +105,9 @@ fn home(local: &str) -> Option<Space> {
         | "Transforms"
         | "Transform"
         | "DigestValue" => Some(Space::Signature),
+        "EncryptedData" | "EncryptedKey" | "CipherData" | "CipherValue" | "CipherReference" => {
+            Some(Space::Encryption)
+        }
         _ => None,
     }
 }
@@ -110,12 +115,8 @@ fn home(local: &str) -> Option<Space> {
 /// Rule 5: one Assertion in clear, directly in the Response; nothing where it does not belong.
 pub(super) fn check_structure<'e, 'a>(root: &'e Element<'a>) -> Result<&'e Element<'a>, Refusal> {
     let mut assertions = 0;
+    check_clear(root)?;
     each(root, &mut |element, parent| {
-        if element.space == Space::Encryption || element.local.starts_with("Encrypted") {
-            return Err(Refusal::Encrypted {
-                element: cut(element.local),
-            });
-        }
         if element.is(Space::Assertion, "Assertion") {
             assertions += 1;
             if !std::ptr::eq(parent, root) {
@@ -131,6 +132,51 @@ pub(super) fn check_structure<'e, 'a>(root: &'e Element<'a>) -> Result<&'e Eleme
         .ok_or(Refusal::AssertionCount { found: assertions })?;
     check_children(root, RESPONSE_CHILDREN)?;
     check_assertion(assertion)?;
+    check_extensions(root)?;
+    Ok(assertion)
+}
+
+/// Nothing that would have to be decrypted.
+pub(super) fn check_clear(root: &Element<'_>) -> Result<(), Refusal> {
+    each(root, &mut |element, _| {
+        if element.space == Space::Encryption || element.local.contains("Encrypted") {
+            return Err(Refusal::Encrypted {
+                element: cut(element.local),
+            });
+        }
+        Ok(())
+    })
+}
+
+/// Rule 5 for the other legal shape: one EncryptedAssertion in the place of the Assertion. What stands in
+/// it is for `encrypted_shape` to judge; around it is nothing encrypted, no assertion and no stray signature.
+pub(super) fn check_encrypted(root: &Element<'_>) -> Result<(), Refusal> {
+    let found = root.all(Space::Assertion, "EncryptedAssertion").count();
+    if found != 1 {
+        return Err(Refusal::AssertionCount { found });
+    }
+    check_children(root, ENCRYPTED_CHILDREN)?;
+    for child in &root.children {
+        if child.is(Space::Assertion, "EncryptedAssertion")
+            || child.is(Space::Signature, "Signature")
+        {
+            continue;
+        }
+        check_clear(child)?;
+        each(child, &mut |element, parent| {
+            let stray =
+                element.space == Space::Signature || element.is(Space::Assertion, "Assertion");
+            if stray {
+                Err(unexpected(element, parent))
+            } else {
+                Ok(())
+            }
+        })?;
+    }
+    check_extensions(root)
+}
+
+fn check_extensions(root: &Element<'_>) -> Result<(), Refusal> {
     if let Some(extensions) = root.only(Space::Protocol, "Extensions") {
         each(extensions, &mut |element, parent| match element.space {
             Space::Protocol | Space::Assertion | Space::Signature => {
@@ -139,7 +185,7 @@ pub(super) fn check_structure<'e, 'a>(root: &'e Element<'a>) -> Result<&'e Eleme
             _ => Ok(()),
         })?;
     }
-    Ok(assertion)
+    Ok(())
 }
 
 type Child = (Space, &'static str, Times);
@@ -156,6 +202,13 @@ const RESPONSE_CHILDREN: &[Child] = &[
     (Space::Protocol, "Extensions", Times::Once),
     (Space::Protocol, "Status", Times::Once),
     (Space::Assertion, "Assertion", Times::Once),
+];
+const ENCRYPTED_CHILDREN: &[Child] = &[
+    (Space::Assertion, "Issuer", Times::Once),
+    (Space::Signature, "Signature", Times::Often),
+    (Space::Protocol, "Extensions", Times::Once),
+    (Space::Protocol, "Status", Times::Once),
+    (Space::Assertion, "EncryptedAssertion", Times::Once),
 ];
 /// A second Signature is for rule 6 to refuse, a second Subject or Conditions for the conditions.
 const ASSERTION_CHILDREN: &[Child] = &[
@@ -232,6 +285,18 @@ pub(super) fn check_ids(root: &Element<'_>, assertion: &Element<'_>) -> Result<(
     };
     take(root)?;
     each(root, &mut |element, _| take(element))
+}
+
+/// Every value in `root` that somebody may take for an ID.
+pub(super) fn ids(root: &Element<'_>) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut take = |element: &Element<'_>| {
+        let values = ID_NAMES.iter().filter_map(|name| element.attribute(name));
+        ids.extend(values.map(str::to_owned));
+        Ok(())
+    };
+    let _all = take(root).and_then(|()| each(root, &mut |element, _| take(element)));
+    ids
 }
 
 /// What verifiers of XML Signature take for an ID: SAML 2.0's first, XML Signature's, SAML 1.1's.

@@ -9,9 +9,12 @@ use serde::Deserialize;
 use super::attributes::{AWS_ROLE, AWS_SESSION_DURATION, AWS_SESSION_NAME, Statements};
 use super::conditions::{Condition, check_issuer, check_signed};
 use super::context::Context;
-use super::gate::UnverifiedResponse;
+use super::encrypted;
+use super::gate::{Signed, UnverifiedResponse};
 use super::refusal::Refusal;
+use super::service_key::ServiceKey;
 use super::signature;
+use super::step::Step;
 use super::time::later;
 use super::trust::Trust;
 use super::xml::Element;
@@ -46,6 +49,8 @@ pub struct Expectation<'a> {
     pub user_domains: &'a [String],
     /// Whether an expired certificate refuses.
     pub strict_certificates: bool,
+    /// What opens encrypted assertions; with none they are refused.
+    pub decryption_keys: &'a [ServiceKey],
     /// The time of this request.
     pub now: DateTime<Utc>,
 }
@@ -141,11 +146,11 @@ pub fn verify(
     response: UnverifiedResponse,
     expectation: &Expectation<'_>,
 ) -> Result<VerifiedAssertion, Refusal> {
-    let covered = covered(&response, expectation)?;
-    let root = signature::read(&covered, response.view())?;
+    let covered = covered(&response, expectation, &mut |_| {})?;
+    let root = covered.read(&response)?;
     let assertion = signature::assertion(&root)?;
     let made = {
-        let context = context(&response, assertion, expectation);
+        let context = context(&response, &covered, assertion, expectation);
         for condition in Condition::ALL {
             condition.check(&context)?;
         }
@@ -154,30 +159,65 @@ pub fn verify(
     Ok(made.with_document(response))
 }
 
+/// The bytes that were signed, and how.
+pub(super) struct Covered {
+    text: String,
+    signed: Signed,
+    encrypted: bool,
+}
+
+impl Covered {
+    /// An assertion that came encrypted.
+    pub(super) fn decrypted(text: String, signed: Signed) -> Self {
+        Self {
+            text,
+            signed,
+            encrypted: true,
+        }
+    }
+
+    /// Reads the bytes, which must be what the gate saw.
+    pub(super) fn read(&self, response: &UnverifiedResponse) -> Result<Element<'_>, Refusal> {
+        if self.encrypted {
+            encrypted::read(&self.text)
+        } else {
+            signature::read(&self.text, response.view())
+        }
+    }
+}
+
 /// The signed bytes, if the Issuer is the expected one and enough is signed.
 pub(super) fn covered(
     response: &UnverifiedResponse,
     expectation: &Expectation<'_>,
-) -> Result<String, Refusal> {
+    passed: &mut dyn FnMut(Step),
+) -> Result<Covered, Refusal> {
     check_issuer(response.view(), expectation.trust.entity_id())?;
-    check_signed(response.view().signed, expectation.require)?;
-    signature::covered(
-        response,
-        expectation.trust,
-        expectation.strict_certificates,
-        expectation.now,
-    )
+    if response.is_encrypted() {
+        return encrypted::covered(response, expectation, passed);
+    }
+    let signed = response.view().signed;
+    check_signed(signed, expectation.require)?;
+    let text = signature::covered(response.xml(), signed, expectation)?;
+    passed(Step::Signature);
+    Ok(Covered {
+        text,
+        signed,
+        encrypted: false,
+    })
 }
 
 pub(super) fn context<'c>(
     response: &'c UnverifiedResponse,
+    covered: &'c Covered,
     assertion: &'c Element<'c>,
     expectation: &'c Expectation<'c>,
 ) -> Context<'c> {
     Context {
         assertion,
         response: &response.view().response,
-        signed: response.view().signed,
+        signed: covered.signed,
+        encrypted: covered.encrypted,
         expectation,
         statements: Statements::read(assertion),
     }
@@ -283,7 +323,7 @@ impl Said<'_> {
                 audiences: self.audiences.into_iter().map(str::to_owned).collect(),
                 role_attribute_is_aws: expectation.attributes.role == AWS_ROLE,
                 role_session_name: context.aws_session_name(),
-                encrypted: false,
+                encrypted: context.encrypted,
             }),
             issued_at: self.issued_at,
             not_after: self.not_after,

@@ -225,6 +225,8 @@ impl<'a> Tree<'a> {
         while let Some((name, value, tail)) = next_attribute(rest)? {
             rest = tail;
             let prefix = match name.split_once(':') {
+                // `xmlns:=""` would bind the default namespace here, and nothing for another reader.
+                Some(("xmlns", "")) => return Err(malformed("a namespace has an empty prefix")),
                 Some(("xmlns", prefix)) => prefix,
                 None if name == "xmlns" => "",
                 _ => {
@@ -437,6 +439,7 @@ mod tests {
             "<a:/>",
             "< a/>",
             "<a xmlns:p='urn:x' xmlns:p='urn:y'/>",
+            "<a xmlns:='urn:x'/>",
             "<a",
             "<a b='",
             "<a =''/>",

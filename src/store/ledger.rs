@@ -169,6 +169,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_one_replica_accepted_no_other_accepts() {
+        let bench = Bench::new();
+        let (one, other) = (bench.open().await, bench.open().await);
+        one.accept(TestSignIn::new("a"), None).await.unwrap();
+        let again = other.accept(TestSignIn::new("a"), None).await;
+        assert_eq!(again.unwrap_err(), AcceptError::Replayed);
+        other.accept(TestSignIn::new("b"), None).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn one_known_id_refuses_all_and_takes_none() {
         let bench = Bench::new();
         let store = bench.open().await;

@@ -49,6 +49,7 @@ impl Examined {
         now: DateTime<Utc>,
     ) -> Self {
         let all = idps.all();
+        let keys = rules.keys.current();
         let claims: OnceCell<Claims> = OnceCell::new();
         let examination = examine(response, |response| {
             let idp = all.iter().find(|idp| {
@@ -61,7 +62,7 @@ impl Examined {
                 vendor: Vendor::of(idp.trust.entity_id()),
                 request: response.request_hint().map(str::to_owned),
             });
-            Some(rules.expectation(idp, claims.request.as_deref(), now))
+            Some(rules.expectation(idp, claims.request.as_deref(), &keys, now))
         });
         let mut checks = examination.checks;
         let claims = claims.into_inner();

@@ -21,7 +21,7 @@ pub use rules::{SignInRules, return_target};
 use session::digest;
 pub use shapes::{Confirmed, Output, Posted, SignedIn, Started};
 
-use super::{Busy, Fetch, Idp, Idps, Mint, ServiceKeys, Verifiers};
+use super::{Busy, Fetch, Idp, Idps, Mint, Verifiers};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::IdpInitiated;
 use crate::model::{Clock, Entropy, Reference, Token};
@@ -47,8 +47,6 @@ pub struct SignInParts {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// Our own keys: what signs requests.
-    pub keys: Arc<ServiceKeys>,
     /// Whose turns verifications take.
     pub verifiers: Verifiers,
     /// What holds for every IdP.
@@ -167,7 +165,11 @@ impl SignIn {
         let rules = self.parts.rules.clone();
         let now = self.parts.clock.now();
         let verified = self
-            .off_thread(move || verify(response, &rules.expectation(&idp, request.as_deref(), now)))
+            .off_thread(move || {
+                let keys = rules.keys.current();
+                let expectation = rules.expectation(&idp, request.as_deref(), &keys, now);
+                verify(response, &expectation)
+            })
             .await??;
         Ok(verified)
     }

@@ -1,9 +1,11 @@
 //! What holds for every sign-in: who we are, what a response must be, and where a person may go next.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config;
-use crate::flow::Idp;
+use crate::flow::{Idp, KeyRing, ServiceKeys};
 use crate::saml::{Expectation, RequireSigned};
 
 /// What holds for every IdP.
@@ -23,14 +25,18 @@ pub struct SignInRules {
     pub max_age: TimeDelta,
     /// `server.return_origins`.
     pub return_origins: Vec<String>,
+    /// Our own keys: what signs requests, what decrypts assertions.
+    pub keys: Arc<ServiceKeys>,
 }
 
 impl SignInRules {
-    /// What a response of `idp` must be, that answers `request` or, without one, none.
+    /// What a response of `idp` must be, that answers `request` or, without one, none, and is encrypted for
+    /// `keys` or not at all.
     pub(in crate::flow) fn expectation<'a>(
         &'a self,
         idp: &'a Idp,
         request: Option<&'a str>,
+        keys: &'a KeyRing,
         now: DateTime<Utc>,
     ) -> Expectation<'a> {
         let acs = std::slice::from_ref(&self.acs_url);
@@ -49,6 +55,7 @@ impl SignInRules {
             attributes: &idp.attributes,
             user_domains: &idp.settings.user_domains,
             strict_certificates: self.strict_certificates,
+            decryption_keys: &keys.decryption,
             now,
         }
     }

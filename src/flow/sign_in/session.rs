@@ -32,7 +32,7 @@ impl SignIn {
             &idp.trust,
             &rules.entity_id,
             &rules.acs_url,
-            parts.keys.current().signer(),
+            rules.keys.current().signer(),
             clock,
             entropy,
         )

@@ -1,5 +1,7 @@
 //! Our half of single logout: requests and answers, signed, by redirect.
 
+use std::fmt::Write;
+
 use openssl::error::ErrorStack;
 use quick_xml::escape::escape;
 
@@ -30,15 +32,11 @@ impl LogoutSender<'_> {
         let Some(destination) = self.trust.slo_redirect_url() else {
             return Ok(None);
         };
-        let sessions: String = handle
-            .session_indexes
-            .iter()
-            .map(|index| {
-                let index = escape(index.as_str());
-                format!("<samlp:SessionIndex>{index}</samlp:SessionIndex>")
-            })
-            .collect();
-        let content = format!("{}{sessions}", name_id(handle));
+        let mut content = name_id(handle);
+        for index in &handle.session_indexes {
+            let index = escape(index.as_str());
+            let _written = write!(content, "<samlp:SessionIndex>{index}</samlp:SessionIndex>");
+        }
         let xml = self.message("LogoutRequest", destination, "", &content);
         redirect_url(destination, Kind::Request, &xml, None, Some(self.signer)).map(Some)
     }
@@ -78,7 +76,8 @@ fn name_id(handle: &LogoutHandle) -> String {
         ("SPNameQualifier", &handle.sp_name_qualifier),
     ] {
         if let Some(value) = value {
-            attributes.push_str(&format!(r#" {name}="{}""#, escape(value.as_str())));
+            // Writing to a String cannot fail.
+            let _written = write!(attributes, r#" {name}="{}""#, escape(value.as_str()));
         }
     }
     let text = escape(handle.name_id.as_str());

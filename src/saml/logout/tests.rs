@@ -29,19 +29,8 @@ fn now() -> DateTime<Utc> {
 
 fn trust() -> Trust {
     let logout = r#"<md:SingleLogoutService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="https://idp.example.org/slo?tenant=1" ResponseLocation="https://idp.example.org/slo/answer"/>"#;
-    let xml = file("idp.xml");
-    let prefix = if xml.contains("<md:SingleSignOnService") {
-        "md:"
-    } else {
-        ""
-    };
-    let at = xml.find(&format!("<{prefix}SingleSignOnService")).unwrap();
-    let logout = if prefix.is_empty() {
-        logout.replace("md:", "")
-    } else {
-        logout.to_owned()
-    };
-    let xml = format!("{}{logout}{}", &xml[..at], &xml[at..]);
+    let first = "<md:SingleSignOnService";
+    let xml = file("idp.xml").replacen(first, &format!("{logout}{first}"), 1);
     metadata::read_idp(&"okta".parse().unwrap(), xml.as_bytes(), now(), false).unwrap()
 }
 
@@ -58,14 +47,12 @@ fn redirected(xml: &str, signer: &str) -> String {
 fn posted(xml: &str, signer: &str) -> String {
     let private =
         openssl::pkey::PKey::private_key_from_pem(file(&format!("{signer}.key")).as_bytes());
-    let template = format!(
-        r##"<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/><ds:SignatureMethod Algorithm="http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"/><ds:Reference URI="#_r1"><ds:Transforms><ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#enveloped-signature"/><ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/></ds:Transforms><ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"/><ds:DigestValue/></ds:Reference></ds:SignedInfo><ds:SignatureValue/></ds:Signature>"##
-    );
+    let template = r##"<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/><ds:SignatureMethod Algorithm="http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"/><ds:Reference URI="#_r1"><ds:Transforms><ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#enveloped-signature"/><ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/></ds:Transforms><ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"/><ds:DigestValue/></ds:Reference></ds:SignedInfo><ds:SignatureValue/></ds:Signature>"##;
     let unsigned = xml.replace("</saml:Issuer>", &format!("</saml:Issuer>{template}"));
-    let signed =
+    let whole =
         Crypto::sign_xml(unsigned, &private.unwrap().private_key_to_der().unwrap()).unwrap();
     // The signer writes a declaration, and the gate takes one.
-    form(&signed)
+    form(&whole)
 }
 
 fn form(xml: &str) -> String {

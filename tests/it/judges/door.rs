@@ -138,6 +138,7 @@ impl Door {
             attributes: &NAMES,
             user_domains: &self.user_domains,
             strict_certificates: self.strict_certificates,
+            decryption_keys: &[],
             now: self.now,
         }
     }

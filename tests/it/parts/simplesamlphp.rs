@@ -88,6 +88,19 @@ impl SimpleSamlPhp {
         panic!("SimpleSAMLphp does not start: {log}");
     }
 
+    /// Adds to what the IdP knows of the gateway, in the words of its `saml20-sp-remote`; holds from the
+    /// next request on.
+    pub(crate) fn register(&self, more: &serde_json::Value) {
+        fs::write(self.state.path().join("sp.json"), more.to_string()).unwrap();
+    }
+
+    /// Where it begins to sign a browser out everywhere, and goes afterwards.
+    pub(crate) fn logout_url(&self, afterwards: &str) -> Url {
+        let mut url = self.base_url.join("saml2/idp/initSLO.php").unwrap();
+        url.query_pairs_mut().append_pair("RelayState", afterwards);
+        url
+    }
+
     /// The IdP's entity id.
     pub(crate) fn entity_id(&self) -> String {
         entity_id(self.base_url.as_str())
@@ -131,7 +144,17 @@ impl SimpleSamlPhp {
     }
 
     async fn login(&self, url: &str, user: &str, password: &str) -> PostedResponse {
-        let browser = browser();
+        self.login_with(&browser(), url, user, password).await
+    }
+
+    /// Signs in with a browser that goes on afterwards.
+    pub(crate) async fn login_with(
+        &self,
+        browser: &Client,
+        url: &str,
+        user: &str,
+        password: &str,
+    ) -> PostedResponse {
         let asked = browser.get(url).send().await.unwrap();
         let (form_url, page) = self.page(asked).await;
         let mut fields = hidden_fields(&page);

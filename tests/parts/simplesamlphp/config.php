@@ -32,7 +32,7 @@ $config = [
     'enable.saml20-idp' => true,
     'module.enable' => ['core' => true, 'saml' => true, 'exampleauth' => true],
     'metadata.sources' => [['type' => 'flatfile']],
-    'trusted.url.domains' => [],
+    'trusted.url.domains' => null, // where a test has the browser go after single logout
 
     'store.type' => 'phpsession',
     'session.phpsession.savepath' => "$state/tmp",

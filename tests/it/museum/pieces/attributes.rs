@@ -152,35 +152,4 @@ impl Maker {
             ),
         );
     }
-
-    pub(super) fn encryption(&mut self) {
-        let sealed = "<saml:EncryptedAssertion xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"><xenc:EncryptedData xmlns:xenc=\"http://www.w3.org/2001/04/xmlenc#\"></xenc:EncryptedData></saml:EncryptedAssertion>";
-        self.show("enc-alone", "ENC-05", "encrypted", response(sealed));
-        let signed = sign(&assertion(), "_a1", &self.key);
-        self.show(
-            "enc-05-clear-and-encrypted",
-            "ENC-05",
-            "encrypted",
-            response(&format!("{sealed}{signed}")),
-        );
-        let name_id = format!(
-            "<saml:NameID {}</saml:NameID>",
-            between(&assertion(), "<saml:NameID ", "</saml:NameID>")
-        );
-        self.show(
-            "enc-07-encrypted-id",
-            "ENC-07",
-            "encrypted",
-            self.changed(&name_id, "<saml:EncryptedID></saml:EncryptedID>"),
-        );
-        self.show(
-            "enc-07-encrypted-attribute",
-            "ENC-07",
-            "encrypted",
-            self.changed(
-                "<saml:AttributeStatement>",
-                "<saml:AttributeStatement><saml:EncryptedAttribute></saml:EncryptedAttribute>",
-            ),
-        );
-    }
 }

@@ -1,0 +1,10 @@
+//! The handbook: how the parts work together, and what they are up against.
+//!
+//! It holds no code. It is built with the documentation, so that a link to something that is gone breaks
+//! the build, and tests hold what it lists against what is there.
+//!
+//! * [`way_through`]: the way of a response from the post to the credentials.
+//! * [`threats`]: every published attack on SAML that we know of, and what stops it here.
+
+pub(crate) mod threats;
+pub(crate) mod way_through;
