@@ -459,3 +459,65 @@ fn every_short_list_is_decided_by_the_rule() {
         assert_eq!(outcome(parts(), drafts).ok(), expected, "{list:?}");
     }
 }
+
+#[test]
+fn a_grant_tells_what_was_decided_and_for_whom() {
+    let rules = rules(vec![EntryDraft {
+        label: Some("Readers".to_owned()),
+        ..allow(READER)
+    }]);
+    let whose = subject(parts());
+    let decided = |duration: Option<u32>| {
+        let role = role(READER);
+        let request = Request {
+            role: &role,
+            launcher: None,
+            duration: duration.map(|seconds| SessionDuration::from_seconds(seconds).unwrap()),
+            now: now(),
+        };
+        decide(&whose, &request, &rules).unwrap()
+    };
+    let grant = decided(None);
+    assert_eq!(grant.role().as_str(), READER);
+    assert_eq!(
+        grant.provider().map(SamlProviderArn::as_str),
+        Some(PROVIDER)
+    );
+    assert_eq!(grant.method(), Method::Saml);
+    assert_eq!(grant.duration().seconds(), 3600);
+    assert_eq!(
+        (grant.entry().as_str(), grant.label()),
+        ("ent_0", Some("Readers"))
+    );
+    assert_eq!(grant.person(), &parts().person);
+    assert_eq!(grant.session(), whose.session());
+    assert_eq!(grant.session_name().as_str(), "alice@example.org");
+    assert_eq!(grant.renewable_until(), None);
+    // What is shared by a key must be the same credentials.
+    assert_eq!(grant.issue_key(), decided(None).issue_key());
+    assert_ne!(grant.issue_key(), decided(Some(900)).issue_key());
+}
+
+#[test]
+fn a_denial_says_whether_the_role_was_offered() {
+    let other = role("arn:aws:iam::123456789012:role/team-a/writer");
+    let request = Request {
+        role: &other,
+        launcher: None,
+        duration: None,
+        now: now(),
+    };
+    let denial = decide(&subject(parts()), &request, &rules(vec![allow(READER)])).unwrap_err();
+    assert!(denial.is_not_offered());
+    let denial = asked(parts(), &rules(vec![deny(READER)]), None).unwrap_err();
+    assert!(!denial.is_not_offered());
+    let [tried] = denial.tried.as_slice() else {
+        panic!("{denial:?}");
+    };
+    assert_eq!(
+        (tried.entry.as_str(), tried.why.code()),
+        ("ent_0", "denied")
+    );
+    let words = tried.why.to_string();
+    assert!(words.contains("rolegate roles remove ent_0"), "{words}");
+}

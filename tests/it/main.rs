@@ -30,4 +30,5 @@ mod parts;
 mod real_parts;
 mod routes;
 mod sign_in;
+mod soak;
 mod tls;

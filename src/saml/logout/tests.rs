@@ -280,3 +280,61 @@ fn an_answer_says_whether_it_went_well() {
         assert_eq!((in_response_to.as_deref(), success), (Some("_ours"), well));
     }
 }
+
+fn judged(query: &str, strict: bool, at: &str) -> Result<VerifiedLogout, Refusal> {
+    prepare().unwrap();
+    let message = read(Delivery::Redirect(query)).unwrap();
+    message.verify(&LogoutExpectation {
+        trust: &trust(),
+        destination: SLO,
+        skew: TimeDelta::seconds(60),
+        strict_certificates: strict,
+        now: at.parse().unwrap(),
+    })
+}
+
+#[test]
+fn another_issuer_s_name_under_our_provider_s_key_is_refused() {
+    let code = |query: &str| {
+        let judged = judged(query, false, "2026-01-15T12:00:00Z");
+        judged.map_or_else(|refusal| refusal.code(), |_| "followed")
+    };
+    assert_eq!(code(&redirected(REQUEST, "idp")), "followed");
+    let other = REQUEST.replace(IDP, "https://other.example.org/saml");
+    assert_eq!(code(&redirected(&other, "idp")), "issuer");
+}
+
+#[test]
+fn an_expired_key_verifies_nothing_where_certificates_are_strict() {
+    let query = redirected(REQUEST, "idp");
+    let code = |strict, at| {
+        let judged = judged(&query, strict, at);
+        judged.map_or_else(|refusal| refusal.code(), |_| "followed")
+    };
+    assert_eq!(code(true, "2026-01-15T12:00:00Z"), "followed");
+    let end = trust().certificates()[0].not_after.to_rfc3339();
+    assert_eq!(code(true, &end), "signature_invalid");
+    // Its signature still holds; it is only too old a message by then.
+    assert_eq!(code(false, &end), "issue_instant");
+}
+
+#[test]
+fn a_signature_elsewhere_than_behind_the_issuer_is_refused() {
+    let body = posted(REQUEST, "idp");
+    let message = binding::read_form(body.as_bytes()).unwrap().xml;
+    let from = message.find("<ds:Signature ").unwrap();
+    let close = "</ds:Signature>";
+    let to = message.find(close).unwrap() + close.len();
+    let signature = message.get(from..to).unwrap();
+    let without = message.replace(signature, "");
+    let again = |text: &str| {
+        read(Delivery::Post(form(text).as_bytes())).map_or_else(|error| error.code(), |_| "read")
+    };
+    assert_eq!(again(&message), "read");
+    let root = "</samlp:LogoutRequest>";
+    let moved = without.replace(root, &format!("{signature}{root}"));
+    assert_eq!(again(&moved), "signature_place");
+    let inside = format!("<samlp:Extensions>{signature}</samlp:Extensions>{root}");
+    let inside = without.replace(root, &inside);
+    assert_eq!(again(&inside), "unexpected_element");
+}

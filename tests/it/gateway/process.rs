@@ -79,6 +79,15 @@ impl Gateway {
         (self.child, self.log) = spawn(&self.folder, &self.sts_url).await;
     }
 
+    /// Its resident memory, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id().unwrap());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let figure = line.unwrap().trim().trim_end_matches(" kB");
+        figure.parse().unwrap()
+    }
+
     /// All that it logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
