@@ -13,6 +13,7 @@ use super::gate::{self, Signed, UnverifiedResponse};
 use super::lexis::check_characters;
 use super::refusal::{Refusal, cut};
 use super::signature::{self, differs};
+use super::signature_shape::KeyKind;
 use super::step::Step;
 use super::structure::{check_assertion, check_clear, check_ids, check_names, ids};
 use super::trust::SigningKey;
@@ -31,59 +32,95 @@ pub(super) fn covered(
             .map_err(|refusal| differs("document", "readable", refusal.code()))?;
         (sealed(&root, response)?, ids(&root))
     };
-    let around = response.view().signed.response;
-    if around.is_some() {
+    if key.is_some() {
         passed(Step::Signature);
     }
-    if matches!(sealed.block, Block::Cbc { .. }) && around.is_none() {
-        return Err(Refusal::EncryptedCbcUnsigned {});
-    }
-    if expectation.decryption_keys.is_empty() {
-        return Err(Refusal::EncryptedNoKey {});
-    }
+    check_openable(&sealed, key.is_some(), expectation)?;
     passed(Step::Encryption);
     let plain = decryption::open(&sealed, expectation.decryption_keys)?;
     passed(Step::Decryption);
-    let (before, inside) = {
-        let assertion = read(&plain)?;
-        let id = assertion.attribute("ID").unwrap_or_default();
-        if taken.iter().any(|taken| taken == id) {
-            return Err(Refusal::DuplicateId { id: cut(id) });
-        }
-        let names = named(&assertion);
-        if names.1 != response.view().assertion_issuer {
-            return Err(Refusal::IssuersDiffer {
-                response: cut(&response.view().assertion_issuer),
-                assertion: cut(&names.1),
-            });
-        }
-        (names, gate::signature_of(&assertion)?)
-    };
+    let inside = Inside::of(&plain, response, &taken)?;
     let signed = Signed {
-        response: around,
-        assertion: inside,
+        response: response.view().signed.response,
+        assertion: inside.signature,
     };
     if signed == Signed::NOTHING {
         return Err(Refusal::Unsigned {});
     }
     check_signed(signed, expectation.require)?;
     passed(Step::Content);
-    let text = if inside.is_some() {
-        let own = Signed {
-            response: None,
-            ..signed
-        };
-        let (text, _) = signature::covered_by(&plain, own, expectation, key)?;
-        let after = named(&read(&text)?);
-        if before != after {
-            return Err(differs("Assertion", &before.0, &after.0));
-        }
-        passed(Step::InnerSignature);
-        text
-    } else {
-        plain
-    };
+    if inside.signature.is_none() {
+        return Ok(Covered::decrypted(plain, signed));
+    }
+    let text = inside.verified(&plain, expectation, key)?;
+    passed(Step::InnerSignature);
     Ok(Covered::decrypted(text, signed))
+}
+
+/// AES-CBC is opened under a signature alone, and nothing without a key.
+fn check_openable(
+    sealed: &Sealed,
+    is_signed: bool,
+    expectation: &Expectation<'_>,
+) -> Result<(), Refusal> {
+    if matches!(sealed.block, Block::Cbc { .. }) && !is_signed {
+        return Err(Refusal::EncryptedCbcUnsigned {});
+    }
+    if expectation.decryption_keys.is_empty() {
+        return Err(Refusal::EncryptedNoKey {});
+    }
+    Ok(())
+}
+
+/// What a plaintext says of itself before its signature is looked at.
+#[derive(Debug)]
+struct Inside {
+    id: String,
+    issuer: String,
+    signature: Option<KeyKind>,
+}
+
+impl Inside {
+    /// Reads `plain`, whose ID must be none of those `taken` around it, and whose Issuer the same as there.
+    fn of(plain: &str, response: &UnverifiedResponse, taken: &[String]) -> Result<Self, Refusal> {
+        let assertion = read(plain)?;
+        let (id, issuer) = named(&assertion);
+        if taken.contains(&id) {
+            return Err(Refusal::DuplicateId { id: cut(&id) });
+        }
+        let outside = &response.view().assertion_issuer;
+        if issuer != *outside {
+            return Err(Refusal::IssuersDiffer {
+                response: cut(outside),
+                assertion: cut(&issuer),
+            });
+        }
+        let signature = gate::signature_of(&assertion)?;
+        Ok(Self {
+            id,
+            issuer,
+            signature,
+        })
+    }
+
+    /// The bytes of `plain` that its own signature covers, which must name what was named before.
+    fn verified(
+        &self,
+        plain: &str,
+        expectation: &Expectation<'_>,
+        key: Option<&SigningKey>,
+    ) -> Result<String, Refusal> {
+        let signed = Signed {
+            response: None,
+            assertion: self.signature,
+        };
+        let (text, _) = signature::covered_by(plain, signed, expectation, key)?;
+        let (id, issuer) = named(&read(&text)?);
+        if id != self.id || issuer != self.issuer {
+            return Err(differs("Assertion", &self.id, &id));
+        }
+        Ok(text)
+    }
 }
 
 /// What the ciphertext is read from: the signed bytes where the Response is signed, and by which key; a
