@@ -74,7 +74,7 @@ impl Post {
 }
 
 /// A logout message of the right shape that nobody signed.
-const LOGOUT: &str = r##"<samlp:LogoutRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_r1" Version="2.0" IssueInstant="2026-01-15T12:00:00Z" Destination="https://gate.example.org/saml/slo"><saml:Issuer>https://idp.example.org/saml</saml:Issuer><saml:NameID>alice</saml:NameID></samlp:LogoutRequest>"##;
+const LOGOUT: &str = r#"<samlp:LogoutRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_r1" Version="2.0" IssueInstant="2026-01-15T12:00:00Z" Destination="https://gate.example.org/saml/slo"><saml:Issuer>https://idp.example.org/saml</saml:Issuer><saml:NameID>alice</saml:NameID></samlp:LogoutRequest>"#;
 
 struct Soak {
     world: World,

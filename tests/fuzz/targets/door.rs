@@ -8,10 +8,10 @@
 use std::sync::LazyLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rolegate::model::{SignIn, SubjectParts};
+use rolegate::model::{Secret, SignIn, SubjectParts};
 use rolegate::saml::{
-    AttributeNames, Expectation, RawResponse, Refusal, RequireSigned, Trust, examine, metadata,
-    prepare, verify,
+    AttributeNames, Expectation, RawResponse, Refusal, RequireSigned, ServiceKey, Trust, examine,
+    metadata, prepare, verify,
 };
 
 pub(crate) const METADATA: &str = include_str!("../../../fixtures/saml/idp.xml");
@@ -26,6 +26,13 @@ pub(crate) fn now() -> DateTime<Utc> {
 pub(crate) static TRUST: LazyLock<Trust> = LazyLock::new(|| {
     prepare().unwrap();
     metadata::read_idp(&"okta".parse().unwrap(), METADATA.as_bytes(), now(), false).unwrap()
+});
+
+/// Ours, so that what is encrypted is decrypted, and the plaintext held against the gate.
+static KEYS: LazyLock<Vec<ServiceKey>> = LazyLock::new(|| {
+    let private = Secret::new(include_str!("../../../fixtures/saml/sp.key").to_owned());
+    let certificate = include_str!("../../../fixtures/saml/sp.crt");
+    vec![ServiceKey::from_pem(&private, certificate).unwrap()]
 });
 
 static NAMES: LazyLock<AttributeNames> = LazyLock::new(AttributeNames::default);
@@ -50,6 +57,7 @@ fn expectation() -> Expectation<'static> {
         attributes: &NAMES,
         user_domains: &[],
         strict_certificates: false,
+        decryption_keys: &KEYS,
         now: now(),
     }
 }
