@@ -12,9 +12,10 @@
 //! 3. [`verify`] asks the [engine](crate::saml::engine) for the bytes that every signature covers, reads
 //!    those bytes anew, holds them against what the gate saw, and asks every
 //!    [condition](crate::saml::conditions). It has no clock, no store and no network. The result is a
-//!    [`VerifiedAssertion`].
-//! 4. [`Store::accept`] enters the IDs in the replay ledger, all or none, before anything else happens. Only it makes a [`Fresh`](crate::store::Fresh) one, and that a
-//!    [`Subject`](crate::model::Subject).
+//!    [`VerifiedAssertion`]. Where the assertion is [encrypted](crate::saml::encrypted), the signature around
+//!    it comes first, then decryption, then the gate once more over what came out.
+//! 4. [`Store::accept`] enters the IDs in the replay ledger, all or none, before anything else
+//!    happens. Only it makes a [`Fresh`](crate::store::Fresh) one, and that a [`Subject`](crate::model::Subject).
 //! 5. [`policy`](crate::policy) decides which offers become grants; a denial lists its reasons.
 //! 6. [`sts`](crate::sts) is reached with a [`Grant`](crate::policy::Grant) alone, and its answer is
 //!    compared with what we verified.

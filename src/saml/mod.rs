@@ -20,7 +20,7 @@ mod binding;
 pub(crate) mod conditions;
 mod context;
 mod decryption;
-mod encrypted;
+pub(crate) mod encrypted;
 mod encrypted_shape;
 pub(crate) mod engine;
 mod examine;
