@@ -24,33 +24,31 @@ const TAG: usize = 16;
 /// Of AES's block, in bytes.
 const BLOCK: usize = 16;
 
-/// The text in `sealed`, opened with the first of `keys` that does.
+/// The text in `sealed`, opened with whichever of `keys` it was encrypted for.
 pub(super) fn open(sealed: &Sealed, keys: &[ServiceKey]) -> Result<String, Refusal> {
-    let mut found = None;
-    for key in keys {
-        let plain = open_with(sealed, key);
-        found = found.or(plain);
-    }
+    let plain = content_key(sealed, keys).and_then(|content| match sealed.block {
+        Block::Gcm { .. } => gcm(&sealed.data, &content),
+        Block::Cbc { .. } => cbc(&sealed.data, &content),
+    });
     // What failed stands in this thread's queue, where the next TLS call would find it.
     drop(ErrorStack::get());
-    found
+    plain
         .and_then(|plain| String::from_utf8(plain).ok())
         .ok_or(Refusal::DecryptionFailed {})
 }
 
-fn open_with(sealed: &Sealed, key: &ServiceKey) -> Option<Vec<u8>> {
-    let size = match sealed.block {
-        Block::Gcm { key } | Block::Cbc { key } => key,
-    };
-    let unlikely = rejected(sealed, key, size).ok()?;
-    let content = unwrap_key(sealed, key)
-        .ok()
-        .filter(|content| content.len() == size)
-        .unwrap_or(unlikely);
-    match sealed.block {
-        Block::Gcm { .. } => gcm(&sealed.data, &content),
-        Block::Cbc { .. } => cbc(&sealed.data, &content),
+/// The content key that one of `keys` unwraps, else one that opens nothing. Which key fits is settled by
+/// OAEP alone: what a wrong key decrypts may look padded.
+fn content_key(sealed: &Sealed, keys: &[ServiceKey]) -> Option<Zeroizing<Vec<u8>>> {
+    let (Block::Gcm { key: size } | Block::Cbc { key: size }) = sealed.block;
+    let mut content = rejected(sealed, keys.first()?, size).ok()?;
+    for key in keys {
+        let unwrapped = unwrap_key(sealed, key).ok();
+        if let Some(unwrapped) = unwrapped.filter(|unwrapped| unwrapped.len() == size) {
+            content = unwrapped;
+        }
     }
+    Some(content)
 }
 
 fn unwrap_key(sealed: &Sealed, key: &ServiceKey) -> Result<Zeroizing<Vec<u8>>, ErrorStack> {
@@ -119,4 +117,71 @@ fn cbc(data: &[u8], key: &[u8]) -> Option<Vec<u8>> {
     }
     plain.truncate(length.checked_sub(padding)?);
     Some(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use openssl::encrypt::Encrypter;
+    use openssl::symm::encrypt;
+
+    use super::*;
+
+    fn keys() -> [ServiceKey; 2] {
+        let now: DateTime<Utc> = "2026-01-15T12:00:00Z".parse().unwrap();
+        [0, 1].map(|_| ServiceKey::generate("gate.example.org", now).unwrap())
+    }
+
+    /// AES-CBC for `key`, whose padding a wrong key hits one time in sixteen.
+    fn sealed(key: &ServiceKey, text: &str) -> Sealed {
+        let (content, vector) = ([5; 16], [6; BLOCK]);
+        let mut encrypter = Encrypter::new(key.private()).unwrap();
+        encrypter.set_rsa_padding(Padding::PKCS1_OAEP).unwrap();
+        let mut wrapped = vec![0; encrypter.encrypt_len(&content).unwrap()];
+        let length = encrypter.encrypt(&content, &mut wrapped).unwrap();
+        wrapped.truncate(length);
+        let cipher = Cipher::aes_128_cbc();
+        let blocks = encrypt(cipher, &content, Some(&vector), text.as_bytes()).unwrap();
+        Sealed {
+            block: Block::Cbc { key: 16 },
+            digest: Hash::Sha1,
+            mask: Hash::Sha1,
+            wrapped,
+            data: [&vector[..], &blocks].concat(),
+        }
+    }
+
+    #[test]
+    fn of_two_keys_the_right_one_opens_every_time() {
+        let keys = keys();
+        for (round, key) in keys.iter().cycle().take(160).enumerate() {
+            let text = format!("<assertion {round}/>");
+            assert_eq!(open(&sealed(key, &text), &keys), Ok(text));
+        }
+    }
+
+    #[test]
+    fn every_failure_is_one_failure_and_the_same_again() {
+        let keys = keys();
+        let good = sealed(&keys[0], "<a/>");
+        assert_eq!(open(&good, &keys[..1]), Ok("<a/>".to_owned()));
+        let failed = Err(Refusal::DecryptionFailed {});
+        let spoilt = |change: fn(&mut Sealed)| {
+            let mut sealed = sealed(&keys[0], "<a/>");
+            change(&mut sealed);
+            open(&sealed, &keys)
+        };
+        assert_eq!(spoilt(|sealed| sealed.data.clear()), failed);
+        assert_eq!(spoilt(|sealed| sealed.data.truncate(BLOCK)), failed);
+        assert_eq!(spoilt(|sealed| sealed.data.truncate(BLOCK + 7)), failed);
+        assert_eq!(
+            spoilt(|sealed| sealed.block = Block::Gcm { key: 16 }),
+            failed
+        );
+        assert_eq!(spoilt(|sealed| sealed.digest = Hash::Sha256), failed);
+        assert_eq!(spoilt(|sealed| sealed.wrapped.clear()), failed);
+        let other = sealed(&keys[1], "<a/>");
+        let rejected = || content_key(&other, &keys[..1]).unwrap();
+        assert_eq!(rejected(), rejected(), "trying again teaches nothing");
+    }
 }
