@@ -186,11 +186,8 @@ impl Logout {
 
     async fn sign_out(&self, idp: &Idp, request: &LogoutRequest) -> Result<LoggedOut, Stop> {
         let parts = &self.parts;
-        let new = parts
-            .store
-            .take_logout(&request.replay_id, request.remember_until)
-            .await?;
-        if !new {
+        let id = std::slice::from_ref(&request.replay_id);
+        if parts.store.find_replay(id).await?.is_some() {
             return Err(Stop::Refused(Reason::Replayed));
         }
         let sessions = parts
@@ -200,6 +197,11 @@ impl Logout {
         for session in sessions.iter().filter(|session| meant(session, request)) {
             self.end(idp, session).await?;
         }
+        // Last, so that a request that broke off halfway can be sent again: ending twice ends nothing more.
+        parts
+            .store
+            .take_logout(&request.replay_id, request.remember_until)
+            .await?;
         let ring = parts.keys.current();
         let answer = ring
             .signer()
@@ -216,6 +218,16 @@ impl Logout {
 
     /// Ends what `single_logout` says, and has the audit know of it before anybody is answered.
     async fn end(&self, idp: &Idp, session: &LiveSession) -> Result<(), LogoutFailure> {
+        let ended = self.end_in_store(idp, session).await;
+        // Also where it broke off: what is cached may stand for what has ended.
+        self.parts
+            .fetch
+            .forget_person(session.subject.person())
+            .await;
+        Ok(self.parts.recorder.record(ended?).await?)
+    }
+
+    async fn end_in_store(&self, idp: &Idp, session: &LiveSession) -> Result<Event, LogoutFailure> {
         let parts = &self.parts;
         let subject = &session.subject;
         let person = subject.person();
@@ -241,8 +253,7 @@ impl Logout {
                 event.reason = Some(format!("single logout, {leases} leases revoked"));
             }
         }
-        parts.fetch.forget_person(person).await;
-        Ok(parts.recorder.record(event).await?)
+        Ok(event)
     }
 
     /// Where to send a browser that signed out here, so that its IdP signs the person out too; `None`

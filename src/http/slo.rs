@@ -4,7 +4,6 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::cookies::Kind;
 use super::{Problem, Site, middleware, page};
 use crate::flow::{Delivery, LoggedOut, Logout, LogoutFailure};
 
@@ -12,15 +11,11 @@ use crate::flow::{Delivery, LoggedOut, Logout, LogoutFailure};
 const BODY_LIMIT: usize = 128 * 1024;
 
 /// A message in the query.
-pub(super) async fn redirect(
-    request: HttpRequest,
-    logout: web::Data<Logout>,
-    site: web::Data<Site>,
-) -> HttpResponse {
+pub(super) async fn redirect(request: HttpRequest, logout: web::Data<Logout>) -> HttpResponse {
     let outcome = logout
         .follow(Delivery::Redirect(request.query_string()))
         .await;
-    answer(&request, outcome, &site)
+    answer(&request, outcome)
 }
 
 /// A message in a form.
@@ -47,15 +42,12 @@ pub(super) async fn post(
             .answer(&request);
     }
     let outcome = logout.follow(Delivery::Post(&body)).await;
-    answer(&request, outcome, &site)
+    answer(&request, outcome)
 }
 
-fn answer(
-    request: &HttpRequest,
-    outcome: Result<LoggedOut, LogoutFailure>,
-    site: &Site,
-) -> HttpResponse {
-    let mut response = match outcome {
+fn answer(request: &HttpRequest, outcome: Result<LoggedOut, LogoutFailure>) -> HttpResponse {
+    // No cookie is touched: whose browser brings a message need not be the person that it means.
+    match outcome {
         Ok(LoggedOut::Answer(url)) => HttpResponse::SeeOther()
             .insert_header((LOCATION, url))
             .finish(),
@@ -65,12 +57,9 @@ fn answer(
             if let LogoutFailure::Refused(reference) = &error {
                 middleware::note_reference(request, reference);
             }
-            return Problem::from(error).answer(request);
+            Problem::from(error).answer(request)
         }
-    };
-    // The session behind it has ended; a cookie that cannot be removed opens nothing.
-    let _removed = response.add_cookie(&Kind::Session.remove(site));
-    response
+    }
 }
 
 impl From<LogoutFailure> for Problem {

@@ -188,7 +188,7 @@ fn read_key(key: &Element<'_>, data: Option<&str>) -> Result<(Hash, Hash, Vec<u8
             (Space::Encryption, "CipherData") if wrapped.is_none() => {
                 wrapped = Some(cipher_value(child)?);
             }
-            (Space::Encryption, "CarriedKeyName") if wrapped.is_some() => {}
+            (Space::Encryption, "CarriedKeyName") if wrapped.is_some() => leaf(child)?,
             (Space::Encryption, "ReferenceList") if wrapped.is_some() && names(child, data) => {}
             _ => {
                 return Err(shape(&format!(
@@ -213,6 +213,7 @@ fn oaep(method: &Element<'_>) -> Result<(Hash, Hash), Refusal> {
     };
     let (mut digest, mut mask) = (None, None);
     for child in &method.children {
+        leaf(child)?;
         let algorithm = algorithm(child);
         match (child.space, child.local) {
             (Space::Signature, "DigestMethod") if digest.is_none() => {
@@ -244,7 +245,8 @@ fn oaep(method: &Element<'_>) -> Result<(Hash, Hash), Refusal> {
 
 fn block(method: &Element<'_>) -> Result<Block, Refusal> {
     named(method, "EncryptionMethod")?;
-    let plain = |child: &Element<'_>| child.is(Space::Encryption, "KeySize");
+    let plain =
+        |child: &Element<'_>| child.is(Space::Encryption, "KeySize") && child.children.is_empty();
     if !method.children.iter().all(plain) {
         return Err(shape("the EncryptionMethod of the data has parameters"));
     }
@@ -266,11 +268,24 @@ fn cipher_value(data: &Element<'_>) -> Result<Vec<u8>, Refusal> {
         return Err(shape("there is not exactly one CipherValue"));
     };
     named(value, "CipherValue")?;
+    leaf(value)?;
     let text = value.text().unwrap_or_default();
     let text: String = text.chars().filter(|c| !is_white_space(*c)).collect();
     STANDARD
         .decode(text)
         .map_err(|_| shape("a CipherValue is no base64"))
+}
+
+/// Nothing may hide where a text or nothing is meant.
+fn leaf(element: &Element<'_>) -> Result<(), Refusal> {
+    match element.children.first() {
+        None => Ok(()),
+        Some(child) => Err(shape(&format!(
+            "<{}> holds <{}>",
+            cut(element.local),
+            cut(child.local)
+        ))),
+    }
 }
 
 fn algorithm<'e>(element: &'e Element<'_>) -> &'e str {

@@ -157,9 +157,11 @@ pub(super) fn check_encrypted(root: &Element<'_>) -> Result<(), Refusal> {
     }
     check_children(root, ENCRYPTED_CHILDREN)?;
     for child in &root.children {
-        if child.is(Space::Assertion, "EncryptedAssertion")
-            || child.is(Space::Signature, "Signature")
-        {
+        if child.is(Space::Signature, "Signature") {
+            continue;
+        }
+        if child.is(Space::Assertion, "EncryptedAssertion") {
+            each(child, &mut check_sealed)?;
             continue;
         }
         check_clear(child)?;
@@ -174,6 +176,30 @@ pub(super) fn check_encrypted(root: &Element<'_>) -> Result<(), Refusal> {
         })?;
     }
     check_extensions(root)
+}
+
+/// Of XML Signature only what describes a key may stand in an EncryptedAssertion, of SAML nothing: xmlsec looks
+/// for signatures everywhere, and would run the transforms of one that it finds there.
+fn check_sealed(element: &Element<'_>, parent: &Element<'_>) -> Result<(), Refusal> {
+    let describes = element.local.starts_with("X509")
+        || matches!(
+            element.local,
+            "KeyInfo"
+                | "KeyName"
+                | "KeyValue"
+                | "RSAKeyValue"
+                | "Modulus"
+                | "Exponent"
+                | "RetrievalMethod"
+                | "DigestMethod"
+        );
+    match element.space {
+        Space::Signature if !describes => Err(Refusal::SignaturePlace {
+            parent: cut(parent.local),
+        }),
+        Space::Assertion | Space::Protocol => Err(unexpected(element, parent)),
+        _ => Ok(()),
+    }
 }
 
 fn check_extensions(root: &Element<'_>) -> Result<(), Refusal> {

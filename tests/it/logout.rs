@@ -232,7 +232,7 @@ async fn signing_out_here_signs_out_at_the_idp() {
     let back = browser.following.get(&link).send().await.unwrap();
     assert_eq!(back.url().path(), "/saml/slo", "{}", stage.gateway.log());
     let page = back.text().await.unwrap();
-    assert!(page.contains("and of your identity provider"), "{page}");
+    assert!(page.contains("signed out there"), "{page}");
     let again = browser
         .following
         .get(stage.gateway.at("/saml/ssp/login"))

@@ -492,10 +492,14 @@ impl Maker {
         ];
         for (file, sealed) in cases {
             assert!(sealed != good && sealed != beside, "{file} changes nothing");
+            let expect = match file {
+                "retrieval-by-xslt" => "signature_place",
+                _ => "encryption_shape",
+            };
             self.show_sealed(
                 &format!("enc-05-shape-{file}"),
                 "ENC-05",
-                "encryption_shape",
+                expect,
                 response(&sealed),
             );
         }
@@ -513,7 +517,7 @@ impl Maker {
         self.show_sealed(
             "enc-05-shape-signature-in-key-info",
             "ENC-05",
-            "encryption_shape",
+            "signature_place",
             response(&in_info(&signature)),
         );
         let signature = signature.replace(
@@ -523,8 +527,40 @@ impl Maker {
         self.show_sealed(
             "enc-05-shape-signature-in-x509-data",
             "ENC-05",
-            "encryption_shape",
+            "signature_place",
             response(&in_info(&format!("<ds:X509Data>{signature}</ds:X509Data>"))),
         );
+        // xmlsec looks for signatures everywhere: where the Response's own is good, this one would be run.
+        let xslt = signature.replacen(
+            "<ds:Transform Algorithm=\"http://www.w3.org/2001/10/xml-exc-c14n#\">",
+            "<ds:Transform Algorithm=\"http://www.w3.org/TR/1999/REC-xslt-19991116\">",
+            1,
+        );
+        assert_ne!(xslt, signature);
+        let leaves = [
+            (
+                "carried-key-name",
+                "</xenc:EncryptedKey>",
+                "xenc:CarriedKeyName",
+            ),
+            ("key-size", "</xenc:EncryptionMethod>", "xenc:KeySize"),
+        ];
+        for (file, before, name) in leaves {
+            for (kind, hidden, expect) in [
+                ("signature", signature.as_str(), "signature_place"),
+                ("xslt", &xslt, "signature_place"),
+                ("assertion", &assertion(), "unexpected_element"),
+            ] {
+                let leaf = format!("<{name}>{hidden}</{name}>{before}");
+                let sealed = good.replacen(before, &leaf, 1);
+                assert_ne!(sealed, good);
+                self.show_covered(
+                    &format!("enc-05-{kind}-in-{file}"),
+                    "ENC-05",
+                    expect,
+                    self.covered(&sealed),
+                );
+            }
+        }
     }
 }
