@@ -1,5 +1,7 @@
 //! `rolegate check`: whether `serve` would start, and what cannot work.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::{Context, Failure, Outcome, output};
@@ -17,6 +19,7 @@ pub(super) async fn run(at: &Context) -> Outcome {
         let kind = if warning.is_note() { "note" } else { "warning" };
         output::note(&format!("{kind}: {warning}"));
     }
+    warn_of_open_key(&config.store.master_key_file);
     let ring = keys(&config, at).await?;
     idps(&config, at, &ring).await?;
     output::line(&format!(
@@ -29,6 +32,17 @@ pub(super) async fn run(at: &Context) -> Outcome {
     ));
     output::line(&format!("{} is good", config.path.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The master key opens every sealed secret: only its owner should read it.
+fn warn_of_open_key(file: &Path) {
+    let mode = std::fs::metadata(file).map(|file| file.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+        let file = file.display();
+        output::note(&format!(
+            "warning: store.master_key_file: others may read {file}, which opens every secret of the store; run `chmod 600 {file}`"
+        ));
+    }
 }
 
 /// Our own key pairs, where there is a store, with a warning for each whose certificate is about to end.

@@ -128,7 +128,10 @@ fn read(arguments: &Arguments) -> Result<String, Failure> {
     if file == Path::new("-") {
         std::io::stdin().read_to_end(&mut bytes)?;
     } else {
-        bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        bytes = std::fs::read(file).map_err(|error| {
+            let file = file.display();
+            format!("{file} cannot be read ({error}); name the file with the response, or - for standard input")
+        })?;
     }
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| STANDARD.encode(error.into_bytes())))
 }

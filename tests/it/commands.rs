@@ -446,3 +446,21 @@ async fn a_wrong_key_or_a_lost_one_refuses() {
     std::fs::write(&key, good).unwrap();
     world.gateway.command(&["roles", "list"]).await.good();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_who_else_may_read_the_master_key() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = crate::gateway::World::start().await;
+    let key = world.folder.path().join("rolegate.key");
+    for (mode, warned) in [(0o600, false), (0o644, true)] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let check = world.gateway.command(&["check"]).await;
+        assert!(check.status.success(), "{}", check.stderr);
+        assert_eq!(
+            check.stderr.contains("chmod 600"),
+            warned,
+            "{}",
+            check.stderr
+        );
+    }
+}
