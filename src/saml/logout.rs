@@ -11,11 +11,12 @@ use thiserror::Error;
 
 use super::binding::{self, BindingError, Kind, QuerySignature};
 use super::engine;
-use super::lexis::{check_characters, ncname};
+use super::gate;
+use super::lexis::check_characters;
 use super::refusal::{Refusal, cut, listed};
 use super::self_test;
 use super::signature_shape;
-use super::structure::{check_names, each, unexpected};
+use super::structure::{check_clear, check_ids, check_names, each, unexpected};
 use super::time::{self, earlier, later};
 use super::trust::{SigningKey, Trust};
 use super::xml::{self, Element, Limits, Space};
@@ -141,7 +142,11 @@ pub fn read(delivery: Delivery<'_>) -> Result<UnverifiedLogout, LogoutError> {
         let enveloped = check_shape(&root, kind)?;
         let issuer = root.only(Space::Assertion, "Issuer");
         let issuer = issuer.and_then(Element::text).unwrap_or_default();
-        (id_of(&root)?.to_owned(), issuer.to_owned(), enveloped)
+        (
+            root.attribute("ID").unwrap_or_default().to_owned(),
+            issuer.to_owned(),
+            enveloped,
+        )
     };
     let signature = match (arrived.signature, enveloped) {
         (Some(query), None) => Signature::Query(query),
@@ -163,7 +168,8 @@ pub fn read(delivery: Delivery<'_>) -> Result<UnverifiedLogout, LogoutError> {
     })
 }
 
-/// Names in their namespaces, nothing encrypted, no assertion, at most one signature right behind the Issuer.
+/// The gate's own rules: names in their namespaces, nothing encrypted, IDs once, and at most one signature, right
+/// behind the Issuer and with none inside it. No assertion comes along.
 fn check_shape(
     root: &Element<'_>,
     kind: Kind,
@@ -174,37 +180,16 @@ fn check_shape(
             found: cut(root.local),
         });
     }
-    let mut enveloped = None;
-    for (place, child) in root.children.iter().enumerate() {
-        if child.is(Space::Signature, "Signature") {
-            let behind = place == 1
-                && root
-                    .children
-                    .first()
-                    .is_some_and(|first| first.is(Space::Assertion, "Issuer"));
-            if !behind {
-                return Err(Refusal::SignaturePlace {
-                    parent: cut(root.local),
-                });
-            }
-            enveloped = Some(signature_shape::check(child, id_of(root)?)?);
-        }
-    }
+    check_clear(root)?;
     each(root, &mut |element, parent| {
-        let signature = element.space == Space::Signature
-            && parent.space != Space::Signature
-            && !std::ptr::eq(parent, root);
-        let foreign = element.space == Space::Encryption
-            || element.local.starts_with("Encrypted")
-            || element.is(Space::Assertion, "Assertion");
-        // A second ID would be a second thing to refer to.
-        let named = element.attribute("ID").is_some();
-        if signature || foreign || named {
+        if element.is(Space::Assertion, "Assertion") {
             return Err(unexpected(element, parent));
         }
         Ok(())
     })?;
-    Ok(enveloped)
+    check_ids(root, root)?;
+    gate::check_places(root, root)?;
+    gate::signature_of(root)
 }
 
 fn root_of(kind: Kind) -> &'static str {
@@ -212,14 +197,6 @@ fn root_of(kind: Kind) -> &'static str {
         Kind::Request => "LogoutRequest",
         Kind::Response => "LogoutResponse",
     }
-}
-
-fn id_of<'e>(root: &'e Element<'_>) -> Result<&'e str, Refusal> {
-    root.attribute("ID")
-        .filter(|id| id.len() <= 256 && ncname(id))
-        .ok_or_else(|| Refusal::Malformed {
-            why: format!("<{}> has no ID", cut(root.local)),
-        })
 }
 
 impl UnverifiedLogout {
@@ -233,7 +210,7 @@ impl UnverifiedLogout {
         let signed = self.signed(expectation)?;
         let root = xml::read(&signed, Limits::RESPONSE)?;
         check_shape(&root, self.kind)?;
-        let id = id_of(&root)?;
+        let id = root.attribute("ID").unwrap_or_default();
         if id != self.id {
             return Err(Refusal::VerifiedDiffers {
                 what: "ID",
@@ -353,7 +330,7 @@ fn request(
             found: root.all(Space::Assertion, "NameID").count(),
         });
     }
-    let id = id_of(root)?;
+    let id = root.attribute("ID").unwrap_or_default();
     let indexes = root.all(Space::Protocol, "SessionIndex");
     Ok(LogoutRequest {
         id: id.to_owned(),

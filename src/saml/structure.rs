@@ -158,6 +158,7 @@ pub(super) fn check_encrypted(root: &Element<'_>) -> Result<(), Refusal> {
     check_children(root, ENCRYPTED_CHILDREN)?;
     for child in &root.children {
         if child.is(Space::Signature, "Signature") {
+            each(child, &mut check_alone)?;
             continue;
         }
         if child.is(Space::Assertion, "EncryptedAssertion") {
@@ -176,6 +177,16 @@ pub(super) fn check_encrypted(root: &Element<'_>) -> Result<(), Refusal> {
         })?;
     }
     check_extensions(root)
+}
+
+/// No signature stands in another: its KeyInfo is covered by nothing, so anybody could put one there.
+fn check_alone(element: &Element<'_>, parent: &Element<'_>) -> Result<(), Refusal> {
+    if element.is(Space::Signature, "Signature") {
+        return Err(Refusal::SignaturePlace {
+            parent: cut(parent.local),
+        });
+    }
+    Ok(())
 }
 
 /// Of XML Signature only what describes a key may stand in an EncryptedAssertion, of SAML nothing: xmlsec looks

@@ -537,6 +537,18 @@ impl Maker {
             1,
         );
         assert_ne!(xslt, signature);
+        // No signature covers its own KeyInfo: whoever holds a good document can put one there.
+        let covered = self.covered(&sealing.seal(&assertion()));
+        for (kind, hidden) in [("signature", &signature), ("xslt", &xslt)] {
+            let added = covered.replacen("<ds:X509Data>", &format!("<ds:X509Data>{hidden}"), 1);
+            assert_ne!(added, covered);
+            self.show_covered(
+                &format!("enc-05-{kind}-in-the-key-info-outside"),
+                "ENC-05",
+                "signature_place",
+                added,
+            );
+        }
         let leaves = [
             (
                 "carried-key-name",
