@@ -276,10 +276,8 @@ impl Fetch {
         launcher: Option<&TokenName>,
     ) -> Result<Served, FetchError> {
         let request = Request {
-            role,
             launcher,
-            duration: None,
-            now: self.clock.now(),
+            ..Request::of(role, self.clock.now())
         };
         let grant = decide(subject, &request, &self.allow_list.rules())
             .map_err(|denial| not_granted(subject, &denial))?;

@@ -198,6 +198,7 @@ impl Leases {
             job: order.job,
             launcher: by.launcher().cloned(),
             duration: order.duration,
+            narrowing: crate::model::Narrowing::default(),
             created_at: now,
             expires_at,
             revoked_at: None,
@@ -303,10 +304,9 @@ impl Leases {
         live: &LiveSession,
     ) -> Result<Method, LeaseError> {
         let request = Request {
-            role: &order.role,
             launcher: by.launcher(),
             duration: order.duration,
-            now: self.clock.now(),
+            ..Request::of(&order.role, self.clock.now())
         };
         let grant = decide(&live.subject, &request, &self.allow_list.rules())
             .map_err(|denial| not_granted(&live.subject, &denial))?;

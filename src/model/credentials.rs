@@ -23,14 +23,16 @@ pub struct Credentials {
 pub struct IssueKey(String);
 
 impl IssueKey {
-    /// The key of credentials without session policy or tags.
+    /// The key of credentials; `narrowed` is empty without session policy or tags.
     pub fn new(
         session: &SessionId,
         role: &RoleArn,
         method: Method,
         duration: SessionDuration,
+        narrowed: &str,
     ) -> Self {
-        let text = format!("{session}\n{role}\n{method}\n{}\n", duration.seconds());
+        let seconds = duration.seconds();
+        let text = format!("{session}\n{role}\n{method}\n{seconds}\n{narrowed}");
         Self(hex(&openssl::sha::sha256(text.as_bytes())))
     }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{EntryId, IdpName, RolePattern, SessionDuration, TokenName};
+use super::{EntryId, IdpName, MAX_TAGS, RolePattern, SessionDuration, TokenName, is_tag_key};
 
 /// Whether a matching entry permits or forbids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -251,7 +251,7 @@ impl EntryDraft {
         let mut seen = BTreeSet::new();
         for key in &self.tag_keys {
             let folded = key.to_lowercase();
-            if !good_tag_key(key) {
+            if !is_tag_key(key) {
                 return Err(EntryProblem::TagKey(key.clone()));
             }
             if folded.starts_with("rolegate:") || folded.starts_with("aws:") {
@@ -267,8 +267,6 @@ impl EntryDraft {
 
 /// Thirty days: no entry renews for longer after a sign-in.
 const MAX_RENEW_FOR: u32 = 2_592_000;
-/// STS takes at most 50 session tags.
-const MAX_TAGS: usize = 50;
 const MAX_LABEL: usize = 128;
 const MAX_REASON: usize = 1024;
 
@@ -278,14 +276,6 @@ fn good_external_id(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&byte))
-}
-
-/// STS API, `Tag`: letters, numbers and spaces of any script, and some punctuation.
-fn good_tag_key(text: &str) -> bool {
-    (1..=128).contains(&text.chars().count())
-        && text
-            .chars()
-            .all(|letter| letter.is_alphanumeric() || letter == ' ' || "_.:/=+-@".contains(letter))
 }
 
 /// What an entry asks for that its method cannot do.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{JobName, LeaseId, Person, RoleArn, SessionDuration, TokenName};
+use super::{JobName, LeaseId, Narrowing, Person, RoleArn, SessionDuration, TokenName};
 
 /// A lease as the store keeps it; its token is kept as a hash beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Lease {
     pub launcher: Option<TokenName>,
     /// The session length that was asked for.
     pub duration: Option<SessionDuration>,
+    /// What its credentials are narrowed by.
+    pub narrowing: Narrowing,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it stops.

@@ -12,6 +12,7 @@ mod hex;
 mod id;
 mod lease;
 mod name;
+mod narrowing;
 mod pattern;
 mod secret;
 mod service_key;
@@ -28,6 +29,9 @@ pub use hex::hex;
 pub use id::{EntryId, IdError, LeaseId, Reference, ServiceKeyId, SessionId, TokenId};
 pub use lease::Lease;
 pub use name::{IdpName, JobName, NameError, SessionName, TokenName, UserName};
+pub use narrowing::{
+    MAX_TAGS, Narrowing, NarrowingError, SessionPolicy, is_tag_character, is_tag_key, is_tag_value,
+};
 pub use pattern::{PatternError, RolePattern, TextPattern};
 pub use secret::Secret;
 pub use service_key::{KeyUse, KeyUseError, ServiceKeyRecord};

@@ -129,6 +129,7 @@ pub struct SubjectParts {
 pub struct Subject {
     session: SessionId,
     signed_in_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
     parts: SubjectParts,
 }
 
@@ -137,11 +138,13 @@ impl Subject {
     pub(crate) fn vouch(
         session: SessionId,
         signed_in_at: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
         parts: SubjectParts,
     ) -> Self {
         Self {
             session,
             signed_in_at,
+            expires_at,
             parts,
         }
     }
@@ -154,6 +157,11 @@ impl Subject {
     /// When rolegate accepted the sign-in.
     pub fn signed_in_at(&self) -> DateTime<Utc> {
         self.signed_in_at
+    }
+
+    /// When the session ends; jobs whose entry says `renew_for` go on beyond it.
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        self.expires_at
     }
 
     /// Who it is.

@@ -3,13 +3,18 @@
 //! `expires` is a condition like the others: an entry that has ended still is the closest one, so that a
 //! role never falls to a wider entry because a narrower one ran out.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::denial::{Denial, Reason, Tried};
+use super::grant::Limit;
+use super::terms::{Terms, job_tags};
 use super::{Grant, Rules};
 use crate::model::{
-    Entry, EntryId, Method, Offer, RoleArn, SamlProviderArn, SessionDuration, SessionId,
-    SessionName, Subject, SubjectParts, TokenName, seconds_between,
+    Entry, EntryId, JobName, Method, Narrowing, Offer, RoleArn, SamlProviderArn, SessionDuration,
+    SessionName, SessionPolicy, Subject, SubjectParts, TokenName, hex, seconds_between,
 };
 
 /// What is asked.
@@ -21,8 +26,32 @@ pub struct Request<'a> {
     pub launcher: Option<&'a TokenName>,
     /// The session length that was asked for.
     pub duration: Option<SessionDuration>,
+    /// What a lease asks for beyond the role.
+    pub narrowing: &'a Narrowing,
+    /// The job it is for.
+    pub job: Option<&'a JobName>,
     /// The time.
     pub now: DateTime<Utc>,
+}
+
+/// Nothing beyond the role.
+static PLAIN: Narrowing = Narrowing {
+    session_policy: None,
+    tags: BTreeMap::new(),
+};
+
+impl<'a> Request<'a> {
+    /// The person asks for `role`, and nothing beyond it.
+    pub fn of(role: &'a RoleArn, now: DateTime<Utc>) -> Self {
+        Self {
+            role,
+            launcher: None,
+            duration: None,
+            narrowing: &PLAIN,
+            job: None,
+            now,
+        }
+    }
 }
 
 /// What is decided of everything that a sign-in offers, in the order offered.
@@ -52,10 +81,11 @@ pub fn decide(subject: &Subject, request: &Request<'_>, rules: &Rules) -> Result
     let case = Case {
         parts: subject.parts(),
         signed_in_at: subject.signed_in_at(),
+        expires_at: subject.expires_at(),
         rules,
     };
     let verdict = case.judge(request)?;
-    Ok(verdict.into_grant(subject.session().clone(), request.role, subject.parts()))
+    Ok(verdict.into_grant(subject, request))
 }
 
 /// Decides about everything that the sign-in offers; values that are no offer are denials.
@@ -68,10 +98,8 @@ pub fn decide_all(
     let mut decisions = Decisions::default();
     for offer in &subject.parts().offers {
         let request = Request {
-            role: &offer.role,
             launcher,
-            duration: None,
-            now,
+            ..Request::of(&offer.role, now)
         };
         match decide(subject, &request, rules) {
             Ok(grant) => decisions.grants.push(grant),
@@ -97,10 +125,8 @@ pub fn grantable(subject: &Subject, rules: &Rules, now: DateTime<Utc>) -> Vec<Gr
         );
         let decided = launchers.into_iter().find_map(|launcher| {
             let request = Request {
-                role: &offer.role,
                 launcher,
-                duration: None,
-                now,
+                ..Request::of(&offer.role, now)
             };
             decide(subject, &request, rules).ok()
         });
@@ -114,15 +140,11 @@ pub fn preview(parts: &SubjectParts, rules: &Rules, now: DateTime<Utc>) -> Vec<P
     let case = Case {
         parts,
         signed_in_at: now,
+        expires_at: parts.not_after.unwrap_or(DateTime::<Utc>::MAX_UTC),
         rules,
     };
     let offered = parts.offers.iter().map(|offer| {
-        let request = Request {
-            role: &offer.role,
-            launcher: None,
-            duration: None,
-            now,
-        };
+        let request = Request::of(&offer.role, now);
         match case.judge(&request) {
             Ok(verdict) => Preview {
                 role_arn: offer.role.to_string(),
@@ -157,33 +179,64 @@ fn refused_offers(parts: &SubjectParts) -> impl Iterator<Item = Denial> {
 struct Verdict<'a> {
     entry: &'a Entry,
     method: Method,
-    provider: SamlProviderArn,
+    /// Of method `saml` alone.
+    provider: Option<SamlProviderArn>,
     session_name: SessionName,
     duration: SessionDuration,
+    ends_at: DateTime<Utc>,
+    limit: Limit,
+    terms: Terms,
 }
 
 impl Verdict<'_> {
-    fn into_grant(self, session: SessionId, role: &RoleArn, parts: &SubjectParts) -> Grant {
+    fn into_grant(self, subject: &Subject, request: &Request<'_>) -> Grant {
+        let draft = &self.entry.draft;
         Grant {
-            role: role.clone(),
-            provider: Some(self.provider),
+            role: request.role.clone(),
+            provider: self.provider,
             method: self.method,
             duration: self.duration,
             entry: self.entry.id.clone(),
-            label: self.entry.draft.label.clone(),
-            person: parts.person.clone(),
-            session,
+            label: draft.label.clone(),
+            person: subject.person().clone(),
+            session: subject.session().clone(),
             session_name: self.session_name,
-            // An assertion is taken for five minutes only.
-            renewable_until: None,
+            ends_at: self.ends_at,
+            limit: self.limit,
+            external_id: draft.external_id.clone(),
+            hand_out_tokens: draft.hand_out_tokens,
+            session_policy: request.narrowing.session_policy.clone(),
+            tags: self.terms.tags,
+            transitive_tag_keys: self.terms.transitive,
+            narrowed: narrowed(self.entry, request),
         }
     }
+}
+
+/// What makes a job's credentials its own, as a hash; empty where they are shared.
+fn narrowed(entry: &Entry, request: &Request<'_>) -> String {
+    let own = job_tags(entry, request);
+    if request.narrowing.is_empty() && own.is_empty() {
+        return String::new();
+    }
+    let mut text = String::new();
+    let policy = request.narrowing.session_policy.as_ref();
+    // No value holds a line break: policies are JSON without white space, tags are of AWS's grammar.
+    let _ = writeln!(text, "{}", policy.map_or("", SessionPolicy::as_str));
+    for (key, value) in &request.narrowing.tags {
+        let _ = writeln!(text, "{key}\n{value}");
+    }
+    for (key, value) in &own {
+        let _ = writeln!(text, "{key}\n{value}");
+    }
+    hex(&openssl::sha::sha256(text.as_bytes()))
 }
 
 /// A sign-in before the allow-list.
 struct Case<'a> {
     parts: &'a SubjectParts,
     signed_in_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
     rules: &'a Rules,
 }
 
@@ -199,19 +252,57 @@ impl<'a> Case<'a> {
         let entry = self.entry(request)?;
         let denied = |reason| Denial::by(role, entry, reason);
         let method = self.rules.method(entry);
-        if method != Method::Saml {
-            return Err(denied(Reason::MethodUnavailable(method)));
+        let (ends_at, limit) = self.bound(entry, method);
+        if ends_at <= request.now {
+            return Err(denied(over(ends_at, limit)));
         }
-        let session_name = self.forwardable(role).map_err(denied)?;
-        let provider = self.provider(offer).map_err(denied)?;
-        let duration = self.duration(entry, request).map_err(denied)?;
+        match method {
+            Method::Saml => can_narrow(method, request),
+            Method::Relay | Method::Broker => Ok(()),
+            Method::WebIdentity => Err(Reason::MethodUnavailable(method)),
+        }
+        .map_err(denied)?;
+        let (provider, session_name, terms) = match method {
+            Method::Saml => {
+                let session_name = self.forwardable(role).map_err(denied)?;
+                let provider = self.provider(offer).map_err(denied)?;
+                (Some(provider), session_name, Terms::default())
+            }
+            // Stable over renewals, and the person's own name whatever the IdP sends beside it.
+            _ => {
+                let terms = Terms::of(self.parts, entry, request).map_err(denied)?;
+                (None, self.parts.person.user.clone().into(), terms)
+            }
+        };
         Ok(Verdict {
             entry,
             method,
             provider,
             session_name,
-            duration,
+            duration: self.duration(entry, method, request).map_err(denied)?,
+            ends_at,
+            limit,
+            terms,
         })
+    }
+
+    /// When serving stops: with the session, or where the entry renews beyond it, `renew_for` after the
+    /// sign-in; with the entry in any case.
+    fn bound(&self, entry: &Entry, method: Method) -> (DateTime<Utc>, Limit) {
+        let renews = entry.draft.renew_for_seconds;
+        let mut bound = match renews.filter(|_| method != Method::Saml) {
+            Some(seconds) => {
+                let end = self.signed_in_at + TimeDelta::seconds(i64::from(seconds));
+                (end, Limit::RenewFor)
+            }
+            None => (self.expires_at, Limit::Session),
+        };
+        if let Some(end) = entry.draft.expires_at
+            && end < bound.0
+        {
+            bound = (end, Limit::Entry);
+        }
+        bound
     }
 
     /// The entry that permits the role.
@@ -344,7 +435,12 @@ impl<'a> Case<'a> {
     }
 
     /// The smallest of what was asked, said by the IdP, and permitted; AWS issues nothing below 900 s.
-    fn duration(&self, entry: &Entry, request: &Request<'_>) -> Result<SessionDuration, Reason> {
+    fn duration(
+        &self,
+        entry: &Entry,
+        method: Method,
+        request: &Request<'_>,
+    ) -> Result<SessionDuration, Reason> {
         let said = self
             .parts
             .session_duration
@@ -358,7 +454,12 @@ impl<'a> Case<'a> {
             .min(permitted)
             .min(asked)
             .min(self.rules.limits().max_duration);
-        let Some(end) = self.parts.not_after else {
+        let duration = match method {
+            // AWS's limit for role chaining, which a broker that runs as a role is.
+            Method::Broker => duration.min(SessionDuration::DEFAULT),
+            _ => duration,
+        };
+        let Some(end) = self.parts.not_after.filter(|_| method == Method::Saml) else {
             return Ok(duration);
         };
         // Counted from the sign-in, when credentials are minted, so that it stays what it was.
@@ -374,6 +475,26 @@ impl<'a> Case<'a> {
             seconds,
         })
     }
+}
+
+/// Why a grant that has ended is none.
+fn over(at: DateTime<Utc>, limit: Limit) -> Reason {
+    match limit {
+        Limit::RenewFor => Reason::RenewalOver(at),
+        Limit::Session | Limit::Entry => Reason::SessionOver(at),
+    }
+}
+
+/// An assertion is forwarded as it came: nothing can be added to it.
+fn can_narrow(method: Method, request: &Request<'_>) -> Result<(), Reason> {
+    let what = if request.narrowing.session_policy.is_some() {
+        "session policy"
+    } else if request.narrowing.tags.is_empty() {
+        return Ok(());
+    } else {
+        "tags"
+    };
+    Err(Reason::MethodCannot { method, what })
 }
 
 /// AWS's own roles, which no entry can allow.

@@ -37,6 +37,26 @@ impl Denial {
         }
     }
 
+    /// Whether a new sign-in is all that it takes.
+    pub fn is_over(&self) -> bool {
+        matches!(
+            self.reasons.as_slice(),
+            [Reason::SessionOver(_) | Reason::RenewalOver(_)]
+        )
+    }
+
+    /// Whether what was asked beyond the role is in the way, not the role.
+    pub fn is_narrowing(&self) -> bool {
+        matches!(
+            self.reasons.as_slice(),
+            [Reason::MethodCannot { .. }
+                | Reason::TagsNeedLauncher
+                | Reason::TagNotPermitted { .. }
+                | Reason::TagTaken(_)
+                | Reason::TooManyTags(_)]
+        )
+    }
+
     /// Whether the sign-in did not offer the role at all.
     pub fn is_not_offered(&self) -> bool {
         self.reasons == [Reason::NotOffered]
@@ -171,8 +191,58 @@ pub enum Reason {
         /// How much is left.
         seconds: u64,
     },
+    /// The session is over.
+    #[error("the session ended at {}; sign in again", rfc3339(*.0))]
+    SessionOver(chrono::DateTime<chrono::Utc>),
+    /// The time for renewal is over.
+    #[error(
+        "the entry renews credentials for so long after a sign-in only, and that ended at {}; sign in again",
+        rfc3339(*.0)
+    )]
+    RenewalOver(chrono::DateTime<chrono::Utc>),
+    /// A session policy or tags with a method that carries none.
+    #[error(
+        "method {method} takes no {what}; leave it out, or have the entry use {}",
+        if *.what == "session policy" { "web-identity, relay or broker" } else { "relay or broker" }
+    )]
+    MethodCannot {
+        /// The method.
+        method: Method,
+        /// What it cannot do.
+        what: &'static str,
+    },
+    /// Tags of somebody who is no launcher.
+    #[error("tags are set by launchers, never by users; leave them out, or use a launcher token")]
+    TagsNeedLauncher,
+    /// A tag that the entry does not list.
+    #[error(
+        "entry {entry} lists no tag key {key:?}; leave the tag out, or an admin adds the key to the entry's tag_keys"
+    )]
+    TagNotPermitted {
+        /// The entry.
+        entry: EntryId,
+        /// The key.
+        key: String,
+    },
+    /// A tag that somebody else sets.
+    #[error(
+        "tag {0:?} is set already, by rolegate or by the identity provider (AWS compares keys without case); leave it out"
+    )]
+    TagTaken(String),
+    /// A `PrincipalTag` that AWS takes in no session.
+    #[error(
+        "the identity provider sends PrincipalTag {0:?}, which AWS does not take: one value of letters, digits, spaces and _ . : / = + - @; correct it there"
+    )]
+    BadPrincipalTag(String),
+    /// More tags than AWS takes.
+    #[error(
+        "{0} session tags are more than the 50 that AWS takes, those of the identity provider and rolegate's own included; send fewer"
+    )]
+    TooManyTags(usize),
     /// Not in this version.
-    #[error("method {0} is not available in this version; have the entry use saml")]
+    #[error(
+        "method {0} is not available in this version; have the entry use saml, relay or broker"
+    )]
     MethodUnavailable(Method),
 }
 
@@ -198,6 +268,14 @@ impl Reason {
             Self::AudienceNotAws { .. } => "audience_not_aws",
             Self::PartitionWithoutSaml(_) => "partition_without_saml",
             Self::TooShort { .. } => "too_short",
+            Self::SessionOver(_) => "session_over",
+            Self::RenewalOver(_) => "renewal_over",
+            Self::MethodCannot { .. } => "method_cannot",
+            Self::TagsNeedLauncher => "tags_need_launcher",
+            Self::TagNotPermitted { .. } => "tag_not_permitted",
+            Self::TagTaken(_) => "tag_taken",
+            Self::BadPrincipalTag(_) => "bad_principal_tag",
+            Self::TooManyTags(_) => "too_many_tags",
             Self::MethodUnavailable(_) => "method_unavailable",
         }
     }

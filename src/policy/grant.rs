@@ -2,10 +2,33 @@
 
 use chrono::{DateTime, Utc};
 
+use super::SessionTag;
 use crate::model::{
     EntryId, IssueKey, Method, Person, RoleArn, SamlProviderArn, SessionDuration, SessionId,
-    SessionName,
+    SessionName, SessionPolicy, hex, seconds_between,
 };
+
+/// What ends the serving of a grant's credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// The session's end.
+    Session,
+    /// The entry's `renew_for`.
+    RenewFor,
+    /// The entry's own end.
+    Entry,
+}
+
+impl Limit {
+    /// The name in `limited_by`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::RenewFor => "renew_for",
+            Self::Entry => "entry",
+        }
+    }
+}
 
 /// An offer that the allow-list permits now. Made by `decide` alone; no Clone, no Default, no
 /// Deserialize, and never stored.
@@ -20,7 +43,15 @@ pub struct Grant {
     pub(super) person: Person,
     pub(super) session: SessionId,
     pub(super) session_name: SessionName,
-    pub(super) renewable_until: Option<DateTime<Utc>>,
+    pub(super) ends_at: DateTime<Utc>,
+    pub(super) limit: Limit,
+    pub(super) external_id: Option<String>,
+    pub(super) hand_out_tokens: bool,
+    pub(super) session_policy: Option<SessionPolicy>,
+    pub(super) tags: Vec<SessionTag>,
+    pub(super) transitive_tag_keys: Vec<String>,
+    /// What session policy and a lease's own tags come to; empty without them.
+    pub(super) narrowed: String,
 }
 
 impl Grant {
@@ -71,12 +102,79 @@ impl Grant {
 
     /// Until when it can be renewed without a sign-in; `None` where it cannot.
     pub fn renewable_until(&self) -> Option<DateTime<Utc>> {
-        self.renewable_until
+        self.is_renewable().then_some(self.ends_at)
+    }
+
+    /// Whether STS can be asked again; it takes an assertion for five minutes only.
+    pub fn is_renewable(&self) -> bool {
+        self.method != Method::Saml
+    }
+
+    /// When serving stops, whatever the credentials say.
+    pub fn ends_at(&self) -> DateTime<Utc> {
+        self.ends_at
+    }
+
+    /// What sets that end.
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// What to ask STS for at `now`: no more than is left until [`Grant::ends_at`], and never below the
+    /// 900 s that AWS issues at least.
+    pub fn duration_at(&self, now: DateTime<Utc>) -> SessionDuration {
+        let left = u32::try_from(seconds_between(now, self.ends_at)).unwrap_or(u32::MAX);
+        let left = left.clamp(
+            SessionDuration::MIN.seconds(),
+            SessionDuration::MAX.seconds(),
+        );
+        SessionDuration::from_seconds(left).map_or(self.duration, |left| left.min(self.duration))
+    }
+
+    /// The broker's `ExternalId`.
+    pub fn external_id(&self) -> Option<&str> {
+        self.external_id.as_deref()
+    }
+
+    /// Whether the relay's token itself may leave rolegate: the entry says so, and nothing narrows what it
+    /// would be redeemed for.
+    pub fn may_hand_out_token(&self) -> bool {
+        self.hand_out_tokens && self.narrowed.is_empty()
+    }
+
+    /// What the credentials are limited to.
+    pub fn session_policy(&self) -> Option<&SessionPolicy> {
+        self.session_policy.as_ref()
+    }
+
+    /// The session tags of relay and broker.
+    pub fn tags(&self) -> &[SessionTag] {
+        &self.tags
+    }
+
+    /// Those of them that survive role chaining.
+    pub fn transitive_tag_keys(&self) -> &[String] {
+        &self.transitive_tag_keys
     }
 
     /// What its credentials are cached and shared by.
     pub fn issue_key(&self) -> IssueKey {
-        IssueKey::new(&self.session, &self.role, self.method, self.duration)
+        let duration = self.duration;
+        IssueKey::new(
+            &self.session,
+            &self.role,
+            self.method,
+            duration,
+            &self.narrowed,
+        )
+    }
+
+    /// The same for all sessions of a person: what an earlier sign-in was given under it may stand in while
+    /// this one's is being made.
+    pub fn kind(&self) -> String {
+        let (role, method, seconds) = (&self.role, self.method, self.duration.seconds());
+        let text = format!("{role}\n{method}\n{seconds}\n{}", self.narrowed);
+        hex(&openssl::sha::sha256(text.as_bytes()))
     }
 }
 
@@ -108,7 +206,33 @@ impl Grant {
             person: Person { idp, user },
             session: SessionId::fresh(&clock, &OsEntropy),
             session_name,
-            renewable_until: None,
+            ends_at: DateTime::<Utc>::MAX_UTC,
+            limit: Limit::Session,
+            external_id: None,
+            hand_out_tokens: false,
+            session_policy: None,
+            tags: Vec::new(),
+            transitive_tag_keys: Vec::new(),
+            narrowed: String::new(),
         }
+    }
+
+    /// The same for another method, with what that carries.
+    pub(crate) fn for_method(self, method: Method, change: impl FnOnce(&mut Self)) -> Self {
+        let mut grant = Self { method, ..self };
+        change(&mut grant);
+        grant
+    }
+
+    /// Sets what a lease asks for beyond the role.
+    pub(crate) fn narrow(
+        &mut self,
+        session_policy: Option<SessionPolicy>,
+        tags: Vec<SessionTag>,
+        external_id: Option<String>,
+    ) {
+        self.session_policy = session_policy;
+        self.tags = tags;
+        self.external_id = external_id;
     }
 }

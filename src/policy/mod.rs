@@ -8,10 +8,14 @@ mod decide;
 mod denial;
 mod grant;
 mod rules;
+mod terms;
+#[cfg(test)]
+mod terms_tests;
 #[cfg(test)]
 mod tests;
 
 pub use decide::{Decisions, Preview, Request, decide, decide_all, grantable, preview};
 pub use denial::{Denial, Reason, Tried};
-pub use grant::Grant;
+pub use grant::{Grant, Limit};
 pub use rules::{Limits, Rules};
+pub use terms::SessionTag;

@@ -11,14 +11,14 @@ use crate::model::{
     SubjectParts, TokenName,
 };
 
-const READER: &str = "arn:aws:iam::123456789012:role/team-a/reader";
+pub(super) const READER: &str = "arn:aws:iam::123456789012:role/team-a/reader";
 const PROVIDER: &str = "arn:aws:iam::123456789012:saml-provider/Okta";
 
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
 
-fn parts() -> SubjectParts {
+pub(super) fn parts() -> SubjectParts {
     SubjectParts {
         person: Person {
             idp: "okta".parse().unwrap(),
@@ -46,17 +46,18 @@ fn parts() -> SubjectParts {
     }
 }
 
-fn role(arn: &str) -> RoleArn {
+pub(super) fn role(arn: &str) -> RoleArn {
     arn.parse().unwrap()
 }
 
-fn subject(parts: SubjectParts) -> Subject {
+pub(super) fn subject(parts: SubjectParts) -> Subject {
     let id = SessionId::fresh(&FixedClock::new(now()), &OsEntropy);
-    Subject::vouch(id, now(), parts)
+    let end = parts.not_after.unwrap_or(now() + TimeDelta::hours(12));
+    Subject::vouch(id, now(), end, parts)
 }
 
 /// Entries that are numbered in the order given, oldest first.
-fn rules(drafts: Vec<EntryDraft>) -> Rules {
+pub(super) fn rules(drafts: Vec<EntryDraft>) -> Rules {
     limited(drafts, Vec::new())
 }
 
@@ -75,7 +76,7 @@ fn limited(drafts: Vec<EntryDraft>, saml_providers: Vec<SamlProviderArn>) -> Rul
     Rules::new(entries.collect(), limits)
 }
 
-fn allow(arn: &str) -> EntryDraft {
+pub(super) fn allow(arn: &str) -> EntryDraft {
     EntryDraft::allowing(arn.parse().unwrap())
 }
 
@@ -93,10 +94,8 @@ fn asked(
 ) -> Result<Grant, Denial> {
     let role = role(READER);
     let request = Request {
-        role: &role,
         launcher,
-        duration: None,
-        now: now(),
+        ..Request::of(&role, now())
     };
     decide(&subject(parts), &request, rules)
 }
@@ -131,12 +130,7 @@ fn an_exact_entry_grants_and_an_empty_list_does_not() {
 fn a_role_that_was_not_offered_is_denied_however_wide_the_list() {
     let everything = rules(vec![allow("arn:aws:iam::*:role/**")]);
     let other = role("arn:aws:iam::123456789012:role/team-a/writer");
-    let request = Request {
-        role: &other,
-        launcher: None,
-        duration: None,
-        now: now(),
-    };
+    let request = Request::of(&other, now());
     assert!(
         decide(&subject(parts()), &request, &everything)
             .unwrap_err()
@@ -354,12 +348,12 @@ fn what_sts_would_refuse_is_denied_before() {
         outcome(parts, vec![allow(READER)]),
         Err(vec!["no_assertion"])
     );
-    let relay = EntryDraft {
-        method: Some(Method::Relay),
+    let by_token = EntryDraft {
+        method: Some(Method::WebIdentity),
         ..allow(READER)
     };
     assert_eq!(
-        outcome(self::parts(), vec![relay]),
+        outcome(self::parts(), vec![by_token]),
         Err(vec!["method_unavailable"])
     );
 }
@@ -378,10 +372,8 @@ fn the_duration_is_the_smallest() {
             }]);
             let role = role(READER);
             let request = Request {
-                role: &role,
-                launcher: None,
                 duration: asked.map(length),
-                now: now() + TimeDelta::hours(1),
+                ..Request::of(&role, now() + TimeDelta::minutes(5))
             };
             decide(&subject(parts), &request, &list).map(|grant| grant.duration().seconds())
         };
@@ -470,10 +462,8 @@ fn a_grant_tells_what_was_decided_and_for_whom() {
     let decided = |duration: Option<u32>| {
         let role = role(READER);
         let request = Request {
-            role: &role,
-            launcher: None,
             duration: duration.map(|seconds| SessionDuration::from_seconds(seconds).unwrap()),
-            now: now(),
+            ..Request::of(&role, now())
         };
         decide(&whose, &request, &rules).unwrap()
     };
@@ -501,12 +491,7 @@ fn a_grant_tells_what_was_decided_and_for_whom() {
 #[test]
 fn a_denial_says_whether_the_role_was_offered() {
     let other = role("arn:aws:iam::123456789012:role/team-a/writer");
-    let request = Request {
-        role: &other,
-        launcher: None,
-        duration: None,
-        now: now(),
-    };
+    let request = Request::of(&other, now());
     let denial = decide(&subject(parts()), &request, &rules(vec![allow(READER)])).unwrap_err();
     assert!(denial.is_not_offered());
     let denial = asked(parts(), &rules(vec![deny(READER)]), None).unwrap_err();

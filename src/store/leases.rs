@@ -5,11 +5,12 @@ use std::fmt::Write;
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe};
 
-use super::rows::{Record, millis};
+use super::rows::{Record, millis, to_json};
 use super::sessions::read_person;
 use super::{Store, StoreError};
 use crate::model::{
-    JobName, Lease, LeaseId, Person, RoleArn, SessionDuration, TokenHash, TokenName, UserName,
+    JobName, Lease, LeaseId, Narrowing, Person, RoleArn, SessionDuration, TokenHash, TokenName,
+    UserName,
 };
 
 /// Which leases; a field that is `None` fits all.
@@ -57,8 +58,8 @@ impl Store {
     pub async fn add_lease(&self, lease: &Lease, token: &TokenHash) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO leases
-             (id, token, idp, user_name, role, job, launcher, duration_seconds, created_at, expires_at, revoked_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             (id, token, idp, user_name, role, job, launcher, duration_seconds, created_at, expires_at, revoked_at, narrowing)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(lease.id.as_str())
         .bind(token.as_bytes())
@@ -71,6 +72,7 @@ impl Store {
         .bind(millis(lease.created_at))
         .bind(millis(lease.expires_at))
         .bind(lease.revoked_at.map(millis))
+        .bind(narrowing_text(&lease.narrowing)?)
         .execute(self.writer())
         .await?;
         Ok(())
@@ -145,6 +147,14 @@ impl Store {
     }
 }
 
+/// Empty where nothing is narrowed, as for nearly all.
+fn narrowing_text(narrowing: &Narrowing) -> Result<String, StoreError> {
+    if narrowing.is_empty() {
+        return Ok(String::new());
+    }
+    to_json(narrowing)
+}
+
 fn read(row: &AnyRow) -> Result<Lease, StoreError> {
     let record = Record::new(row, "leases", "id");
     let duration = record
@@ -156,7 +166,12 @@ fn read(row: &AnyRow) -> Result<Lease, StoreError> {
                 .ok_or_else(|| record.damaged("duration_seconds", "is no session duration"))
         })
         .transpose()?;
+    let narrowing = match record.text("narrowing")?.as_str() {
+        "" => Narrowing::default(),
+        _ => record.json("narrowing")?,
+    };
     Ok(Lease {
+        narrowing,
         id: record.parsed("id")?,
         person: read_person(&record)?,
         role: record.parsed("role")?,

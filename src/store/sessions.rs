@@ -105,6 +105,9 @@ pub struct SessionFilter {
 #[derive(Serialize, Deserialize)]
 struct SealedSession {
     signed_in_at: DateTime<Utc>,
+    /// Nothing in rows from before this was sealed.
+    #[serde(default)]
+    expires_at: Option<DateTime<Utc>>,
     parts: SubjectParts,
 }
 
@@ -136,6 +139,7 @@ impl Store {
             .map_or(open.expires_at, |end| end.min(open.expires_at));
         let sealed = SealedSession {
             signed_in_at,
+            expires_at: Some(expires_at),
             parts,
         };
         let blob = self.seal_session(&open.id, &sealed)?;
@@ -157,7 +161,12 @@ impl Store {
         .execute(self.writer())
         .await?;
         let live = LiveSession {
-            subject: Arc::new(Subject::vouch(open.id, signed_in_at, sealed.parts)),
+            subject: Arc::new(Subject::vouch(
+                open.id,
+                signed_in_at,
+                expires_at,
+                sealed.parts,
+            )),
             state: open.state,
             expires_at,
         };
@@ -342,10 +351,18 @@ impl Store {
         if sealed.parts.person != read_person(&record)? {
             return Err(record.damaged("user_name", "is not the person that was sealed"));
         }
+        let expires_at = record.time("expires_at")?;
+        if sealed
+            .expires_at
+            .is_some_and(|end| millis(end) != millis(expires_at))
+        {
+            return Err(record.damaged("expires_at", "is not the time that was sealed"));
+        }
+        let at = sealed.signed_in_at;
         Ok(LiveSession {
-            subject: Arc::new(Subject::vouch(id, sealed.signed_in_at, sealed.parts)),
+            subject: Arc::new(Subject::vouch(id, at, expires_at, sealed.parts)),
             state: SessionState::read(&record)?,
-            expires_at: record.time("expires_at")?,
+            expires_at,
         })
     }
 

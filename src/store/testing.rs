@@ -198,6 +198,7 @@ impl Bench {
             duration: None,
             created_at: self.at(0),
             expires_at: self.at(86_400),
+            narrowing: crate::model::Narrowing::default(),
             revoked_at: None,
         };
         (lease, Token::fresh(TokenKind::Lease, &OsEntropy).hash())
@@ -206,7 +207,7 @@ impl Bench {
 
 pub(crate) fn issue_key(session: &SessionId) -> IssueKey {
     let duration = SessionDuration::DEFAULT;
-    IssueKey::new(session, &role("reader"), Method::Saml, duration)
+    IssueKey::new(session, &role("reader"), Method::Saml, duration, "")
 }
 
 /// A sign-in as a verifier would hand it over.
