@@ -9,18 +9,17 @@ use chrono::TimeDelta;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
-use crate::audit::{Event, EventKind, Recorder};
+use crate::audit::Recorder;
 use crate::config::Config;
 use crate::flow::{
-    Access, Addresses, AllowList, Fetch, IdpError, Idps, Pulse, Refresh, RefreshParts, ServiceKeys,
-    SignInRules,
+    Access, Addresses, AllowList, IdpError, Idps, Refresh, RefreshParts, ServiceKeys, SignInRules,
 };
 use crate::http::{self, ServeError, Serving, TlsFiles};
 use crate::model::{Clock, Entropy};
 use crate::policy::Limits;
 use crate::saml::metadata_url::MetadataFetchError;
 use crate::store::{MasterKey, Store, StoreError, StoreSettings, database_exists};
-use flows::{Parts, background, flows};
+use flows::{Parts, background, flows, parts};
 
 /// Time and randomness, handed to every part.
 #[derive(Clone)]
@@ -178,31 +177,8 @@ pub async fn start(
     let metrics_listener = config.server.metrics_listen.map(listen_for_metrics);
     let metrics_listener = metrics_listener.transpose()?;
     let idps = Arc::new(Idps::load(config, world.clock.now())?);
-    let store = open_store(config, world).await?;
-    let recorder = Recorder::start(store.clone(), Arc::clone(&world.clock));
-    let allow_list = Arc::new(allow_list(config, &store).await?);
-    recorder
-        .record(Event::new(EventKind::GatewayStarted))
-        .await?;
-    let keys = Arc::new(ServiceKeys::load(store.clone(), addresses(config)).await?);
-    let pulse = Arc::new(Pulse::started());
-    let fetch = Arc::new(Fetch::new(
-        store.clone(),
-        Arc::clone(&allow_list),
-        Arc::clone(&pulse),
-        recorder.clone(),
-        Arc::clone(&world.clock),
-    ));
-    let refresh = refresh(&idps, &store, &recorder, world).await?;
-    let parts = Parts {
-        idps,
-        store,
-        recorder,
-        allow_list,
-        pulse,
-        fetch,
-        keys,
-    };
+    let parts = parts(config, world, idps).await?;
+    let refresh = refresh(&parts, world).await?;
     let mut tasks = background(&parts);
     tasks.extend(Arc::clone(&refresh).start().await?);
     let flows = flows(config, world, &parts);
@@ -237,16 +213,11 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).map_err(|error| ServeError::Listen(address, error))
 }
 
-async fn refresh(
-    idps: &Arc<Idps>,
-    store: &Store,
-    recorder: &Recorder,
-    world: &World,
-) -> Result<Arc<Refresh>, StoreError> {
+async fn refresh(parts: &Parts, world: &World) -> Result<Arc<Refresh>, StoreError> {
     let refresh = Refresh::open(RefreshParts {
-        idps: Arc::clone(idps),
-        store: store.clone(),
-        recorder: recorder.clone(),
+        idps: Arc::clone(&parts.idps),
+        store: parts.store.clone(),
+        recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
         entropy: Arc::clone(&world.entropy),
     });

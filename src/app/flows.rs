@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::{World, addresses, sign_in_rules};
-use crate::audit::Recorder;
+use super::{World, addresses, allow_list, open_store, sign_in_rules};
+use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
-    Access, Admins, AllowList, Explain, Fetch, Grants, Idps, Leases, Logout, LogoutParts, Metrics,
-    Mint, Pulse, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
+    Access, Admins, AllowList, Budget, Explain, Fetch, FetchParts, Grants, Idps, Issuer,
+    IssuerParts, Leases, Logout, LogoutParts, Metrics, Mint, Pulse, ServiceKeys, SignIn,
+    SignInParts, SignInRules, Verifiers,
 };
 use crate::http::{Flows, Site};
 use crate::model::LeaseId;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::sts::{Sts, StsSettings};
 
 /// What every flow is made from.
@@ -24,8 +25,66 @@ pub(super) struct Parts {
     pub(super) recorder: Recorder,
     pub(super) allow_list: Arc<AllowList>,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) sts: Arc<Sts>,
+    /// Unique to this process among those that share the store.
+    pub(super) claimant: String,
     pub(super) fetch: Arc<Fetch>,
     pub(super) keys: Arc<ServiceKeys>,
+}
+
+/// Opens the store and puts the parts together; says in the audit that the gateway starts.
+pub(super) async fn parts(
+    config: &Config,
+    world: &World,
+    idps: Arc<Idps>,
+) -> Result<Parts, StoreError> {
+    let store = open_store(config, world).await?;
+    let recorder = Recorder::start(store.clone(), Arc::clone(&world.clock));
+    let allow_list = Arc::new(allow_list(config, &store).await?);
+    recorder
+        .record(Event::new(EventKind::GatewayStarted))
+        .await?;
+    let keys = Arc::new(ServiceKeys::load(store.clone(), addresses(config)).await?);
+    let pulse = Arc::new(Pulse::started());
+    let sts = Arc::new(sts(config, world));
+    let claimant = LeaseId::fresh(&*world.clock, &*world.entropy).to_string();
+    let issuer = Arc::new(Issuer::new(IssuerParts {
+        store: store.clone(),
+        sts: Arc::clone(&sts),
+        budget: Budget::new(config.sts.calls_per_second),
+        recorder: recorder.clone(),
+        clock: Arc::clone(&world.clock),
+        claimant: claimant.clone(),
+    }));
+    let fetch = Arc::new(Fetch::new(FetchParts {
+        store: store.clone(),
+        allow_list: Arc::clone(&allow_list),
+        pulse: Arc::clone(&pulse),
+        issuer,
+        recorder: recorder.clone(),
+        clock: Arc::clone(&world.clock),
+    }));
+    Ok(Parts {
+        idps,
+        store,
+        recorder,
+        allow_list,
+        pulse,
+        sts,
+        claimant,
+        fetch,
+        keys,
+    })
+}
+
+/// The way to STS.
+pub(super) fn sts(config: &Config, world: &World) -> Sts {
+    let settings = StsSettings {
+        regions: config.sts.regions.clone(),
+        endpoint: config.sts.endpoint.as_ref().map(ToString::to_string),
+        ..StsSettings::default()
+    };
+    Sts::new(settings, Arc::clone(&world.clock))
 }
 
 /// Every flow over the same parts.
@@ -42,13 +101,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
             Arc::clone(&parts.idps),
             Arc::clone(&world.clock),
         )),
-        sign_in: Arc::new(sign_in(
-            config,
-            world,
-            parts,
-            verifiers.clone(),
-            rules.clone(),
-        )),
+        sign_in: Arc::new(sign_in(world, parts, verifiers.clone(), rules.clone())),
         grants: Arc::new(Grants {
             store: parts.store.clone(),
             allow_list: Arc::clone(&parts.allow_list),
@@ -72,17 +125,11 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
     }
 }
 
-fn sign_in(
-    config: &Config,
-    world: &World,
-    parts: &Parts,
-    verifiers: Verifiers,
-    rules: SignInRules,
-) -> SignIn {
+fn sign_in(world: &World, parts: &Parts, verifiers: Verifiers, rules: SignInRules) -> SignIn {
     SignIn::new(SignInParts {
         idps: Arc::clone(&parts.idps),
         store: parts.store.clone(),
-        mint: Arc::new(mint(config, world, parts)),
+        mint: Arc::new(mint(world, parts)),
         fetch: Arc::clone(&parts.fetch),
         recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
@@ -111,7 +158,6 @@ fn logout(config: &Config, world: &World, parts: &Parts, verifiers: Verifiers) -
 fn leases(config: &Config, world: &World, parts: &Parts) -> Leases {
     Leases {
         store: parts.store.clone(),
-        allow_list: Arc::clone(&parts.allow_list),
         fetch: Arc::clone(&parts.fetch),
         recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
@@ -121,20 +167,14 @@ fn leases(config: &Config, world: &World, parts: &Parts) -> Leases {
     }
 }
 
-fn mint(config: &Config, world: &World, parts: &Parts) -> Mint {
-    let settings = StsSettings {
-        regions: config.sts.regions.clone(),
-        endpoint: config.sts.endpoint.as_ref().map(ToString::to_string),
-        ..StsSettings::default()
-    };
+fn mint(world: &World, parts: &Parts) -> Mint {
     Mint {
         store: parts.store.clone(),
-        sts: Arc::new(Sts::new(settings, Arc::clone(&world.clock))),
+        sts: Arc::clone(&parts.sts),
         allow_list: Arc::clone(&parts.allow_list),
         recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
-        // Unique to this process among those that share the store.
-        claimant: LeaseId::fresh(&*world.clock, &*world.entropy).to_string(),
+        claimant: parts.claimant.clone(),
     }
 }
 
@@ -165,6 +205,7 @@ pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
     );
     vec![
         tokio::spawn(pulse),
+        tokio::spawn(Arc::clone(&parts.fetch).renew_in_time()),
         tokio::spawn(purge(parts.store.clone())),
     ]
 }

@@ -1,6 +1,7 @@
 //! `[sts]`, `[admin]` and `[relay]`: how AWS is reached, and who administers.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use url::Url;
 
@@ -16,6 +17,9 @@ use super::warning::Warning;
 
 /// The SDKs' own variable for another STS.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
+
+/// A twelfth of what AWS takes of one account; the rest is for others who work there.
+const CALLS_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
 
 pub(super) fn sts(
     raw: RawSts,
@@ -42,8 +46,10 @@ pub(super) fn sts(
             findings.refuse(&key, ConfigError::Region(example(partition)));
         }
     }
+    let calls = raw.calls_per_second.and_then(NonZeroU32::new);
     Sts {
         regions,
+        calls_per_second: calls.unwrap_or(CALLS_PER_SECOND),
         endpoint: endpoint(environment, findings),
     }
 }

@@ -190,6 +190,7 @@ pub(super) struct RawRelay {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSts {
     pub(super) regions: Option<BTreeMap<String, String>>,
+    pub(super) calls_per_second: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

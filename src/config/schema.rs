@@ -194,7 +194,13 @@ pub(super) const ROOT: &[Key] = &[
     key("oidc", Kind::Table(OIDC)),
     key("roles", Kind::Table(ROLES)),
     key("relay", Kind::Table(&[key("issuer", Kind::Text)])),
-    key("sts", Kind::Table(&[key("regions", Kind::TextMap)])),
+    key(
+        "sts",
+        Kind::Table(&[
+            key("regions", Kind::TextMap),
+            key("calls_per_second", Kind::Integer(1, 1000)),
+        ]),
+    ),
     key(
         "admin",
         Kind::Table(&[

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
@@ -249,6 +250,8 @@ pub struct Roles {
 pub struct Sts {
     /// The region whose STS is asked for roles of a partition.
     pub regions: BTreeMap<Partition, String>,
+    /// How often STS is asked for renewable credentials of one account.
+    pub calls_per_second: NonZeroU32,
     /// `AWS_ENDPOINT_URL_STS`: https, or http on loopback.
     pub endpoint: Option<Url>,
 }

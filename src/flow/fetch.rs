@@ -2,38 +2,41 @@
 //!
 //! Every fetch is decided against the allow-list as it is now, on the person's newest confirmed
 //! session. Hot answers come from memory; what is cached is dropped when anything is revoked, and
-//! expiry is read with our own clock each time. Never calls STS.
+//! expiry is read with our own clock each time. Never calls STS itself: what method `saml` was given at
+//! the sign-in is read, all else is the issuer's to have made.
+
+mod error;
+mod renewal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache;
-use thiserror::Error;
 
-use super::outcome::{best, reasons};
-use super::{AllowList, MintFailure, Pulse};
+pub use self::error::FetchError;
+use self::error::{not_granted, sign_in_needed};
+use super::outcome::best;
+use super::{AllowList, Issuer, MintFailure, Pulse};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
-    Clock, Credentials, Lease, LeaseId, Person, RoleArn, SessionId, Subject, TokenHash, TokenName,
+    Clock, Credentials, Lease, LeaseId, Method, Person, RoleArn, SessionDuration, SessionId,
+    Subject, TokenHash, rfc3339,
 };
-use crate::policy::{Denial, Grant, Request, decide};
-use crate::store::{CredentialState, LiveSession, Store, StoreError};
-
-/// How long a cached session may hide a newer sign-in taken by another process.
-const SESSION_CACHE: Duration = Duration::from_secs(2);
+use crate::policy::{Grant, Request, Rules, decide};
+use crate::store::{CredentialState, LiveSession, Store};
 
 /// Entries that a cache holds at most.
 const CACHED: u64 = 100_000;
 
 /// How long after a sign-in its credentials may still be on their way to a claim.
-const MINTING: chrono::TimeDelta = chrono::TimeDelta::seconds(10);
+const MINTING: TimeDelta = TimeDelta::seconds(10);
 
-/// How often a fetch is begun anew because something was revoked meanwhile.
+/// How often a fetch is begun anew because something was revoked, or the allow-list edited, meanwhile.
 const LOOKS: u32 = 5;
 
 /// Credentials may outlive the permitted time by the seconds that sign-in and STS took.
-const ISSUE_SLACK: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
+const ISSUE_SLACK: TimeDelta = TimeDelta::minutes(5);
 
 /// Credentials on their way out, with what SDKs like to know of them.
 pub struct Served {
@@ -43,74 +46,35 @@ pub struct Served {
     pub role: RoleArn,
 }
 
-/// Why a fetch gets nothing.
-#[derive(Debug, Error)]
-pub enum FetchError {
-    /// No such lease token.
-    #[error("this lease token is unknown; ask the launcher for a new lease")]
-    UnknownToken,
-    /// The lease is over.
-    #[error("the lease ended at {0}; ask the launcher for a new one")]
-    LeaseExpired(String),
-    /// The lease was revoked.
-    #[error("the lease was revoked; ask the launcher or an admin why")]
-    LeaseRevoked,
-    /// The sign-in does not offer the role.
-    #[error(
-        "the newest sign-in of {user} does not offer {role}; have the IdP offer it and sign in again"
-    )]
-    NotOffered {
-        /// The user.
-        user: String,
-        /// The role.
-        role: String,
-    },
-    /// The allow-list does not permit it.
-    #[error("{role} is not allowed: {reasons}")]
-    NotAllowed {
-        /// The role.
-        role: String,
-        /// Every reason.
-        reasons: String,
-    },
-    /// STS refused at sign-in.
-    #[error("AWS issued nothing for {role}: {reason}")]
-    RefusedBySts {
-        /// The role.
-        role: String,
-        /// STS's reason.
-        reason: String,
-    },
-    /// Nothing left to hand out.
-    #[error("there are no credentials left for {role}; {user} must sign in again")]
-    SignInNeeded {
-        /// The user.
-        user: String,
-        /// The role.
-        role: String,
-    },
-    /// STS has been asked and has not answered yet.
-    #[error("AWS is being asked for {0}; try again in a second")]
-    Pending(String),
-    /// The store is away, or was for too long.
-    #[error("the store does not answer; try again")]
-    StoreAway,
+/// What a lease may count on.
+pub struct Prospect {
+    /// How its credentials are had.
+    pub method: Method,
+    /// When they stop for good.
+    pub ends_at: DateTime<Utc>,
+    /// What makes them stop.
+    pub limited_by: &'static str,
 }
 
-impl From<StoreError> for FetchError {
-    fn from(error: StoreError) -> Self {
-        tracing::error!(event = "store_away", %error, "a fetch could not be answered");
-        Self::StoreAway
-    }
+/// What [`Fetch`] works with.
+pub struct FetchParts {
+    /// Where leases, sessions and credentials are.
+    pub store: Store,
+    /// What is permitted.
+    pub allow_list: Arc<AllowList>,
+    /// Whether the store was heard from.
+    pub pulse: Arc<Pulse>,
+    /// Has credentials made.
+    pub issuer: Arc<Issuer>,
+    /// The audit.
+    pub recorder: Recorder,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Serves credentials.
 pub struct Fetch {
-    store: Store,
-    allow_list: Arc<AllowList>,
-    pulse: Arc<Pulse>,
-    recorder: Recorder,
-    clock: Arc<dyn Clock>,
+    parts: FetchParts,
     leases: Cache<TokenHash, Arc<Lease>>,
     sessions: Cache<Person, Arc<LiveSession>>,
     credentials: Cache<(SessionId, RoleArn), Arc<Credentials>>,
@@ -120,25 +84,12 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    /// Serves from `store`, as `allow_list` permits, while `pulse` is current.
-    pub fn new(
-        store: Store,
-        allow_list: Arc<AllowList>,
-        pulse: Arc<Pulse>,
-        recorder: Recorder,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    /// Serves with `parts`.
+    pub fn new(parts: FetchParts) -> Self {
         Self {
-            store,
-            allow_list,
-            pulse,
-            recorder,
-            clock,
+            parts,
             leases: Cache::new(CACHED),
-            sessions: Cache::builder()
-                .max_capacity(CACHED)
-                .time_to_live(SESSION_CACHE)
-                .build(),
+            sessions: Cache::new(CACHED),
             credentials: Cache::new(CACHED),
             recorded: Cache::new(CACHED),
             epoch: AtomicU64::new(0),
@@ -156,6 +107,7 @@ impl Fetch {
         self.leases.invalidate_all();
         self.sessions.invalidate_all();
         self.credentials.invalidate_all();
+        self.parts.issuer.forget();
     }
 
     /// Drops the cached session of a person who has just signed in.
@@ -165,36 +117,36 @@ impl Fetch {
 
     /// The credentials that the lease behind `token` has a right to.
     ///
-    /// If anything was revoked while they were looked up, they are looked up again.
+    /// If anything was revoked or edited while they were looked up, they are looked up again.
     pub async fn for_lease(&self, token: &TokenHash) -> Result<Served, FetchError> {
         for _ in 0..LOOKS {
             let epoch = self.epoch.load(Ordering::SeqCst);
-            let served = self.look_up(token).await?;
-            if epoch == self.epoch.load(Ordering::SeqCst) {
-                return Ok(served);
+            let rules = self.parts.allow_list.rules();
+            let served = self.look_up(token, &rules).await;
+            let revoked = epoch != self.epoch.load(Ordering::SeqCst);
+            if !revoked && Arc::ptr_eq(&rules, &self.parts.allow_list.rules()) {
+                return served;
             }
-            self.drop_caches();
+            if revoked {
+                self.drop_caches();
+            }
         }
         Err(FetchError::StoreAway)
     }
 
-    async fn look_up(&self, token: &TokenHash) -> Result<Served, FetchError> {
-        self.require_pulse()?;
-        let lease = self.lease(token).await?;
-        if lease.revoked_at.is_some() {
-            return Err(FetchError::LeaseRevoked);
-        }
-        if self.clock.now() >= lease.expires_at {
-            return Err(FetchError::LeaseExpired(crate::model::rfc3339(
-                lease.expires_at,
-            )));
-        }
+    async fn look_up(&self, token: &TokenHash, rules: &Rules) -> Result<Served, FetchError> {
+        let lease = self.live_lease(token).await?;
         let live = self.newest(&lease.person, &lease.role).await?;
-        let served = self
-            .serve(&live.subject, &lease.role, lease.launcher.as_ref())
+        let request = request_of(&lease, self.parts.clock.now());
+        let grant = granted(&live.subject, &request, rules)?;
+        let credentials = self
+            .credentials_for(&live.subject, grant, Some(token))
             .await?;
-        self.record(&lease, &served).await?;
-        Ok(served)
+        self.record(&lease, &credentials).await?;
+        Ok(Served {
+            credentials,
+            role: lease.role.clone(),
+        })
     }
 
     /// The credentials that a person may take out directly.
@@ -202,50 +154,81 @@ impl Fetch {
         &self,
         subject: &Subject,
         role: &RoleArn,
+        duration: Option<SessionDuration>,
     ) -> Result<Served, FetchError> {
         self.require_pulse()?;
-        let served = self.serve(subject, role, None).await?;
-        self.recorder
+        let request = Request {
+            duration,
+            ..Request::of(role, self.parts.clock.now())
+        };
+        let grant = granted(subject, &request, &self.parts.allow_list.rules())?;
+        let credentials = self.credentials_for(subject, grant, None).await?;
+        self.parts
+            .recorder
             .record(Event {
                 person: Some(subject.person().clone()),
                 session: Some(subject.session().clone()),
                 role: Some(role.clone()),
-                access_key_id: Some(served.credentials.access_key_id.clone()),
+                access_key_id: Some(credentials.access_key_id.clone()),
                 ..Event::new(EventKind::CredentialsFetched)
             })
             .await?;
-        Ok(served)
+        Ok(Served {
+            credentials,
+            role: role.clone(),
+        })
     }
 
-    /// When the credentials that `subject` has for `role` stop, for a launcher that asks how long they last.
-    pub async fn lasts_until(
-        &self,
-        subject: &Subject,
-        role: &RoleArn,
-        launcher: Option<&TokenName>,
-    ) -> Result<chrono::DateTime<chrono::Utc>, FetchError> {
+    /// How long `lease` would be served, which need not be made yet. Credentials are had at once, so that what
+    /// AWS refuses is told before the job starts; only that AWS does not answer is no reason against it.
+    pub async fn prospect(&self, subject: &Subject, lease: &Lease) -> Result<Prospect, FetchError> {
         self.require_pulse()?;
-        Ok(self
-            .serve(subject, role, launcher)
-            .await?
-            .credentials
-            .expires_at)
+        let request = request_of(lease, self.parts.clock.now());
+        let grant = granted(subject, &request, &self.parts.allow_list.rules())?;
+        let (method, renewable) = (grant.method(), grant.is_renewable());
+        let (ends_at, limit) = (grant.ends_at(), grant.limit().as_str());
+        let issued = self.credentials_for(subject, grant, None).await;
+        let (ends_at, limited_by) = match issued {
+            Ok(found) if !renewable && found.expires_at < ends_at => {
+                (found.expires_at, "credentials")
+            }
+            Ok(_) => (ends_at, limit),
+            Err(FetchError::Pending(_) | FetchError::StsAway { .. }) if renewable => {
+                (ends_at, limit)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Prospect {
+            method,
+            ends_at,
+            limited_by,
+        })
     }
 
     fn require_pulse(&self) -> Result<(), FetchError> {
-        if self.pulse.is_current() {
+        if self.parts.pulse.is_current() {
             return Ok(());
         }
         Err(FetchError::StoreAway)
     }
 
-    async fn lease(&self, token: &TokenHash) -> Result<Arc<Lease>, FetchError> {
-        if let Some(lease) = self.leases.get(token).await {
-            return Ok(lease);
+    /// The lease behind `token`, if it is neither over nor revoked.
+    async fn live_lease(&self, token: &TokenHash) -> Result<Arc<Lease>, FetchError> {
+        self.require_pulse()?;
+        let lease = if let Some(lease) = self.leases.get(token).await {
+            lease
+        } else {
+            let lease = self.parts.store.lease_by_token(token).await?;
+            let lease = Arc::new(lease.ok_or(FetchError::UnknownToken)?);
+            self.leases.insert(*token, Arc::clone(&lease)).await;
+            lease
+        };
+        if lease.revoked_at.is_some() {
+            return Err(FetchError::LeaseRevoked);
         }
-        let lease = self.store.lease_by_token(token).await?;
-        let lease = Arc::new(lease.ok_or(FetchError::UnknownToken)?);
-        self.leases.insert(*token, Arc::clone(&lease)).await;
+        if self.parts.clock.now() >= lease.expires_at {
+            return Err(FetchError::LeaseExpired(rfc3339(lease.expires_at)));
+        }
         Ok(lease)
     }
 
@@ -254,14 +237,10 @@ impl Fetch {
         person: &Person,
         role: &RoleArn,
     ) -> Result<Arc<LiveSession>, FetchError> {
-        let now = self.clock.now();
-        if let Some(live) = self.sessions.get(person).await
-            && now < live.expires_at
-        {
+        if let Some(live) = self.sessions.get(person).await {
             return Ok(live);
         }
-        let live = self.store.newest_session(person).await?;
-        let live = live.filter(|live| now < live.expires_at);
+        let live = self.parts.store.newest_session(person).await?;
         let live = Arc::new(live.ok_or_else(|| sign_in_needed(person, role))?);
         self.sessions
             .insert(person.clone(), Arc::clone(&live))
@@ -269,44 +248,30 @@ impl Fetch {
         Ok(live)
     }
 
-    async fn serve(
-        &self,
-        subject: &Subject,
-        role: &RoleArn,
-        launcher: Option<&TokenName>,
-    ) -> Result<Served, FetchError> {
-        let request = Request {
-            launcher,
-            ..Request::of(role, self.clock.now())
-        };
-        let grant = decide(subject, &request, &self.allow_list.rules())
-            .map_err(|denial| not_granted(subject, &denial))?;
-        let credentials = self.credentials_for(subject, &grant).await?;
-        Ok(Served {
-            credentials,
-            role: role.clone(),
-        })
-    }
-
     async fn credentials_for(
         &self,
         subject: &Subject,
-        grant: &Grant,
+        grant: Grant,
+        token: Option<&TokenHash>,
     ) -> Result<Arc<Credentials>, FetchError> {
+        if grant.is_renewable() {
+            return self.parts.issuer.credentials(subject, grant, token).await;
+        }
         let key = (subject.session().clone(), grant.role().clone());
         if let Some(found) = self.credentials.get(&key).await
-            && self.may_serve(subject, grant, &found)
+            && self.may_serve(subject, &grant, &found)
         {
             return Ok(found);
         }
         let issued = self
+            .parts
             .store
             .newest_issued(subject.session(), grant.role())
             .await?;
         let Some(found) = issued else {
-            return self.older(subject, grant).await.map(Arc::new);
+            return self.older(subject, &grant).await.map(Arc::new);
         };
-        if !self.may_serve(subject, grant, &found) {
+        if !self.may_serve(subject, &grant, &found) {
             return Err(sign_in_needed(subject.person(), grant.role()));
         }
         let found = Arc::new(found);
@@ -316,37 +281,41 @@ impl Fetch {
 
     /// Neither expired, nor longer than the allow-list permits since it was last edited.
     fn may_serve(&self, subject: &Subject, grant: &Grant, credentials: &Credentials) -> bool {
-        let permitted = chrono::TimeDelta::seconds(i64::from(grant.duration().seconds()));
+        let permitted = TimeDelta::seconds(i64::from(grant.duration().seconds()));
         let latest = subject.signed_in_at() + permitted + ISSUE_SLACK;
-        self.clock.now() < credentials.expires_at && credentials.expires_at <= latest
+        self.parts.clock.now() < credentials.expires_at && credentials.expires_at <= latest
     }
 
     /// Where minting failed, or is under way, older credentials that still live go on. They are not kept in
     /// memory, so that newer ones take their place at once.
     async fn older(&self, subject: &Subject, grant: &Grant) -> Result<Credentials, FetchError> {
         let (person, role) = (subject.person(), grant.role());
-        let known = self.store.credentials_of(subject.session()).await?;
+        let known = self.parts.store.credentials_of(subject.session()).await?;
         let problem = match best(&known, role) {
             Some(CredentialState::Failed(failure)) => FetchError::RefusedBySts {
                 role: role.to_string(),
                 reason: MintFailure::read(failure).message,
             },
             Some(CredentialState::Busy) => FetchError::Pending(role.to_string()),
-            None if self.clock.now() < subject.signed_in_at() + MINTING => {
+            None if self.parts.clock.now() < subject.signed_in_at() + MINTING => {
                 FetchError::Pending(role.to_string())
             }
             // Never minted for this sign-in: what an earlier one was given is not this one's.
             Some(CredentialState::Issued(_)) | None => return Err(sign_in_needed(person, role)),
         };
-        let older = self.store.last_issued_for(person, role).await?;
+        let older = self
+            .parts
+            .store
+            .last_issued_for(person, &grant.kind())
+            .await?;
         older
             .filter(|older| self.may_serve(subject, grant, older))
             .ok_or(problem)
     }
 
     /// Audits the first time that a lease is given these credentials.
-    async fn record(&self, lease: &Lease, served: &Served) -> Result<(), FetchError> {
-        let key = (lease.id.clone(), served.credentials.access_key_id.clone());
+    async fn record(&self, lease: &Lease, served: &Credentials) -> Result<(), FetchError> {
+        let key = (lease.id.clone(), served.access_key_id.clone());
         if self.recorded.contains_key(&key) {
             return Ok(());
         }
@@ -356,32 +325,37 @@ impl Fetch {
             lease: Some(lease.id.clone()),
             job: Some(lease.job.clone()),
             launcher: lease.launcher.clone(),
-            access_key_id: Some(served.credentials.access_key_id.clone()),
+            access_key_id: Some(served.access_key_id.clone()),
             ..Event::new(EventKind::CredentialsFetched)
         };
         // Remembered once it is on disk: nobody is served on the strength of a record that was lost.
-        self.recorder.record(event).await?;
+        self.parts.recorder.record(event).await?;
         self.recorded.insert(key, ()).await;
         Ok(())
     }
 }
 
-fn sign_in_needed(person: &Person, role: &RoleArn) -> FetchError {
-    FetchError::SignInNeeded {
-        user: person.user.to_string(),
-        role: role.to_string(),
+/// What a lease asks for.
+fn request_of(lease: &Lease, now: DateTime<Utc>) -> Request<'_> {
+    Request {
+        launcher: lease.launcher.as_ref(),
+        duration: lease.duration,
+        narrowing: &lease.narrowing,
+        job: Some(&lease.job),
+        ..Request::of(&lease.role, now)
     }
 }
 
-pub(super) fn not_granted(subject: &Subject, denial: &Denial) -> FetchError {
-    if denial.is_not_offered() {
-        return FetchError::NotOffered {
-            user: subject.person().user.to_string(),
-            role: denial.role_arn.clone(),
-        };
+/// Decides. With method `saml` the length was settled at the sign-in, whatever is asked later.
+fn granted(subject: &Subject, request: &Request<'_>, rules: &Rules) -> Result<Grant, FetchError> {
+    let refused = |denial| not_granted(subject, &denial);
+    let grant = decide(subject, request, rules).map_err(refused)?;
+    if grant.is_renewable() || request.duration.is_none() {
+        return Ok(grant);
     }
-    FetchError::NotAllowed {
-        role: denial.role_arn.clone(),
-        reasons: reasons(denial).join("; "),
-    }
+    let settled = Request {
+        duration: None,
+        ..*request
+    };
+    decide(subject, &settled, rules).map_err(refused)
 }

@@ -8,7 +8,7 @@ use super::outcome::{best, reasons};
 use super::{AllowList, MintFailure, Unavailable};
 use crate::model::{Clock, Method, TokenName, rfc3339};
 use crate::policy::{Grant, decide_all};
-use crate::store::{CredentialState, LiveSession, Store};
+use crate::store::{CredentialState, KnownCredentials, LiveSession, Store};
 
 /// The body of `GET /api/v1/me`.
 #[derive(Debug, Serialize)]
@@ -36,7 +36,7 @@ pub struct GrantView {
     pub method: Method,
     /// How long they are issued for.
     pub duration_seconds: u32,
-    /// When the present ones stop; null while AWS is being asked.
+    /// When the present ones stop; null where AWS is asked when they are wanted, or is being asked.
     pub credentials_expire_at: Option<String>,
     /// Until when they can be renewed without a sign-in; null where they cannot.
     pub renewable_until: Option<String>,
@@ -82,7 +82,7 @@ impl Grants {
         };
         let known = self.store.credentials_of(subject.session()).await?;
         for grant in &decisions.grants {
-            match self.expiry(best(&known, grant.role())) {
+            match self.expiry(grant, &known) {
                 Ok(expiry) => me.grants.push(view(grant, expiry)),
                 Err(reason) => me.denied.push(DeniedView {
                     role_arn: grant.role().to_string(),
@@ -98,10 +98,27 @@ impl Grants {
         Ok(me)
     }
 
-    /// When the credentials stop, nothing while they are being made, or why there are none.
-    fn expiry(&self, state: Option<&CredentialState>) -> Result<Option<String>, String> {
-        match state {
-            Some(CredentialState::Issued(found)) if self.clock.now() < found.expires_at => {
+    /// When the credentials stop, nothing while there are none yet that can be had, or why there are none.
+    fn expiry(&self, grant: &Grant, known: &[KnownCredentials]) -> Result<Option<String>, String> {
+        let now = self.clock.now();
+        if grant.is_renewable() {
+            let key = grant.issue_key();
+            let own = known.iter().find(|known| known.key == key);
+            return match own.map(|known| &known.state) {
+                Some(CredentialState::Issued(found)) => Ok(Some(rfc3339(found.expires_at))),
+                Some(CredentialState::Failed(failure)) => {
+                    let failure = MintFailure::read(failure);
+                    if failure.transient {
+                        Ok(None)
+                    } else {
+                        Err(failure.message)
+                    }
+                }
+                Some(CredentialState::Busy) | None => Ok(None),
+            };
+        }
+        match best(known, grant.role()) {
+            Some(CredentialState::Issued(found)) if now < found.expires_at => {
                 Ok(Some(rfc3339(found.expires_at)))
             }
             Some(CredentialState::Issued(found)) => Err(format!(

@@ -3,75 +3,25 @@
 //! A launcher may lease what its token's patterns cover, a person only for himself. Whether the role
 //! is permitted is decided at once, and again at every fetch.
 
+mod order;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use thiserror::Error;
 
-use super::fetch::not_granted;
-use super::{AllowList, Fetch, FetchError};
+use self::order::within_reach;
+pub use self::order::{LeaseOrder, Orderer};
+use super::{Fetch, FetchError, Prospect};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
-    Clock, Entropy, IdpName, JobName, Lease, LeaseId, Method, Person, RoleArn, Secret,
-    SessionDuration, Token, TokenKind, TokenName, TokenRecord, UserName, rfc3339,
+    Clock, Entropy, IdpName, JobName, Lease, LeaseId, Method, Person, Secret, Token, TokenKind,
+    UserName, rfc3339,
 };
-use crate::policy::{Request, decide};
-use crate::store::{LeaseFilter, LiveSession, Store, StoreError};
+use crate::store::{LeaseFilter, LiveSession, Once, Repeatable, Store, StoreError};
 
 /// How many leases are read at once where all of a job's are wanted.
 const AT_ONCE: u32 = 100;
-
-/// Who orders a lease.
-pub enum Orderer {
-    /// A program with a launcher token.
-    Launcher(TokenRecord),
-    /// The person, for a job of his own.
-    Person(Person),
-}
-
-impl Orderer {
-    fn launcher(&self) -> Option<&TokenName> {
-        match self {
-            Self::Launcher(token) => Some(&token.name),
-            Self::Person(_) => None,
-        }
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Self::Launcher(token) => format!("launcher:{}", token.name),
-            Self::Person(person) => format!("user:{}", person.user),
-        }
-    }
-
-    /// Whether it may see and revoke `lease`.
-    fn owns(&self, lease: &Lease) -> bool {
-        match self {
-            Self::Launcher(token) => lease.launcher.as_ref() == Some(&token.name),
-            Self::Person(person) => lease.person == *person,
-        }
-    }
-}
-
-/// What is ordered.
-pub struct LeaseOrder {
-    /// Whose role.
-    pub user: UserName,
-    /// At which IdP, where the user is known at several.
-    pub idp: Option<IdpName>,
-    /// The role.
-    pub role: RoleArn,
-    /// The job.
-    pub job: JobName,
-    /// How long the lease should last, in seconds.
-    pub ttl_seconds: Option<u32>,
-    /// How long credentials should last.
-    pub duration: Option<SessionDuration>,
-    /// Until when the job needs credentials.
-    pub needed_until: Option<DateTime<Utc>>,
-    /// Whether a session policy or tags were asked for.
-    pub narrowed: bool,
-}
 
 /// A lease, with its token for this once.
 pub struct LeaseMade {
@@ -104,11 +54,11 @@ pub enum LeaseError {
     /// The token or the session does not reach that far.
     #[error("{0}")]
     OutsideToken(String),
-    /// The method cannot do what was asked.
+    /// A key of another call.
     #[error(
-        "method {0} takes no session policy and no tags; leave them out, or have the entry use web-identity, relay or broker"
+        "the Idempotency-Key was used for another lease within the last 24 hours; send a new key for a new lease"
     )]
-    MethodCannot(Method),
+    KeyReused,
     /// Credentials stop before the job is done.
     #[error(
         "credentials last until {lasts_until}, limited by {limited_by}, but are needed until {needed_until}; have the user sign in again before the job, or ask for less"
@@ -142,8 +92,6 @@ impl From<StoreError> for LeaseError {
 pub struct Leases {
     /// Where they are kept.
     pub store: Store,
-    /// What is permitted.
-    pub allow_list: Arc<AllowList>,
     /// What credentials there are.
     pub fetch: Arc<Fetch>,
     /// The audit.
@@ -159,38 +107,25 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Makes a lease.
+    /// Makes a lease, or gives the one that the same call made before.
     pub async fn create(&self, by: &Orderer, order: LeaseOrder) -> Result<LeaseMade, LeaseError> {
         within_reach(by, &order)?;
         let ttl = order.ttl_seconds.unwrap_or(self.default_ttl_seconds);
         if ttl == 0 || ttl > self.max_ttl_seconds {
             return Err(LeaseError::TtlOutOfRange(self.max_ttl_seconds));
         }
-        let live = self.session_of(by, &order).await?;
-        let method = self.method(by, &order, &live)?;
-        let credentials_end = self
-            .fetch
-            .lasts_until(&live.subject, &order.role, by.launcher())
-            .await?;
-        let now = self.clock.now();
-        let expires_at = now + TimeDelta::seconds(i64::from(ttl));
-        let (lasts_until, limited_by) = [
-            (expires_at, "lease"),
-            (live.expires_at, "session"),
-            (credentials_end, "credentials"),
-        ]
-        .into_iter()
-        .min_by_key(|(end, _)| *end)
-        .unwrap_or((expires_at, "lease"));
-        if let Some(needed) = order.needed_until
-            && lasts_until < needed
+        let call = order.idempotency_key.as_ref().map(|key| Repeatable {
+            owner: by.owner(),
+            key: key.clone(),
+            request: order.digest(),
+        });
+        if let Some(call) = &call
+            && let Some(once) = self.store.repeated(call).await?
         {
-            return Err(LeaseError::WouldExpireEarly {
-                lasts_until: rfc3339(lasts_until),
-                limited_by,
-                needed_until: rfc3339(needed),
-            });
+            return self.again(by, once).await;
         }
+        let live = self.session_of(by, &order).await?;
+        let now = self.clock.now();
         let lease = Lease {
             id: LeaseId::fresh(&*self.clock, &*self.entropy),
             person: live.subject.person().clone(),
@@ -198,20 +133,58 @@ impl Leases {
             job: order.job,
             launcher: by.launcher().cloned(),
             duration: order.duration,
-            narrowing: crate::model::Narrowing::default(),
+            narrowing: order.narrowing,
             created_at: now,
-            expires_at,
+            expires_at: now + TimeDelta::seconds(i64::from(ttl)),
             revoked_at: None,
         };
+        let prospect = self.prospect(&live, &lease).await?;
         let token = Token::fresh(TokenKind::Lease, &*self.entropy);
-        self.store.add_lease(&lease, &token.hash()).await?;
-        self.audit(EventKind::LeaseCreated, &lease, by).await?;
-        Ok(LeaseMade {
-            lease,
-            method,
-            lasts_until,
-            limited_by,
-            token: token.into_secret(),
+        let hash = token.hash();
+        let made = made(lease, &prospect, token.into_secret());
+        if let Some(needed) = order.needed_until
+            && made.lasts_until < needed
+        {
+            return Err(LeaseError::WouldExpireEarly {
+                lasts_until: rfc3339(made.lasts_until),
+                limited_by: made.limited_by,
+                needed_until: rfc3339(needed),
+            });
+        }
+        if let Some(call) = &call {
+            let once = self
+                .store
+                .add_lease_once(&made.lease, &made.token, &hash, call);
+            match once.await? {
+                Once::First => {}
+                before => return self.again(by, before).await,
+            }
+        } else {
+            self.store.add_lease(&made.lease, &hash).await?;
+        }
+        self.audit(EventKind::LeaseCreated, &made.lease, by).await?;
+        Ok(made)
+    }
+
+    /// The lease that the same call made before.
+    async fn again(&self, by: &Orderer, once: Once) -> Result<LeaseMade, LeaseError> {
+        let Once::Again { lease, token } = once else {
+            return Err(LeaseError::KeyReused);
+        };
+        let lease = self.read(by, &lease).await?;
+        let live = self.store.newest_session(&lease.person).await?;
+        let live = live.ok_or_else(|| LeaseError::SignInNeeded(lease.person.user.clone()))?;
+        let prospect = self.prospect(&live, &lease).await?;
+        Ok(made(lease, &prospect, token))
+    }
+
+    async fn prospect(&self, live: &LiveSession, lease: &Lease) -> Result<Prospect, LeaseError> {
+        let prospect = self.fetch.prospect(&live.subject, lease).await;
+        prospect.map_err(|error| match error {
+            FetchError::SignInNeeded { .. } => {
+                LeaseError::SignInNeeded(live.subject.person().user.clone())
+            }
+            other => other.into(),
         })
     }
 
@@ -297,25 +270,6 @@ impl Leases {
         live.ok_or_else(needed)
     }
 
-    fn method(
-        &self,
-        by: &Orderer,
-        order: &LeaseOrder,
-        live: &LiveSession,
-    ) -> Result<Method, LeaseError> {
-        let request = Request {
-            launcher: by.launcher(),
-            duration: order.duration,
-            ..Request::of(&order.role, self.clock.now())
-        };
-        let grant = decide(&live.subject, &request, &self.allow_list.rules())
-            .map_err(|denial| not_granted(&live.subject, &denial))?;
-        if order.narrowed && grant.method() == Method::Saml {
-            return Err(LeaseError::MethodCannot(grant.method()));
-        }
-        Ok(grant.method())
-    }
-
     async fn audit(&self, kind: EventKind, lease: &Lease, by: &Orderer) -> Result<(), LeaseError> {
         let event = Event {
             person: Some(lease.person.clone()),
@@ -330,6 +284,22 @@ impl Leases {
     }
 }
 
+/// What a launcher is told of its lease.
+fn made(lease: Lease, prospect: &Prospect, token: Secret) -> LeaseMade {
+    let (lasts_until, limited_by) = if lease.expires_at <= prospect.ends_at {
+        (lease.expires_at, "lease")
+    } else {
+        (prospect.ends_at, prospect.limited_by)
+    };
+    LeaseMade {
+        lease,
+        method: prospect.method,
+        lasts_until,
+        limited_by,
+        token,
+    }
+}
+
 fn own(by: &Orderer) -> LeaseFilter {
     match by {
         Orderer::Launcher(token) => LeaseFilter {
@@ -341,39 +311,4 @@ fn own(by: &Orderer) -> LeaseFilter {
             ..LeaseFilter::default()
         },
     }
-}
-
-/// A launcher token without patterns reaches nothing; a person reaches himself.
-fn within_reach(by: &Orderer, order: &LeaseOrder) -> Result<(), LeaseError> {
-    match by {
-        Orderer::Person(person) => {
-            let same_idp = order.idp.as_ref().is_none_or(|idp| *idp == person.idp);
-            if order.user != person.user || !same_idp {
-                return Err(LeaseError::OutsideToken(
-                    "a session may lease only for its own user; use a launcher token for others"
-                        .to_owned(),
-                ));
-            }
-        }
-        Orderer::Launcher(token) => {
-            let covers = |pattern: &Option<crate::model::TextPattern>, text: &str| {
-                pattern
-                    .as_ref()
-                    .is_some_and(|pattern| pattern.matches(text))
-            };
-            if !covers(&token.for_users, order.user.as_str()) {
-                return Err(LeaseError::OutsideToken(format!(
-                    "token {} is not for user {}; make one whose --for-users covers it",
-                    token.name, order.user
-                )));
-            }
-            if !covers(&token.for_roles, order.role.as_str()) {
-                return Err(LeaseError::OutsideToken(format!(
-                    "token {} is not for {}; make one whose --for-roles covers it",
-                    token.name, order.role
-                )));
-            }
-        }
-    }
-    Ok(())
 }

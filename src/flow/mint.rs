@@ -18,7 +18,7 @@ use super::outcome::reasons;
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{Clock, Method, RoleArn, SamlProof, Subject};
 use crate::policy::{Grant, Rules, decide_all, grantable};
-use crate::store::{Claim, LeaseFilter, Store, StoreError};
+use crate::store::{Claim, ClaimOrder, LeaseFilter, Store, StoreError};
 use crate::sts::{IssueError, Sts};
 
 /// STS calls under way at once for one sign-in.
@@ -31,6 +31,9 @@ pub struct MintFailure {
     pub code: String,
     /// What happened and what mends it.
     pub message: String,
+    /// Whether the same call may succeed later without anybody mending anything.
+    #[serde(default)]
+    pub transient: bool,
 }
 
 impl MintFailure {
@@ -39,7 +42,41 @@ impl MintFailure {
         serde_json::from_str(text).unwrap_or_else(|_| Self {
             code: "unknown".to_owned(),
             message: "STS issued nothing; sign in again".to_owned(),
+            transient: false,
         })
+    }
+
+    /// What is kept of an error.
+    pub(super) fn of(error: &IssueError) -> Self {
+        Self {
+            code: error.code().to_owned(),
+            message: error.to_string(),
+            transient: error.is_transient(),
+        }
+    }
+
+    /// The store went away while STS was asked.
+    pub(super) fn store_away() -> Self {
+        Self {
+            code: "store-away".to_owned(),
+            message: "the store does not answer; try again".to_owned(),
+            transient: true,
+        }
+    }
+
+    /// Another replica was elected to ask, and never said what came of it.
+    pub(super) fn timed_out() -> Self {
+        Self {
+            code: "replica-silent".to_owned(),
+            message: "another replica asks STS and does not say what came of it; try again"
+                .to_owned(),
+            transient: true,
+        }
+    }
+
+    /// What is kept beside the claim.
+    pub(super) fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 
@@ -135,11 +172,17 @@ impl Mint {
         grant: Grant,
         proof: &SamlProof,
     ) -> Result<(), StoreError> {
-        let key = grant.issue_key();
-        let claim = self
-            .store
-            .claim(&key, subject.session(), grant.role(), &self.claimant)
-            .await?;
+        let (key, kind) = (grant.issue_key(), grant.kind());
+        let order = ClaimOrder {
+            key: &key,
+            session: subject.session(),
+            role: grant.role(),
+            method: grant.method(),
+            kind: &kind,
+            claimant: &self.claimant,
+            instead_of: None,
+        };
+        let claim = self.store.claim(&order).await?;
         if !matches!(claim, Claim::Won) {
             return Ok(());
         }
@@ -176,10 +219,7 @@ impl Mint {
         grant: &Grant,
         error: IssueError,
     ) -> Result<(), StoreError> {
-        let failure = MintFailure {
-            code: error.code().to_owned(),
-            message: error.to_string(),
-        };
+        let failure = MintFailure::of(&error);
         tracing::warn!(event = "issue_failed", role = %grant.role(), user = %subject.person().user,
             idp = %subject.person().idp, code = failure.code, reason = failure.message, "STS issued nothing");
         let kind = if matches!(error, IssueError::Mismatch { .. }) {
@@ -187,9 +227,8 @@ impl Mint {
         } else {
             EventKind::IssueFailed
         };
-        let text = serde_json::to_string(&failure).unwrap_or_default();
         self.store
-            .put_failure(&grant.issue_key(), &self.claimant, &text)
+            .put_failure(&grant.issue_key(), &self.claimant, &failure.to_text())
             .await?;
         self.recorder
             .record(Event {

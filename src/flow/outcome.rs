@@ -1,22 +1,21 @@
 //! What became of a role: the state of its credentials, or the reasons against it.
 
-use crate::model::{IssueKey, RoleArn};
+use crate::model::{Method, RoleArn};
 use crate::policy::Denial;
-use crate::store::CredentialState;
+use crate::store::{CredentialState, KnownCredentials};
 
-/// Of several states of one role, credentials count most, then those that are being made.
+/// Of several states of one role by method `saml`, credentials count most, then those that are being made.
 pub(super) fn best<'a>(
-    known: &'a [(RoleArn, IssueKey, CredentialState)],
+    known: &'a [KnownCredentials],
     role: &RoleArn,
 ) -> Option<&'a CredentialState> {
-    let states = known.iter().filter(|(known, _, _)| known == role);
-    states
-        .map(|(_, _, state)| state)
-        .max_by_key(|state| match state {
-            CredentialState::Issued(_) => 2,
-            CredentialState::Busy => 1,
-            CredentialState::Failed(_) => 0,
-        })
+    let by_saml = |known: &&KnownCredentials| known.role == *role && known.method == Method::Saml;
+    let states = known.iter().filter(by_saml).map(|known| &known.state);
+    states.max_by_key(|state| match state {
+        CredentialState::Issued(_) => 2,
+        CredentialState::Busy => 1,
+        CredentialState::Failed(_) => 0,
+    })
 }
 
 /// Each reason as a sentence.

@@ -30,6 +30,25 @@ struct Watched {
     keys: Arc<ServiceKeys>,
 }
 
+impl Watched {
+    /// Forgets the sessions of those who signed in anew, here or elsewhere; gives where to go on from.
+    async fn welcome(&self, after: Option<i64>) -> Result<i64, StoreError> {
+        let Some(after) = after else {
+            return self.store.last_arrival().await;
+        };
+        let arrivals = self.store.arrivals(after).await?;
+        match arrivals.persons {
+            Some(persons) => {
+                for person in &persons {
+                    self.fetch.forget_person(person).await;
+                }
+            }
+            None => self.fetch.forget(),
+        }
+        Ok(arrivals.position)
+    }
+}
+
 impl Pulse {
     /// A pulse of a store that has just been opened.
     pub fn started() -> Self {
@@ -68,13 +87,16 @@ impl Pulse {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen: Option<ChangeVersions> = None;
+        let mut arrived: Option<i64> = None;
         let mut away = false;
         loop {
             ticks.tick().await;
-            match self.look(&watched, seen.as_ref()).await {
+            match self.look(&watched, seen.as_ref(), &mut arrived).await {
                 Ok(now) => {
                     seen = Some(now);
                     if std::mem::take(&mut away) {
+                        // What happened meanwhile may be more than the store can tell.
+                        watched.fetch.forget();
                         tracing::info!(event = "store_back", "the store answers again");
                     }
                 }
@@ -91,7 +113,10 @@ impl Pulse {
         &self,
         watched: &Watched,
         seen: Option<&ChangeVersions>,
+        arrived: &mut Option<i64>,
     ) -> Result<ChangeVersions, StoreError> {
+        // Asked before anything is served: a session that is kept in memory is never older than this.
+        *arrived = Some(watched.welcome(*arrived).await?);
         let now = watched.store.change_versions().await?;
         if seen.is_none_or(|seen| seen.entries != now.entries) {
             watched.allow_list.refresh().await?;

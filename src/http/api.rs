@@ -18,9 +18,9 @@ pub(super) async fn me(user: User, grants: web::Data<Grants>) -> Result<HttpResp
 #[serde(deny_unknown_fields)]
 pub(super) struct CredentialsOrder {
     role_arn: RoleArn,
-    /// Read for its range alone: with method saml the length was settled at the sign-in.
-    #[serde(default, rename = "duration_seconds")]
-    _duration: Option<SessionDuration>,
+    /// With method saml it is read for its range alone: the length was settled at the sign-in.
+    #[serde(default)]
+    duration_seconds: Option<SessionDuration>,
 }
 
 /// What `credential_process` takes.
@@ -41,8 +41,13 @@ pub(super) async fn credentials(
     fetch: web::Data<Fetch>,
     site: web::Data<Site>,
 ) -> Result<HttpResponse, Error> {
+    let order = order?.0.into_inner();
     let served = fetch
-        .for_subject(&user.live().subject, &order?.0.role_arn)
+        .for_subject(
+            &user.live().subject,
+            &order.role_arn,
+            order.duration_seconds,
+        )
         .await
         .map_err(|error| Problem::from(error).with_login(&site, None))?;
     Ok(in_process_form(&served))

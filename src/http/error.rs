@@ -172,9 +172,12 @@ fn fetch_status(error: &FetchError) -> (StatusCode, &'static str) {
         FetchError::LeaseExpired(_) => (StatusCode::FORBIDDEN, "lease_expired"),
         FetchError::LeaseRevoked => (StatusCode::FORBIDDEN, "revoked"),
         FetchError::NotOffered { .. } => (StatusCode::FORBIDDEN, "not_offered"),
-        FetchError::NotAllowed { .. } => (StatusCode::FORBIDDEN, "not_allowed"),
+        FetchError::NotAllowed { .. } | FetchError::CannotNarrow { .. } => {
+            (StatusCode::FORBIDDEN, "not_allowed")
+        }
         FetchError::RefusedBySts { .. } => (StatusCode::FORBIDDEN, "refused_by_sts"),
         FetchError::SignInNeeded { .. } => (StatusCode::FORBIDDEN, "sign_in_needed"),
+        FetchError::StsAway { .. } => (StatusCode::SERVICE_UNAVAILABLE, "sts_away"),
         FetchError::Pending(_) => (StatusCode::SERVICE_UNAVAILABLE, "pending"),
         FetchError::StoreAway => (StatusCode::SERVICE_UNAVAILABLE, "store_away"),
     }
@@ -185,6 +188,9 @@ impl From<FetchError> for Problem {
         let (mut status, code) = fetch_status(&error);
         if matches!(error, FetchError::SignInNeeded { .. }) {
             status = StatusCode::CONFLICT;
+        }
+        if matches!(error, FetchError::CannotNarrow { .. }) {
+            return Self::new(StatusCode::CONFLICT, "method_cannot", error.to_string());
         }
         Self::new(status, code, error.to_string())
     }
@@ -200,7 +206,11 @@ impl From<LeaseError> for Problem {
                 Self::new(StatusCode::CONFLICT, "user_ambiguous", title).with("idps", idps)
             }
             LeaseError::OutsideToken(_) => Self::new(StatusCode::FORBIDDEN, "outside_token", title),
-            LeaseError::MethodCannot(_) => Self::new(StatusCode::CONFLICT, "method_cannot", title),
+            LeaseError::KeyReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                title,
+            ),
             LeaseError::WouldExpireEarly {
                 lasts_until,
                 limited_by,

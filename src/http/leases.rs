@@ -1,6 +1,8 @@
 //! `/api/v1/leases`.
 
-use actix_web::{Error, HttpResponse, web};
+use std::collections::BTreeMap;
+
+use actix_web::{Error, HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,7 +10,9 @@ use serde_json::Value;
 use super::actor::{Ordering, Sent};
 use super::{Problem, Site};
 use crate::flow::{LeaseMade, LeaseOrder, Leases};
-use crate::model::{IdpName, JobName, Lease, LeaseId, RoleArn, SessionDuration, UserName, rfc3339};
+use crate::model::{
+    IdpName, JobName, Lease, LeaseId, Narrowing, RoleArn, SessionDuration, UserName, rfc3339,
+};
 
 /// How many leases one page of a list holds.
 const PAGE: u32 = 100;
@@ -30,7 +34,7 @@ pub(super) struct Order {
     #[serde(default)]
     session_policy: Option<Value>,
     #[serde(default)]
-    tags: Option<Value>,
+    tags: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -66,11 +70,15 @@ struct AgentEnv<'a> {
 /// `POST /api/v1/leases`.
 pub(super) async fn create(
     by: Ordering,
+    request: HttpRequest,
     order: Sent<web::Json<Order>>,
     leases: web::Data<Leases>,
     site: web::Data<Site>,
 ) -> Result<HttpResponse, Error> {
     let order = order?.0.into_inner();
+    let idempotency_key = idempotency_key(&request)?;
+    let narrowing = Narrowing::new(order.session_policy.as_ref(), order.tags)
+        .map_err(|error| Problem::bad_request(error.to_string()))?;
     let asked = LeaseOrder {
         user: order.user,
         idp: order.idp,
@@ -79,13 +87,33 @@ pub(super) async fn create(
         ttl_seconds: order.ttl_seconds,
         duration: order.duration_seconds,
         needed_until: order.needed_until,
-        narrowed: order.session_policy.is_some() || order.tags.is_some(),
+        narrowing,
+        idempotency_key,
     };
     let idp = asked.idp.clone();
     match leases.create(by.orderer(), asked).await {
         Ok(made) => Ok(created(&made, &site)),
         Err(error) => Err(Problem::from(error).with_login(&site, idp.as_ref()).into()),
     }
+}
+
+/// The key of a call that may be repeated: 1 to 255 printable ASCII characters, at most one.
+fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
+    let mut sent = request.headers().get_all("Idempotency-Key");
+    let Some(key) = sent.next() else {
+        return Ok(None);
+    };
+    let good = |text: &&str| {
+        (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+    };
+    let key = key
+        .to_str()
+        .ok()
+        .filter(good)
+        .filter(|_| sent.next().is_none());
+    let bad =
+        || Problem::bad_request("send one Idempotency-Key of 1 to 255 printable ASCII characters");
+    Ok(Some(key.ok_or_else(bad)?.to_owned()))
 }
 
 fn created(made: &LeaseMade, site: &Site) -> HttpResponse {

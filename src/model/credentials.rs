@@ -13,13 +13,15 @@ pub struct Credentials {
     pub secret_access_key: Secret,
     /// `SessionToken`.
     pub session_token: Secret,
+    /// When STS issued them, by our clock.
+    pub issued_at: DateTime<Utc>,
     /// When they stop.
     pub expires_at: DateTime<Utc>,
 }
 
 /// What credentials are cached, sealed and shared by: session, role, method, duration, and the hash of
 /// session policy and tags (empty where there are none).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IssueKey(String);
 
 impl IssueKey {

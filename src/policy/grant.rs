@@ -1,5 +1,7 @@
 //! The permit that issuing demands.
 
+use std::fmt::Write;
+
 use chrono::{DateTime, Utc};
 
 use super::SessionTag;
@@ -172,8 +174,15 @@ impl Grant {
     /// The same for all sessions of a person: what an earlier sign-in was given under it may stand in while
     /// this one's is being made.
     pub fn kind(&self) -> String {
-        let (role, method, seconds) = (&self.role, self.method, self.duration.seconds());
-        let text = format!("{role}\n{method}\n{seconds}\n{}", self.narrowed);
+        let (role, method) = (&self.role, self.method);
+        let mut text = format!("{role}\n{method}\n{}", self.narrowed);
+        // What an assertion was redeemed for was settled by its own sign-in.
+        if self.is_renewable() {
+            let _ = write!(text, "\n{}", self.duration.seconds());
+        }
+        for tag in &self.tags {
+            let _ = write!(text, "\n{}\n{}", tag.key, tag.value);
+        }
         hex(&openssl::sha::sha256(text.as_bytes()))
     }
 }

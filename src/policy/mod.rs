@@ -4,6 +4,7 @@
 //! was verified. A [`Grant`] is made here alone and is what `sts` demands. No I/O, no clock: `now` is
 //! handed in, so that a decision can be repeated.
 
+mod case;
 mod decide;
 mod denial;
 mod grant;
@@ -13,6 +14,7 @@ mod terms;
 mod terms_tests;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 pub use decide::{Decisions, Preview, Request, decide, decide_all, grantable, preview};
 pub use denial::{Denial, Reason, Tried};

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::rows::{Record, last, millis, to_json};
 use super::sealing::Place;
 use super::{Store, StoreError};
-use crate::model::{Credentials, IssueKey, Person, RoleArn, Secret, SessionId};
+use crate::model::{Credentials, IssueKey, Method, Person, RoleArn, Secret, SessionId};
 
 /// A claim older than this is its claimant's no more.
 const CLAIM_LIVES: TimeDelta = TimeDelta::seconds(60);
@@ -38,6 +38,38 @@ pub enum Claim {
     },
 }
 
+/// What is asked for with a claim.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimOrder<'a> {
+    /// What the credentials are shared by.
+    pub key: &'a IssueKey,
+    /// Whose session.
+    pub session: &'a SessionId,
+    /// The role.
+    pub role: &'a RoleArn,
+    /// How they are had.
+    pub method: Method,
+    /// What they are the same kind as, over all sessions of a person.
+    pub kind: &'a str,
+    /// The caller alone.
+    pub claimant: &'a str,
+    /// When the credentials end that new ones shall replace, where they have not ended yet.
+    pub instead_of: Option<DateTime<Utc>>,
+}
+
+/// What is known of one issue key of a session.
+#[derive(Debug)]
+pub struct KnownCredentials {
+    /// The role.
+    pub role: RoleArn,
+    /// What they are shared by.
+    pub key: IssueKey,
+    /// How they are had.
+    pub method: Method,
+    /// The credentials, or why there are none.
+    pub state: CredentialState,
+}
+
 /// What is known under an issue key.
 #[derive(Debug)]
 pub enum CredentialState {
@@ -59,20 +91,14 @@ struct SealedCredentials<'a> {
 }
 
 impl Store {
-    /// Tries to become the one who asks STS for `key`. `claimant` names the caller alone.
-    pub async fn claim(
-        &self,
-        key: &IssueKey,
-        session: &SessionId,
-        role: &RoleArn,
-        claimant: &str,
-    ) -> Result<Claim, StoreError> {
+    /// Tries to become the one who asks STS.
+    pub async fn claim(&self, order: &ClaimOrder<'_>) -> Result<Claim, StoreError> {
         // A loser that finds neither claim, credentials nor failure came just when they went: again.
         for _ in 0..3 {
-            if self.try_claim(key, session, role, claimant).await? {
+            if self.try_claim(order).await? {
                 return Ok(Claim::Won);
             }
-            if let Some(claim) = self.lost_to(key).await? {
+            if let Some(claim) = self.lost_to(order).await? {
                 return Ok(claim);
             }
         }
@@ -103,7 +129,7 @@ impl Store {
         )
         .bind(credentials.access_key_id.as_str())
         .bind(blob)
-        .bind(millis(self.now()))
+        .bind(millis(credentials.issued_at))
         .bind(millis(credentials.expires_at))
         .bind(key.as_str())
         .bind(claimant)
@@ -144,7 +170,7 @@ impl Store {
     pub async fn credentials_of(
         &self,
         session: &SessionId,
-    ) -> Result<Vec<(RoleArn, IssueKey, CredentialState)>, StoreError> {
+    ) -> Result<Vec<KnownCredentials>, StoreError> {
         let rows =
             sqlx::query("SELECT * FROM credentials WHERE session = $1 ORDER BY role, issue_key")
                 .bind(session.as_str())
@@ -154,14 +180,18 @@ impl Store {
         for row in &rows {
             if let Some(state) = self.read_state(row)? {
                 let record = Record::new(row, "credentials", "issue_key");
-                let key = IssueKey::from_stored(record.text("issue_key")?);
-                found.push((record.parsed("role")?, key, state));
+                found.push(KnownCredentials {
+                    role: record.parsed("role")?,
+                    key: IssueKey::from_stored(record.text("issue_key")?),
+                    method: record.parsed("method")?,
+                    state,
+                });
             }
         }
         Ok(found)
     }
 
-    /// The newest unexpired credentials of a session's role, under whatever key.
+    /// The newest unexpired credentials of a session's role that came of its assertion, under whatever key.
     pub async fn newest_issued(
         &self,
         session: &SessionId,
@@ -170,6 +200,7 @@ impl Store {
         let row = sqlx::query(
             "SELECT c.* FROM credentials c JOIN sessions s ON s.id = c.session
              WHERE c.session = $1 AND c.role = $2 AND c.expires_at > $3 AND s.ended_at IS NULL
+             AND c.method = 'saml'
              ORDER BY c.issued_at DESC, c.expires_at DESC LIMIT 1",
         )
         .bind(session.as_str())
@@ -180,50 +211,49 @@ impl Store {
         row.map(|row| self.read_credentials(&row)).transpose()
     }
 
-    /// The newest unexpired credentials of a person's role, over all sessions that were not ended.
+    /// The newest unexpired credentials of a kind that a person has, over all sessions that were not ended.
     pub async fn last_issued_for(
         &self,
         person: &Person,
-        role: &RoleArn,
+        kind: &str,
     ) -> Result<Option<Credentials>, StoreError> {
         let row = sqlx::query(
             "SELECT c.* FROM credentials c JOIN sessions s ON s.id = c.session
-             WHERE s.user_name = $1 AND s.idp = $2 AND c.role = $3 AND c.expires_at > $4
+             WHERE s.user_name = $1 AND s.idp = $2 AND c.kind = $3 AND c.expires_at > $4
              AND s.ended_at IS NULL AND s.state = 'confirmed'
              ORDER BY c.issued_at DESC, c.expires_at DESC LIMIT 1",
         )
         .bind(person.user.as_str())
         .bind(person.idp.as_str())
-        .bind(role.as_str())
+        .bind(kind)
         .bind(millis(self.now()))
         .fetch_optional(self.reader())
         .await?;
         row.map(|row| self.read_credentials(&row)).transpose()
     }
 
-    async fn try_claim(
-        &self,
-        key: &IssueKey,
-        session: &SessionId,
-        role: &RoleArn,
-        claimant: &str,
-    ) -> Result<bool, StoreError> {
+    async fn try_claim(&self, order: &ClaimOrder<'_>) -> Result<bool, StoreError> {
         let now = self.now();
+        // Credentials that live stand in the way, unless they are the very ones to be replaced.
+        let replaced = order.instead_of.map_or(now, |end| end.max(now));
         let rows = sqlx::query(
-            "INSERT INTO credentials (issue_key, session, role, claimant, claimed_at)
-             VALUES ($1, $2, $3, $4, $5)
+            "INSERT INTO credentials (issue_key, session, role, method, kind, claimant, claimed_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
              ON CONFLICT (issue_key) DO UPDATE
              SET claimant = excluded.claimant, claimed_at = excluded.claimed_at
-             WHERE (credentials.expires_at IS NULL OR credentials.expires_at <= $5)
-             AND (credentials.claimant IS NULL OR credentials.claimed_at <= $6)
-             AND (credentials.failed_at IS NULL OR credentials.failed_at <= $7)
+             WHERE (credentials.expires_at IS NULL OR credentials.expires_at <= $8)
+             AND (credentials.claimant IS NULL OR credentials.claimed_at <= $9)
+             AND (credentials.failed_at IS NULL OR credentials.failed_at <= $10)
              RETURNING issue_key",
         )
-        .bind(key.as_str())
-        .bind(session.as_str())
-        .bind(role.as_str())
-        .bind(claimant)
+        .bind(order.key.as_str())
+        .bind(order.session.as_str())
+        .bind(order.role.as_str())
+        .bind(order.method.as_str())
+        .bind(order.kind)
+        .bind(order.claimant)
         .bind(millis(now))
+        .bind(millis(replaced))
         .bind(millis(now - CLAIM_LIVES))
         .bind(millis(now - FAILURE_REMEMBERED))
         .fetch_all(self.writer())
@@ -232,12 +262,20 @@ impl Store {
     }
 
     /// What stood in the way of a claim, if it still does.
-    async fn lost_to(&self, key: &IssueKey) -> Result<Option<Claim>, StoreError> {
-        let Some(row) = self.row_of(key).await? else {
+    async fn lost_to(&self, order: &ClaimOrder<'_>) -> Result<Option<Claim>, StoreError> {
+        let Some(row) = self.row_of(order.key).await? else {
             return Ok(None);
         };
         let record = Record::new(&row, "credentials", "issue_key");
-        Ok(match self.read_state(&row)? {
+        let state = match self.read_state(&row)? {
+            Some(CredentialState::Issued(found))
+                if order.instead_of.is_some_and(|end| found.expires_at <= end) =>
+            {
+                self.read_attempt(&record)?
+            }
+            state => state,
+        };
+        Ok(match state {
             Some(CredentialState::Issued(credentials)) => Some(Claim::Issued(credentials)),
             Some(CredentialState::Busy) => Some(Claim::Busy),
             Some(CredentialState::Failed(reason)) => record
@@ -266,6 +304,12 @@ impl Store {
         {
             return Ok(Some(CredentialState::Issued(self.read_credentials(row)?)));
         }
+        self.read_attempt(&record)
+    }
+
+    /// Who is asking, else why there are none.
+    fn read_attempt(&self, record: &Record<'_>) -> Result<Option<CredentialState>, StoreError> {
+        let now = self.now();
         let claimed = record.maybe_time("claimed_at")?;
         if claimed.is_some_and(|at| now < at + CLAIM_LIVES) {
             return Ok(Some(CredentialState::Busy));
@@ -286,6 +330,7 @@ impl Store {
             access_key_id: sealed.access_key_id.into_owned(),
             secret_access_key: Secret::new(sealed.secret_access_key.into_owned()),
             session_token: Secret::new(sealed.session_token.into_owned()),
+            issued_at: record.time("issued_at")?,
             expires_at: sealed.expires_at,
         })
     }

@@ -3,7 +3,9 @@
 use futures_util::future::join_all;
 
 use super::*;
-use crate::store::testing::{Bench, SECRET, SESSION_TOKEN, TestSignIn, issue_key, person, role};
+use crate::store::testing::{
+    Bench, SECRET, SESSION_TOKEN, TestSignIn, claim_of, issue_key, person, role,
+};
 use crate::store::{NewSession, SessionState};
 
 #[tokio::test]
@@ -20,7 +22,7 @@ async fn of_many_claims_one_is_won() {
         tokio::spawn(async move {
             let claimant = format!("replica {n}");
             store
-                .claim(&issue_key(&session), &session, &role("reader"), &claimant)
+                .claim(&claim_of(&issue_key(&session), &session, &claimant))
                 .await
                 .unwrap()
         })
@@ -50,12 +52,7 @@ async fn what_was_issued_is_for_all_until_it_expires() {
     );
     let key = bench.issue(&store, &session, 3600).await;
 
-    let claim = async || {
-        store
-            .claim(&key, &session, &role("reader"), "you")
-            .await
-            .unwrap()
-    };
+    let claim = async || store.claim(&claim_of(&key, &session, "you")).await.unwrap();
     let Claim::Issued(found) = claim().await else {
         panic!("nothing issued");
     };
@@ -64,12 +61,14 @@ async fn what_was_issued_is_for_all_until_it_expires() {
     assert_eq!(found.expires_at, bench.at(3600));
     let all = store.credentials_of(&session).await.unwrap();
     assert!(
-        matches!(&all[..], [(arn, at, CredentialState::Issued(_))] if *arn == role("reader") && *at == key)
+        matches!(&all[..], [known] if known.role == role("reader") && known.key == key
+            && matches!(known.state, CredentialState::Issued(_)))
     );
     let ann = person("okta", "ann");
     let of = async |arn: &str| {
         let newest = store.newest_issued(&session, &role(arn)).await.unwrap();
-        let last = store.last_issued_for(&ann, &role(arn)).await.unwrap();
+        let kind = format!("{arn} by saml");
+        let last = store.last_issued_for(&ann, &kind).await.unwrap();
         (newest.is_some(), last.is_some())
     };
     assert_eq!(of("reader").await, (true, true));
@@ -97,12 +96,12 @@ async fn older_credentials_are_found_over_sessions_until_these_are_ended() {
             .unwrap()
             .is_none()
     );
-    let found = store.last_issued_for(&ann, &role("reader")).await.unwrap();
+    let found = store.last_issued_for(&ann, "reader by saml").await.unwrap();
     assert!(found.is_some());
     let stranger = person("entra", "ann");
     assert!(
         store
-            .last_issued_for(&stranger, &role("reader"))
+            .last_issued_for(&stranger, "reader by saml")
             .await
             .unwrap()
             .is_none()
@@ -110,7 +109,7 @@ async fn older_credentials_are_found_over_sessions_until_these_are_ended() {
     store.end_session(&first).await.unwrap();
     assert!(
         store
-            .last_issued_for(&ann, &role("reader"))
+            .last_issued_for(&ann, "reader by saml")
             .await
             .unwrap()
             .is_none()
@@ -124,12 +123,7 @@ async fn a_failure_holds_others_off_for_two_seconds_and_is_told_until_a_success(
     let store = bench.open().await;
     let session = bench.session(&store, "a").await.session().clone();
     let key = issue_key(&session);
-    let claim = async |who: &str| {
-        store
-            .claim(&key, &session, &role("reader"), who)
-            .await
-            .unwrap()
-    };
+    let claim = async |who: &str| store.claim(&claim_of(&key, &session, who)).await.unwrap();
     assert!(matches!(claim("me").await, Claim::Won));
     assert!(!store.put_failure(&key, "you", "{}").await.unwrap());
     assert!(matches!(
@@ -167,12 +161,7 @@ async fn a_claim_is_taken_over_after_a_minute_and_its_first_holder_puts_nothing(
     let store = bench.open().await;
     let session = bench.session(&store, "a").await.session().clone();
     let key = issue_key(&session);
-    let claim = async |who: &str| {
-        store
-            .claim(&key, &session, &role("reader"), who)
-            .await
-            .unwrap()
-    };
+    let claim = async |who: &str| store.claim(&claim_of(&key, &session, who)).await.unwrap();
     assert!(matches!(claim("me").await, Claim::Won));
     bench.clock.advance(TimeDelta::seconds(59));
     assert!(matches!(claim("you").await, Claim::Busy));
@@ -199,7 +188,7 @@ async fn nothing_is_put_for_a_session_that_was_ended_meanwhile() {
     let store = bench.open().await;
     let session = bench.session(&store, "a").await.session().clone();
     let key = issue_key(&session);
-    let claim = store.claim(&key, &session, &role("reader"), "me").await;
+    let claim = store.claim(&claim_of(&key, &session, "me")).await;
     assert!(matches!(claim.unwrap(), Claim::Won));
     store.end_session(&session).await.unwrap();
     let credentials = bench.credentials(900);

@@ -56,26 +56,8 @@ impl LeaseFilter {
 impl Store {
     /// Keeps a new lease.
     pub async fn add_lease(&self, lease: &Lease, token: &TokenHash) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO leases
-             (id, token, idp, user_name, role, job, launcher, duration_seconds, created_at, expires_at, revoked_at, narrowing)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-        )
-        .bind(lease.id.as_str())
-        .bind(token.as_bytes())
-        .bind(lease.person.idp.as_str())
-        .bind(lease.person.user.as_str())
-        .bind(lease.role.as_str())
-        .bind(lease.job.as_str())
-        .bind(lease.launcher.as_ref().map(|name| name.as_str().to_owned()))
-        .bind(lease.duration.map(|duration| i64::from(duration.seconds())))
-        .bind(millis(lease.created_at))
-        .bind(millis(lease.expires_at))
-        .bind(lease.revoked_at.map(millis))
-        .bind(narrowing_text(&lease.narrowing)?)
-        .execute(self.writer())
-        .await?;
-        Ok(())
+        let mut connection = self.writer().acquire().await?;
+        insert(&mut connection, lease, token).await
     }
 
     /// The lease of this token, whether it still counts or not.
@@ -145,6 +127,34 @@ impl Store {
                 .await?;
         Ok(done.rows_affected() > 0)
     }
+}
+
+/// Writes a new lease's row.
+pub(super) async fn insert(
+    connection: &mut sqlx::AnyConnection,
+    lease: &Lease,
+    token: &TokenHash,
+) -> Result<(), StoreError> {
+    sqlx::query(
+            "INSERT INTO leases
+             (id, token, idp, user_name, role, job, launcher, duration_seconds, created_at, expires_at, revoked_at, narrowing)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        )
+        .bind(lease.id.as_str())
+        .bind(token.as_bytes())
+        .bind(lease.person.idp.as_str())
+        .bind(lease.person.user.as_str())
+        .bind(lease.role.as_str())
+        .bind(lease.job.as_str())
+        .bind(lease.launcher.as_ref().map(|name| name.as_str().to_owned()))
+        .bind(lease.duration.map(|duration| i64::from(duration.seconds())))
+        .bind(millis(lease.created_at))
+        .bind(millis(lease.expires_at))
+        .bind(lease.revoked_at.map(millis))
+        .bind(narrowing_text(&lease.narrowing)?)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Empty where nothing is narrowed, as for nearly all.

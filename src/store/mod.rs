@@ -5,15 +5,18 @@
 //! database for nothing that is sealed; never keeps a token, only its hash; never holds a connection
 //! while it waits for anything but the database.
 
+mod arrivals;
 mod audit;
 mod changes;
 mod credentials;
 mod entries;
 mod error;
+mod idempotency;
 mod idp_metadata;
 mod key;
 mod leases;
 mod ledger;
+mod newest;
 mod opening;
 mod purge;
 mod refusals;
@@ -33,11 +36,13 @@ use std::sync::Arc;
 use sqlx::{Any, AnyPool, Transaction};
 use zeroize::Zeroizing;
 
+pub use arrivals::Arrivals;
 pub use audit::{AuditHead, AuditLink, AuditRow, AuditSnapshot};
 pub use changes::ChangeVersions;
-pub use credentials::{Claim, CredentialState};
+pub use credentials::{Claim, ClaimOrder, CredentialState, KnownCredentials};
 pub use entries::{EditError, HistoryAction, HistoryRecord};
 pub use error::StoreError;
+pub use idempotency::{Once, Repeatable};
 pub use idp_metadata::{GoodMetadata, IdpMetadata};
 pub use key::MasterKey;
 pub use leases::LeaseFilter;

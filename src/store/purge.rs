@@ -27,6 +27,10 @@ pub struct Purged {
     pub credentials: u64,
     /// Leases that ended long ago.
     pub leases: u64,
+    /// Calls of more than a day ago that may be repeated no more.
+    pub repeatable: u64,
+    /// Who signed in a while ago.
+    pub arrivals: u64,
     /// Check results of refusals of long ago.
     pub refusals: u64,
 }
@@ -44,7 +48,11 @@ impl Store {
                 .await?,
             sessions: self.purge_sessions(now).await?,
             credentials: self
-                .remove("DELETE FROM credentials WHERE expires_at <= $1", now)
+                .remove(
+                    "DELETE FROM credentials WHERE expires_at <= $1
+                     AND (claimed_at IS NULL OR claimed_at <= $1 - 60000)",
+                    now,
+                )
                 .await?,
             leases: self
                 .remove(
@@ -52,6 +60,8 @@ impl Store {
                     now - LEASES_STAY,
                 )
                 .await?,
+            repeatable: self.purge_idempotency().await?,
+            arrivals: self.purge_arrivals().await?,
             refusals: self
                 .remove(
                     "DELETE FROM refusals WHERE refused_at <= $1",
@@ -70,7 +80,8 @@ impl Store {
             .await?;
         let ended = self
             .remove(
-                "DELETE FROM sessions WHERE ended_at <= $1 OR expires_at <= $1",
+                "DELETE FROM sessions WHERE ended_at <= $1
+                 OR (expires_at <= $1 AND signed_in_at <= $1 - 2592000000)",
                 now - SESSIONS_STAY,
             )
             .await?;
@@ -123,6 +134,9 @@ mod tests {
         let purged = store.purge().await.unwrap();
         assert_eq!((purged.credentials, purged.replay_ids), (1, 3));
         assert_eq!(purged.sessions, 0);
+        // An entry may renew for thirty days after the sign-in.
+        bench.clock.advance(TimeDelta::days(29));
+        assert_eq!(store.purge().await.unwrap().sessions, 0);
         bench.clock.advance(TimeDelta::days(8));
         assert_eq!(store.purge().await.unwrap().sessions, 1);
         assert_eq!(store.purge().await.unwrap(), Purged::default());

@@ -224,38 +224,6 @@ impl Store {
         self.live(live!("id = $1"), id.as_str().to_owned()).await
     }
 
-    /// The person's newest confirmed session: what leases draw on.
-    pub async fn newest_session(&self, person: &Person) -> Result<Option<LiveSession>, StoreError> {
-        let row = sqlx::query(
-            "SELECT id, idp, user_name, state, parts, expires_at FROM sessions
-             WHERE user_name = $1 AND idp = $2 AND state = 'confirmed'
-             AND ended_at IS NULL AND expires_at > $3
-             ORDER BY signed_in_at DESC, id DESC LIMIT 1",
-        )
-        .bind(person.user.as_str())
-        .bind(person.idp.as_str())
-        .bind(millis(self.now()))
-        .fetch_optional(self.reader())
-        .await?;
-        row.map(|row| self.read_live(&row)).transpose()
-    }
-
-    /// The IdPs from which a user of this name has a confirmed session now.
-    pub async fn idps_of_user(&self, user: &UserName) -> Result<Vec<IdpName>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT DISTINCT idp FROM sessions
-             WHERE user_name = $1 AND state = 'confirmed' AND ended_at IS NULL AND expires_at > $2
-             ORDER BY idp",
-        )
-        .bind(user.as_str())
-        .bind(millis(self.now()))
-        .fetch_all(self.reader())
-        .await?;
-        rows.iter()
-            .map(|row| Record::new(row, "sessions", "idp").parsed("idp"))
-            .collect()
-    }
-
     /// Sessions in the order of their sign-in, those that ended too.
     pub async fn list_sessions(
         &self,

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::newest::RENEWED_AT_MOST;
 use super::rows::millis;
 use super::{LiveSession, Store, StoreError};
 use crate::model::{IdpName, ReplayId, SubjectParts};
@@ -36,11 +37,12 @@ impl Store {
     ) -> Result<Vec<LiveSession>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, idp, user_name, state, parts, expires_at FROM sessions
-             WHERE name_id = $1 AND ended_at IS NULL AND expires_at > $2
-             ORDER BY id DESC LIMIT $3",
+             WHERE name_id = $1 AND ended_at IS NULL AND (expires_at > $2 OR signed_in_at > $3)
+             ORDER BY id DESC LIMIT $4",
         )
         .bind(digest(idp, name_id))
         .bind(millis(self.now()))
+        .bind(millis(self.now() - RENEWED_AT_MOST))
         .bind(MOST)
         .fetch_all(self.reader())
         .await?;

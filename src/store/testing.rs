@@ -170,6 +170,7 @@ impl Bench {
 
     pub(crate) fn credentials(&self, seconds: i64) -> Credentials {
         Credentials {
+            issued_at: self.at(0),
             access_key_id: "ASIAEXAMPLE".to_owned(),
             secret_access_key: Secret::new(SECRET.to_owned()),
             session_token: Secret::new(SESSION_TOKEN.to_owned()),
@@ -180,7 +181,7 @@ impl Bench {
     /// Claims and puts credentials of role `reader` that live for `seconds`.
     pub(crate) async fn issue(&self, store: &Store, session: &SessionId, seconds: i64) -> IssueKey {
         let key = issue_key(session);
-        let claim = store.claim(&key, session, &role("reader"), "me").await;
+        let claim = store.claim(&claim_of(&key, session, "me")).await;
         assert!(matches!(claim.unwrap(), super::Claim::Won));
         let credentials = self.credentials(seconds);
         let stored = store.put_credentials(&key, "me", &credentials).await;
@@ -202,6 +203,25 @@ impl Bench {
             revoked_at: None,
         };
         (lease, Token::fresh(TokenKind::Lease, &OsEntropy).hash())
+    }
+}
+
+/// The order of a claim by method `saml`.
+pub(crate) fn claim_of<'a>(
+    key: &'a IssueKey,
+    session: &'a SessionId,
+    claimant: &'a str,
+) -> super::ClaimOrder<'a> {
+    static READER: std::sync::LazyLock<crate::model::RoleArn> =
+        std::sync::LazyLock::new(|| role("reader"));
+    super::ClaimOrder {
+        key,
+        session,
+        role: &READER,
+        method: Method::Saml,
+        kind: "reader by saml",
+        claimant,
+        instead_of: None,
     }
 }
 

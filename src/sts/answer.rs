@@ -110,6 +110,7 @@ impl Reader {
             access_key_id: keys.access_key_id().to_owned(),
             secret_access_key: Secret::new(keys.secret_access_key().to_owned()),
             session_token: Secret::new(keys.session_token().to_owned()),
+            issued_at: question.now,
             expires_at: self.expiry(keys, question)?,
         })
     }

@@ -69,6 +69,7 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/saml/service_key.rs",
     "src/store/service_keys.rs",
     "src/store/credentials.rs",
+    "src/store/idempotency.rs",
     "src/store/credentials_tests.rs",
     "src/sts/mod.rs",
     "src/sts/tests.rs",

@@ -1,0 +1,143 @@
+//! Credentials in memory, and when they are to be renewed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::model::{Credentials, IssueKey};
+
+/// What a job is given shall live for so long at least; SDKs begin to ask again when 15 minutes are left.
+const AHEAD: TimeDelta = TimeDelta::minutes(20);
+
+/// How far credentials are on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Age {
+    /// Good for all.
+    Fresh,
+    /// Time to renew them, while they are still good for all.
+    Due,
+    /// Less is left than a job should be given.
+    Overdue,
+    /// Of no use.
+    Expired,
+}
+
+/// Credentials that are served.
+pub(super) struct Hot {
+    pub(super) credentials: Arc<Credentials>,
+    renew_at: DateTime<Utc>,
+    overdue_at: DateTime<Utc>,
+    has_user: AtomicBool,
+}
+
+impl Hot {
+    /// Credentials of `key`. They are due 20 minutes before their end, or after two thirds of a shorter life,
+    /// and a little earlier: by a part of that which differs from key to key, so that what was issued
+    /// together is not renewed together.
+    pub(super) fn new(key: &IssueKey, credentials: Credentials) -> Self {
+        let life = credentials.expires_at - credentials.issued_at;
+        let margin = AHEAD.min(life / 3);
+        // The key is a hash, so its digits are spread evenly.
+        let digits = key.as_str().get(..2).unwrap_or("0");
+        let spread = i32::from_str_radix(digits, 16).unwrap_or(0);
+        let lead = margin / 8 + margin / 4 * spread / 256;
+        Self {
+            renew_at: credentials.expires_at - margin - lead,
+            overdue_at: credentials.expires_at - margin,
+            credentials: Arc::new(credentials),
+            has_user: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn renew_at(&self) -> DateTime<Utc> {
+        self.renew_at
+    }
+
+    pub(super) fn age(&self, now: DateTime<Utc>) -> Age {
+        if now < self.renew_at {
+            Age::Fresh
+        } else if now < self.overdue_at {
+            Age::Due
+        } else if now < self.credentials.expires_at {
+            Age::Overdue
+        } else {
+            Age::Expired
+        }
+    }
+
+    /// Whether nobody was known to use them; somebody is from now on.
+    pub(super) fn is_first_user(&self) -> bool {
+        !self.has_user.load(Ordering::Relaxed) && !self.has_user.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn forget_user(&self) {
+        self.has_user.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        FixedClock, Method, OsEntropy, RoleArn, Secret, SessionDuration, SessionId,
+    };
+
+    fn key() -> IssueKey {
+        let role: RoleArn = "arn:aws:iam::123456789012:role/reader".parse().unwrap();
+        let session = SessionId::fresh(&FixedClock::new(start()), &OsEntropy);
+        IssueKey::new(&session, &role, Method::Relay, SessionDuration::DEFAULT, "")
+    }
+
+    fn start() -> DateTime<Utc> {
+        "2026-03-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn living_for(seconds: i64) -> Hot {
+        let credentials = Credentials {
+            access_key_id: "ASIAEXAMPLE".to_owned(),
+            secret_access_key: Secret::new(String::new()),
+            session_token: Secret::new(String::new()),
+            issued_at: start(),
+            expires_at: start() + TimeDelta::seconds(seconds),
+        };
+        Hot::new(&key(), credentials)
+    }
+
+    #[test]
+    fn what_is_given_out_has_twenty_minutes_left_or_a_third_of_its_life() {
+        for (life, left) in [(43_200, 1200), (3600, 1200), (900, 300), (6, 2)] {
+            let hot = living_for(life);
+            let at = |before_end: i64| {
+                hot.age(start() + TimeDelta::milliseconds(1000 * life - before_end))
+            };
+            assert_eq!(hot.age(start()), Age::Fresh);
+            assert_eq!(at(1000 * left), Age::Overdue, "{life}");
+            assert_eq!(at(1000 * left + 1), Age::Due, "{life}");
+            // An eighth to three eighths of the margin earlier.
+            assert_eq!(at(1000 * left + 1000 * left / 8), Age::Due, "{life}");
+            assert_eq!(
+                at(1000 * left + 1000 * left * 3 / 8 + 1),
+                Age::Fresh,
+                "{life}"
+            );
+            assert_eq!(at(0), Age::Expired);
+        }
+    }
+
+    #[test]
+    fn what_was_issued_together_is_not_renewed_together() {
+        let times: std::collections::BTreeSet<_> =
+            (0..50).map(|_| living_for(3600).renew_at()).collect();
+        assert!(times.len() > 20, "{}", times.len());
+    }
+
+    #[test]
+    fn the_first_user_is_told_apart_until_it_leaves() {
+        let hot = living_for(60);
+        assert!(hot.is_first_user());
+        assert!(!hot.is_first_user());
+        hot.forget_user();
+        assert!(hot.is_first_user());
+    }
+}

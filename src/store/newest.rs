@@ -1,0 +1,48 @@
+//! The session that a person's leases draw on, which may go on for them after it ended for the person.
+
+use chrono::TimeDelta;
+
+use super::rows::{Record, millis};
+use super::{LiveSession, Store, StoreError};
+use crate::model::{IdpName, Person, UserName};
+
+/// No entry renews for longer after a sign-in.
+pub(super) const RENEWED_AT_MOST: TimeDelta = TimeDelta::days(30);
+
+impl Store {
+    /// The person's newest confirmed session: what leases draw on. It may have ended for the person, when only
+    /// what an entry renews for longer goes on; whether it does is for `policy` to say.
+    pub async fn newest_session(&self, person: &Person) -> Result<Option<LiveSession>, StoreError> {
+        let row = sqlx::query(
+            "SELECT id, idp, user_name, state, parts, expires_at FROM sessions
+             WHERE user_name = $1 AND idp = $2 AND state = 'confirmed'
+             AND ended_at IS NULL AND (expires_at > $3 OR signed_in_at > $4)
+             ORDER BY signed_in_at DESC, id DESC LIMIT 1",
+        )
+        .bind(person.user.as_str())
+        .bind(person.idp.as_str())
+        .bind(millis(self.now()))
+        .bind(millis(self.now() - RENEWED_AT_MOST))
+        .fetch_optional(self.reader())
+        .await?;
+        row.map(|row| self.read_live(&row)).transpose()
+    }
+
+    /// The IdPs from which a user of this name has a confirmed session that leases may draw on.
+    pub async fn idps_of_user(&self, user: &UserName) -> Result<Vec<IdpName>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT idp FROM sessions
+             WHERE user_name = $1 AND state = 'confirmed' AND ended_at IS NULL
+             AND (expires_at > $2 OR signed_in_at > $3)
+             ORDER BY idp",
+        )
+        .bind(user.as_str())
+        .bind(millis(self.now()))
+        .bind(millis(self.now() - RENEWED_AT_MOST))
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter()
+            .map(|row| Record::new(row, "sessions", "idp").parsed("idp"))
+            .collect()
+    }
+}
