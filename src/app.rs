@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
-    Access, Addresses, AllowList, Fetch, IdpError, Idps, Pulse, Refresh, RefreshParts, ServiceKeys,
-    SignInRules,
+    Access, Addresses, AllowList, Fetch, IdpError, Idps, Pulse, Refresh, RefreshParts, RelayKeys,
+    RelayParts, ServiceKeys, SignInRules,
 };
 use crate::http::{self, ServeError, Serving, TlsFiles};
 use crate::model::{Clock, Entropy};
@@ -151,6 +151,24 @@ pub fn addresses(config: &Config) -> Addresses {
     }
 }
 
+/// rolegate as an OIDC issuer.
+pub async fn relay_keys(
+    config: &Config,
+    world: &World,
+    store: &Store,
+    recorder: &Recorder,
+) -> Result<RelayKeys, StoreError> {
+    RelayKeys::load(RelayParts {
+        store: store.clone(),
+        recorder: recorder.clone(),
+        clock: Arc::clone(&world.clock),
+        entropy: Arc::clone(&world.entropy),
+        issuer: config.relay.issuer.clone(),
+        publishes: config.publishes_relay_keys(),
+    })
+    .await
+}
+
 /// What holds for every sign-in.
 pub fn sign_in_rules(config: &Config, keys: Arc<ServiceKeys>) -> SignInRules {
     SignInRules {
@@ -185,6 +203,7 @@ pub async fn start(
         .record(Event::new(EventKind::GatewayStarted))
         .await?;
     let keys = Arc::new(ServiceKeys::load(store.clone(), addresses(config)).await?);
+    let relay_keys = Arc::new(relay_keys(config, world, &store, &recorder).await?);
     let pulse = Arc::new(Pulse::started());
     let fetch = Arc::new(Fetch::new(
         store.clone(),
@@ -202,6 +221,7 @@ pub async fn start(
         pulse,
         fetch,
         keys,
+        relay_keys,
     };
     let mut tasks = background(&parts);
     tasks.extend(Arc::clone(&refresh).start().await?);

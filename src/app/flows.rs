@@ -10,7 +10,7 @@ use crate::audit::Recorder;
 use crate::config::Config;
 use crate::flow::{
     Access, Admins, AllowList, Explain, Fetch, Grants, Idps, Leases, Logout, LogoutParts, Metrics,
-    Mint, Pulse, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
+    Mint, Pulse, RelayKeys, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
 };
 use crate::http::{Flows, Site};
 use crate::model::LeaseId;
@@ -26,6 +26,7 @@ pub(super) struct Parts {
     pub(super) pulse: Arc<Pulse>,
     pub(super) fetch: Arc<Fetch>,
     pub(super) keys: Arc<ServiceKeys>,
+    pub(super) relay_keys: Arc<RelayKeys>,
 }
 
 /// Every flow over the same parts.
@@ -58,6 +59,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
         leases: Arc::new(leases(config, world, parts)),
         idps: Arc::clone(&parts.idps),
         keys: Arc::clone(&parts.keys),
+        relay_keys: Arc::clone(&parts.relay_keys),
         logout: Arc::new(logout(config, world, parts, verifiers)),
         pulse: Arc::clone(&parts.pulse),
         explain: Arc::new(Explain {
@@ -162,8 +164,10 @@ pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
         Arc::clone(&parts.allow_list),
         Arc::clone(&parts.fetch),
         Arc::clone(&parts.keys),
+        Arc::clone(&parts.relay_keys),
     );
     vec![
+        tokio::spawn(rotate(Arc::clone(&parts.relay_keys))),
         tokio::spawn(pulse),
         tokio::spawn(purge(parts.store.clone())),
     ]
@@ -175,6 +179,19 @@ async fn purge(store: Store) {
         ticks.tick().await;
         if let Err(error) = store.purge().await {
             tracing::warn!(event = "purge_failed", %error, "what has run out stays until the next purge");
+        }
+    }
+}
+
+/// How often the relay's key is looked at.
+const ROTATE: Duration = Duration::from_hours(1);
+
+async fn rotate(keys: Arc<RelayKeys>) {
+    let mut ticks = tokio::time::interval(ROTATE);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = keys.rotate_if_due().await {
+            tracing::warn!(event = "relay_key_stays", %error, "the relay's key is not followed by a new one yet");
         }
     }
 }

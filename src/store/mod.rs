@@ -17,6 +17,7 @@ mod ledger;
 mod opening;
 mod purge;
 mod refusals;
+mod relay_keys;
 mod requests;
 mod rows;
 mod sealing;
