@@ -180,6 +180,12 @@ impl Sts {
         within(limit, self.broker(grant)).await
     }
 
+    #[cfg(test)]
+    fn signing_with(self, keys: aws_credential_types::provider::SharedCredentialsProvider) -> Self {
+        let own = Own::of(keys);
+        Self { own, ..self }
+    }
+
     async fn broker(&self, grant: &Grant) -> Result<Issued, IssueError> {
         let role = grant.role();
         let region = self.region(role.partition())?;

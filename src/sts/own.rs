@@ -13,7 +13,7 @@ use aws_config::meta::region::RegionProviderChain;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::Client;
-use aws_sdk_sts::config::{Region, SharedHttpClient};
+use aws_sdk_sts::config::{IdentityCache, Region, SharedHttpClient};
 use aws_sdk_sts::operation::RequestId;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use tokio::sync::OnceCell;
@@ -152,6 +152,8 @@ fn clients(
     let timeout = settings.patient_attempt_timeout;
     let client = |(partition, region): (&Partition, &String)| {
         let config = transport::config(http.clone(), region.clone(), endpoint, timeout)
+            // A step of the chain may ask STS too.
+            .identity_cache(IdentityCache::lazy().load_timeout(timeout).build())
             .credentials_provider(provider.clone());
         (*partition, Client::from_conf(config.build()))
     };

@@ -1,5 +1,7 @@
 //! STS on a loopback port that gives canned answers, one a connection.
 
+mod broker;
+mod relayed;
 mod server;
 
 use std::sync::{Arc, Mutex};
