@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 use crate::audit::Recorder;
 use crate::config::Config;
 use crate::flow::{
-    Access, Addresses, AllowList, IdpError, Idps, Refresh, RefreshParts, ServiceKeys, SignInRules,
+    Access, Addresses, AllowList, IdpError, Idps, Refresh, RefreshParts, RelayKeys, RelayParts,
+    ServiceKeys, SignInRules,
 };
 use crate::http::{self, ServeError, Serving, TlsFiles};
 use crate::model::{Clock, Entropy};
@@ -148,6 +149,24 @@ pub fn addresses(config: &Config) -> Addresses {
         acs_url: config.acs_url(),
         slo_url: config.slo_url(),
     }
+}
+
+/// rolegate as an OIDC issuer.
+pub async fn relay_keys(
+    config: &Config,
+    world: &World,
+    store: &Store,
+    recorder: &Recorder,
+) -> Result<RelayKeys, StoreError> {
+    RelayKeys::load(RelayParts {
+        store: store.clone(),
+        recorder: recorder.clone(),
+        clock: Arc::clone(&world.clock),
+        entropy: Arc::clone(&world.entropy),
+        issuer: config.relay.issuer.clone(),
+        publishes: config.publishes_relay_keys(),
+    })
+    .await
 }
 
 /// What holds for every sign-in.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::{World, addresses, allow_list, open_store, sign_in_rules};
+use super::{World, addresses, allow_list, open_store, relay_keys, sign_in_rules};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
     Access, Admins, AllowList, Budget, Explain, Fetch, FetchParts, Grants, Idps, Issuer,
-    IssuerParts, Leases, Logout, LogoutParts, Metrics, Mint, Pulse, ServiceKeys, SignIn,
+    IssuerParts, Leases, Logout, LogoutParts, Metrics, Mint, Pulse, RelayKeys, ServiceKeys, SignIn,
     SignInParts, SignInRules, Verifiers,
 };
 use crate::http::{Flows, Site};
@@ -30,6 +30,7 @@ pub(super) struct Parts {
     pub(super) claimant: String,
     pub(super) fetch: Arc<Fetch>,
     pub(super) keys: Arc<ServiceKeys>,
+    pub(super) relay_keys: Arc<RelayKeys>,
 }
 
 /// Opens the store and puts the parts together; says in the audit that the gateway starts.
@@ -45,12 +46,14 @@ pub(super) async fn parts(
         .record(Event::new(EventKind::GatewayStarted))
         .await?;
     let keys = Arc::new(ServiceKeys::load(store.clone(), addresses(config)).await?);
+    let relay_keys = Arc::new(relay_keys(config, world, &store, &recorder).await?);
     let pulse = Arc::new(Pulse::started());
     let sts = Arc::new(sts(config, world));
     let claimant = LeaseId::fresh(&*world.clock, &*world.entropy).to_string();
     let issuer = Arc::new(Issuer::new(IssuerParts {
         store: store.clone(),
         sts: Arc::clone(&sts),
+        relay: Arc::clone(&relay_keys),
         budget: Budget::new(config.sts.calls_per_second),
         recorder: recorder.clone(),
         clock: Arc::clone(&world.clock),
@@ -74,6 +77,7 @@ pub(super) async fn parts(
         claimant,
         fetch,
         keys,
+        relay_keys,
     })
 }
 
@@ -111,6 +115,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
         leases: Arc::new(leases(config, world, parts)),
         idps: Arc::clone(&parts.idps),
         keys: Arc::clone(&parts.keys),
+        relay_keys: Arc::clone(&parts.relay_keys),
         logout: Arc::new(logout(config, world, parts, verifiers)),
         pulse: Arc::clone(&parts.pulse),
         explain: Arc::new(Explain {
@@ -202,8 +207,10 @@ pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
         Arc::clone(&parts.allow_list),
         Arc::clone(&parts.fetch),
         Arc::clone(&parts.keys),
+        Arc::clone(&parts.relay_keys),
     );
     vec![
+        tokio::spawn(rotate(Arc::clone(&parts.relay_keys))),
         tokio::spawn(pulse),
         tokio::spawn(Arc::clone(&parts.fetch).renew_in_time()),
         tokio::spawn(purge(parts.store.clone())),
@@ -216,6 +223,19 @@ async fn purge(store: Store) {
         ticks.tick().await;
         if let Err(error) = store.purge().await {
             tracing::warn!(event = "purge_failed", %error, "what has run out stays until the next purge");
+        }
+    }
+}
+
+/// How often the relay's key is looked at.
+const ROTATE: Duration = Duration::from_hours(1);
+
+async fn rotate(keys: Arc<RelayKeys>) {
+    let mut ticks = tokio::time::interval(ROTATE);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = keys.rotate_if_due().await {
+            tracing::warn!(event = "relay_key_stays", %error, "the relay's key is not followed by a new one yet");
         }
     }
 }

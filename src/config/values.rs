@@ -50,6 +50,11 @@ impl Config {
         format!("{}/saml/acs", self.server.public_url())
     }
 
+    /// Whether AWS reads the relay's documents from rolegate itself.
+    pub fn publishes_relay_keys(&self) -> bool {
+        self.relay.issuer == self.server.public_url()
+    }
+
     /// Where IdPs send logout messages.
     pub fn slo_url(&self) -> String {
         format!("{}/saml/slo", self.server.public_url())

@@ -18,7 +18,7 @@ use moka::future::Cache;
 use self::flight::Flights;
 use self::flight::Outcome;
 use self::hot::{Age, Hot};
-use super::{Budget, FetchError, MintFailure};
+use super::{Budget, FetchError, MintFailure, RelayError, RelayKeys};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{Clock, Credentials, IssueKey, Method, Subject, TokenHash};
 use crate::policy::Grant;
@@ -40,6 +40,8 @@ pub struct IssuerParts {
     pub store: Store,
     /// Who issues them.
     pub sts: Arc<Sts>,
+    /// Signs what the relay sends STS.
+    pub relay: Arc<RelayKeys>,
     /// How often STS is asked.
     pub budget: Budget,
     /// The audit.
@@ -106,7 +108,7 @@ impl Issuer {
                 self.announce(&key, &hot, user).await;
                 return Ok(Arc::clone(&hot.credentials));
             }
-            Ok(Outcome::Failed(failure)) => refusal(&role, &failure),
+            Ok(Outcome::Failed(failure)) => fetch_error(&role, &failure),
             Ok(Outcome::Dropped) | Err(_) => FetchError::Pending(role),
         };
         let now = self.parts.clock.now();
@@ -263,7 +265,7 @@ impl Issuer {
         let parts = &self.parts;
         let issued = match self.ask(grant).await {
             Ok(issued) => issued,
-            Err(error) => return self.failed(key, grant, &error).await,
+            Err(refusal) => return self.failed(key, grant, refusal).await,
         };
         let credentials = issued.credentials;
         let kept = parts
@@ -287,12 +289,16 @@ impl Issuer {
         Ok(Outcome::Issued(self.keep(key, credentials).await))
     }
 
-    async fn ask(&self, grant: &Grant) -> Result<Issued, IssueError> {
+    async fn ask(&self, grant: &Grant) -> Result<Issued, Refusal> {
+        let parts = &self.parts;
         match grant.method() {
-            Method::Broker | Method::Relay | Method::Saml | Method::WebIdentity => {
-                let _sts = &self.parts.sts;
-                Err(IssueError::NoProvider)
+            Method::Relay => {
+                let token = parts.relay.token(grant).await?;
+                Ok(parts.sts.issue_with_relay(grant, &token).await?)
             }
+            Method::Broker => Ok(parts.sts.issue_as_broker(grant).await?),
+            // Not renewable, so that no such grant comes here.
+            Method::Saml | Method::WebIdentity => Err(IssueError::NoProvider.into()),
         }
     }
 
@@ -300,15 +306,16 @@ impl Issuer {
         &self,
         key: &IssueKey,
         grant: &Grant,
-        error: &IssueError,
+        refusal: Refusal,
     ) -> Result<Outcome, StoreError> {
-        let failure = MintFailure::of(error);
+        let failure = refusal.failure;
         let person = grant.person();
         tracing::warn!(event = "issue_failed", role = %grant.role(), user = %person.user, idp = %person.idp,
             code = failure.code, reason = failure.message, "STS issued nothing");
-        let kind = match error {
-            IssueError::Mismatch { .. } => EventKind::Alarm,
-            _ => EventKind::IssueFailed,
+        let kind = if refusal.is_alarm {
+            EventKind::Alarm
+        } else {
+            EventKind::IssueFailed
         };
         let parts = &self.parts;
         parts
@@ -318,7 +325,7 @@ impl Issuer {
         parts
             .recorder
             .record(Event {
-                sts_request_id: error.request_id().map(str::to_owned),
+                sts_request_id: refusal.request_id,
                 reason: Some(format!("{}: {}", failure.code, failure.message)),
                 ..event(kind, grant)
             })
@@ -327,7 +334,38 @@ impl Issuer {
     }
 }
 
-fn refusal(role: &str, failure: &MintFailure) -> FetchError {
+/// Why nothing was issued.
+struct Refusal {
+    failure: MintFailure,
+    request_id: Option<String>,
+    is_alarm: bool,
+}
+
+impl From<IssueError> for Refusal {
+    fn from(error: IssueError) -> Self {
+        Self {
+            failure: MintFailure::of(&error),
+            request_id: error.request_id().map(str::to_owned),
+            is_alarm: matches!(error, IssueError::Mismatch { .. }),
+        }
+    }
+}
+
+impl From<RelayError> for Refusal {
+    fn from(error: RelayError) -> Self {
+        Self {
+            failure: MintFailure {
+                code: error.code().to_owned(),
+                message: error.to_string(),
+                transient: error.is_transient(),
+            },
+            request_id: None,
+            is_alarm: false,
+        }
+    }
+}
+
+fn fetch_error(role: &str, failure: &MintFailure) -> FetchError {
     let (role, reason) = (role.to_owned(), failure.message.clone());
     if failure.transient {
         FetchError::StsAway { role, reason }

@@ -3,7 +3,7 @@
 //! `sign_in` takes a response and opens a session, `mint` turns its grants into credentials, `grants`
 //! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it, `explain` says why.
 //! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
-//! it; `admins` knows who administers in a browser.
+//! it; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
 
 mod access;
 mod admins;
@@ -20,6 +20,7 @@ mod metrics;
 mod mint;
 mod outcome;
 mod pulse;
+mod relay_keys;
 mod service_keys;
 mod sign_in;
 mod verifiers;
@@ -40,6 +41,7 @@ pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutParts};
 pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};
 pub use pulse::Pulse;
+pub use relay_keys::{RelayError, RelayKeys, RelayParts};
 pub use service_keys::{Addresses, KeyRing, ServiceKeys};
 pub use sign_in::{
     Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn, Started,

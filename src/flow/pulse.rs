@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{AllowList, Fetch, ServiceKeys};
+use super::{AllowList, Fetch, RelayKeys, ServiceKeys};
 use crate::store::{ChangeVersions, Store, StoreError};
 
 /// An edit by another process must show within a second.
@@ -28,6 +28,7 @@ struct Watched {
     allow_list: Arc<AllowList>,
     fetch: Arc<Fetch>,
     keys: Arc<ServiceKeys>,
+    relay_keys: Arc<RelayKeys>,
 }
 
 impl Watched {
@@ -77,12 +78,14 @@ impl Pulse {
         allow_list: Arc<AllowList>,
         fetch: Arc<Fetch>,
         keys: Arc<ServiceKeys>,
+        relay_keys: Arc<RelayKeys>,
     ) {
         let watched = Watched {
             store,
             allow_list,
             fetch,
             keys,
+            relay_keys,
         };
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -126,6 +129,7 @@ impl Pulse {
         }
         if seen.is_none_or(|seen| seen.keys != now.keys) {
             watched.keys.refresh().await?;
+            watched.relay_keys.refresh().await?;
         }
         self.beat();
         Ok(now)

@@ -82,13 +82,14 @@ pub(super) async fn secure(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let site = request.app_data::<web::Data<Site>>().cloned();
     let mut response = next.call(request).await?;
-    let asset = response.request().path().starts_with("/assets/");
-    let headers = response.headers_mut();
-    let caching = if asset {
-        "public, max-age=3600"
-    } else {
-        "no-store"
+    let caching = match response.request().path() {
+        path if path.starts_with("/assets/") => "public, max-age=3600",
+        path if path.starts_with("/.well-known/") && response.status().is_success() => {
+            "public, max-age=300"
+        }
+        _ => "no-store",
     };
+    let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
     let policy = site
         .as_ref()

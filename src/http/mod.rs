@@ -20,6 +20,7 @@ mod people;
 mod routes;
 mod server;
 mod slo;
+mod well_known;
 
 pub use error::Problem;
 pub use metrics::serve_metrics;

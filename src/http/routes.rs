@@ -2,7 +2,7 @@
 
 use actix_web::{Route, web};
 
-use super::{acs, admin, api, health, idps, job, leases, metrics, page, people, slo};
+use super::{acs, admin, api, health, idps, job, leases, metrics, page, people, slo, well_known};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +97,11 @@ pub const ROUTES: &[RouteEntry] = &[
         .to(admin::explain_page)),
     row!("GET", "/v1/credentials", Job, || web::get()
         .to(job::credentials)),
+    row!("GET", "/.well-known/openid-configuration", Nobody, || {
+        web::get().to(well_known::configuration)
+    }),
+    row!("GET", "/.well-known/jwks.json", Nobody, || web::get()
+        .to(well_known::jwks)),
     row!("GET", "/healthz", Nobody, || web::get().to(health::healthz)),
     row!("GET", "/readyz", Nobody, || web::get().to(health::readyz)),
 ];

@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 
 use super::{Problem, middleware, routes};
 use crate::flow::{
-    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Logout, Metrics, Pulse, ServiceKeys,
-    SignIn,
+    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Logout, Metrics, Pulse, RelayKeys,
+    ServiceKeys, SignIn,
 };
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
@@ -68,6 +68,8 @@ pub struct Flows {
     pub logout: Arc<Logout>,
     /// Our own key pairs in force.
     pub keys: Arc<ServiceKeys>,
+    /// The keys of rolegate as an OIDC issuer.
+    pub relay_keys: Arc<RelayKeys>,
     /// When the store was last heard from.
     pub pulse: Arc<Pulse>,
     /// Who callers are.
@@ -163,6 +165,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.idps))
         .app_data(web::Data::from(flows.metrics))
         .app_data(web::Data::from(flows.keys))
+        .app_data(web::Data::from(flows.relay_keys))
         .app_data(web::Data::from(flows.logout))
         .app_data(web::Data::from(flows.pulse))
         .app_data(web::Data::from(flows.access))

@@ -112,6 +112,10 @@ id! {
     ServiceKeyId, "key", "key_"
 }
 id! {
+    /// A key that relay tokens are signed with; their `kid`.
+    RelayKeyId, "relay key", "rky_"
+}
+id! {
     /// What a refusal shows and the log repeats, so that one can be found by the other.
     Reference, "refusal", "ref_"
 }

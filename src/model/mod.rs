@@ -14,6 +14,7 @@ mod lease;
 mod name;
 mod narrowing;
 mod pattern;
+mod relay_key;
 mod secret;
 mod service_key;
 mod session;
@@ -26,13 +27,14 @@ pub use credentials::{Credentials, IssueKey};
 pub use entropy::{Entropy, OsEntropy};
 pub use entry::{Effect, Entry, EntryDraft, EntryProblem, EntrySource, Method};
 pub use hex::hex;
-pub use id::{EntryId, IdError, LeaseId, Reference, ServiceKeyId, SessionId, TokenId};
+pub use id::{EntryId, IdError, LeaseId, Reference, RelayKeyId, ServiceKeyId, SessionId, TokenId};
 pub use lease::Lease;
 pub use name::{IdpName, JobName, NameError, SessionName, TokenName, UserName};
 pub use narrowing::{
     MAX_TAGS, Narrowing, NarrowingError, SessionPolicy, is_tag_character, is_tag_key, is_tag_value,
 };
 pub use pattern::{PatternError, RolePattern, TextPattern};
+pub use relay_key::{RELAY_KEYS_STAY, RelayKeyRecord};
 pub use secret::Secret;
 pub use service_key::{KeyUse, KeyUseError, ServiceKeyRecord};
 pub use session::{DurationError, SessionDuration};

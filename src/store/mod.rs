@@ -20,6 +20,7 @@ mod newest;
 mod opening;
 mod purge;
 mod refusals;
+mod relay_keys;
 mod requests;
 mod rows;
 mod sealing;

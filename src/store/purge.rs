@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::rows::millis;
 use super::sessions::PENDING_LIVES;
 use super::{Store, StoreError, refusals};
+use crate::model::RELAY_KEYS_STAY;
 
 /// How long an ended session stays for lists to show.
 const SESSIONS_STAY: TimeDelta = TimeDelta::days(7);
@@ -33,6 +34,8 @@ pub struct Purged {
     pub arrivals: u64,
     /// Check results of refusals of long ago.
     pub refusals: u64,
+    /// Relay keys that no token can be signed with any more.
+    pub relay_keys: u64,
 }
 
 impl Store {
@@ -66,6 +69,12 @@ impl Store {
                 .remove(
                     "DELETE FROM refusals WHERE refused_at <= $1",
                     now - refusals::STAY,
+                )
+                .await?,
+            relay_keys: self
+                .remove(
+                    "DELETE FROM relay_keys WHERE retired_at <= $1",
+                    now - RELAY_KEYS_STAY,
                 )
                 .await?,
         })

@@ -4,43 +4,116 @@
 //! or time yields no credentials. Never corrects an answer.
 
 use aws_sdk_sts::operation::RequestId;
+use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use aws_sdk_sts::operation::assume_role_with_saml::AssumeRoleWithSamlOutput;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityOutput;
 use aws_sdk_sts::types::{AssumedRoleUser, Credentials as Keys};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Issued;
-use super::error::{IssueError, readable};
+use super::error::IssueError;
+use super::refusal::readable;
+use super::relay::{AUDIENCE, RelayToken};
 use crate::model::{Credentials, SamlProof, Secret, SessionDuration, rfc3339};
 use crate::policy::Grant;
 
 /// How much later than asked for credentials may end: AWS's clock is not ours.
 const SKEW: TimeDelta = TimeDelta::seconds(300);
 
+/// How full a session token may be, in percent, before it is worth a warning.
+const NEARLY_FULL: i32 = 75;
+
 /// What was asked, and when the answer came.
 pub(super) struct Question<'a> {
     pub(super) grant: &'a Grant,
-    pub(super) proof: &'a SamlProof,
     pub(super) duration: SessionDuration,
     pub(super) now: DateTime<Utc>,
 }
 
-/// The credentials in `output`, if they are what `question` asked for.
-pub(super) fn read(
+/// What every answer has.
+struct Parts<'a> {
+    request_id: Option<&'a str>,
+    user: Option<&'a AssumedRoleUser>,
+    keys: Option<&'a Keys>,
+    used: Option<i32>,
+}
+
+/// The credentials of `AssumeRoleWithSAML`, if they are what was asked for with `proof`.
+pub(super) fn with_saml(
     output: &AssumeRoleWithSamlOutput,
     question: &Question<'_>,
+    proof: &SamlProof,
+) -> Result<Issued, IssueError> {
+    let parts = Parts {
+        request_id: output.request_id(),
+        user: output.assumed_role_user(),
+        keys: output.credentials(),
+        used: output.session_token_utilization(),
+    };
+    read(&parts, question, |reader| {
+        reader.same("Audience", output.audience(), &proof.recipient)?;
+        reader.same("Issuer", output.issuer(), &proof.issuer)?;
+        reader.same("Subject", output.subject(), &proof.name_id)
+    })
+}
+
+/// The credentials of `AssumeRoleWithWebIdentity`, if they are what was asked for with `token`.
+pub(super) fn with_relay(
+    output: &AssumeRoleWithWebIdentityOutput,
+    question: &Question<'_>,
+    token: &RelayToken,
+) -> Result<Issued, IssueError> {
+    let parts = Parts {
+        request_id: output.request_id(),
+        user: output.assumed_role_user(),
+        keys: output.credentials(),
+        used: output.session_token_utilization(),
+    };
+    let user = question.grant.person().user.as_str();
+    read(&parts, question, |reader| {
+        let subject = output.subject_from_web_identity_token();
+        reader.same("SubjectFromWebIdentityToken", subject, &token.sub)?;
+        reader.same("Audience", output.audience(), AUDIENCE)?;
+        reader.provider(output.provider(), question.grant, token)?;
+        reader.same("SourceIdentity", output.source_identity(), user)
+    })
+}
+
+/// The credentials of `AssumeRole`, if they are what was asked for.
+pub(super) fn as_broker(
+    output: &AssumeRoleOutput,
+    question: &Question<'_>,
+) -> Result<Issued, IssueError> {
+    let parts = Parts {
+        request_id: output.request_id(),
+        user: output.assumed_role_user(),
+        keys: output.credentials(),
+        used: output.session_token_utilization(),
+    };
+    let user = question.grant.person().user.as_str();
+    read(&parts, question, |reader| {
+        reader.same("SourceIdentity", output.source_identity(), user)
+    })
+}
+
+fn read(
+    parts: &Parts<'_>,
+    question: &Question<'_>,
+    also: impl FnOnce(&Reader) -> Result<String, IssueError>,
 ) -> Result<Issued, IssueError> {
     let reader = Reader {
-        request_id: output.request_id().map(readable),
+        request_id: parts.request_id.map(readable),
     };
-    let role = output.assumed_role_user().map(AssumedRoleUser::arn);
+    let role = parts.user.map(AssumedRoleUser::arn);
     let assumed_role_arn = reader.same("the role", role, &assumed_role(question.grant))?;
-    let proof = question.proof;
-    reader.same("Audience", output.audience(), &proof.recipient)?;
-    reader.same("Issuer", output.issuer(), &proof.issuer)?;
-    reader.same("Subject", output.subject(), &proof.name_id)?;
-    let keys = output
-        .credentials()
+    also(&reader)?;
+    let keys = parts
+        .keys
         .ok_or_else(|| reader.bad("it holds no Credentials"))?;
+    if let Some(percent) = parts.used.filter(|percent| *percent >= NEARLY_FULL) {
+        tracing::warn!(event = "session_nearly_full", role = %question.grant.role(), user = %question.grant.person().user,
+            percent, "session policy and tags are near what AWS packs into a session; beyond 100 it refuses");
+    }
     Ok(Issued {
         credentials: reader.credentials(keys, question)?,
         request_id: reader.request_id,
@@ -94,6 +167,27 @@ impl Reader {
             Some(found) if found == expected => Ok(found.to_owned()),
             Some(found) => Err(self.mismatch(what, expected, found)),
         }
+    }
+
+    /// AWS's reference has the issuer here, AWS itself answers with the ARN of the IAM provider; both say
+    /// who vouched, and the ARN must be of the role's own account.
+    fn provider(
+        &self,
+        found: Option<&str>,
+        grant: &Grant,
+        token: &RelayToken,
+    ) -> Result<String, IssueError> {
+        if found == Some(token.issuer.as_str()) {
+            return Ok(token.issuer.clone());
+        }
+        let role = grant.role();
+        let (partition, account) = (role.partition().as_str(), role.account());
+        let name = token
+            .issuer
+            .split_once("://")
+            .map_or(token.issuer.as_str(), |(_, name)| name);
+        let expected = format!("arn:{partition}:iam::{account}:oidc-provider/{name}");
+        self.same("Provider", found, &expected)
     }
 
     fn credentials(&self, keys: &Keys, question: &Question<'_>) -> Result<Credentials, IssueError> {

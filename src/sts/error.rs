@@ -1,14 +1,12 @@
-//! Why no credentials were issued, with the mend, and what an AWS error code amounts to.
+//! Why no credentials were issued, with the mend.
 //!
-//! Trusts nothing that AWS sent beyond its meaning: a message is kept for people to read, at most 300
-//! characters of it and no control characters. Never holds an assertion or a key.
+//! Holds what AWS said as `refusal` cut it, for people to read. Never holds an assertion, a token or a
+//! key.
 
 use thiserror::Error;
 
-use crate::model::{Partition, SessionDuration};
-
-/// What is kept of an AWS message.
-const MAX_MESSAGE: usize = 300;
+use super::mends;
+use crate::model::{Method, Partition, RoleArn, SessionDuration};
 
 /// Why no credentials were issued. `request_id` is STS's own, for AWS support.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -18,19 +16,21 @@ pub enum IssueError {
         "the assertion is older than 4 min 30 s and STS takes it for five minutes after its issuance; sign in again (and compare the clocks of the IdP and this host if the sign-in was just now)"
     )]
     WindowPassed,
-    /// STS says that the assertion has expired.
-    #[error("STS says that the assertion has expired; sign in again: {message}")]
+    /// STS says that what it was shown has expired.
+    #[error("{}: {message}", mends::expired(*method))]
     Expired {
+        /// By which method.
+        method: Method,
         /// AWS's message.
         message: String,
         /// STS's request id.
         request_id: Option<String>,
     },
-    /// STS could not validate the assertion.
-    #[error(
-        "STS does not accept the assertion; compare the IAM SAML provider's metadata with the IdP's, and the IdP's Audience and RoleSessionName: {message}"
-    )]
+    /// STS could not validate the assertion or the token.
+    #[error("{}: {message}", mends::invalid(*method))]
     InvalidToken {
+        /// By which method.
+        method: Method,
         /// AWS's message.
         message: String,
         /// STS's request id.
@@ -46,17 +46,17 @@ pub enum IssueError {
         /// STS's request id.
         request_id: Option<String>,
     },
-    /// The role may not be assumed with this assertion.
-    #[error(
-        "AWS denies this role; its trust policy must name the SAML provider and allow `SAML:aud` = rolegate's ACS URL (`rolegate trust-policy ARN` prints such a policy), and the assertion must offer the pair role,provider: {message}"
-    )]
+    /// The role may not be assumed in this way.
+    #[error("{}: {message}", mends::denied(*method))]
     AccessDenied {
+        /// By which method.
+        method: Method,
         /// AWS's message.
         message: String,
         /// STS's request id.
         request_id: Option<String>,
     },
-    /// The role's own maximum is lower than every duration that was tried.
+    /// The role's own maximum, or that of role chaining, is lower than every duration that was tried.
     #[error(
         "the role allows no session of {}; raise its MaxSessionDuration, or ask for less",
         requested
@@ -138,6 +138,87 @@ pub enum IssueError {
         "the offer names no SAML provider; let the IdP send the pair role,provider, or configure the account's provider"
     )]
     NoProvider,
+    /// The account knows no OIDC provider of rolegate's issuer URL.
+    #[error(
+        "the role's account has no IAM OIDC provider for rolegate's issuer; create one with relay.issuer as its URL and sts.amazonaws.com as its audience: {message}"
+    )]
+    NoOidcProvider {
+        /// AWS's message.
+        message: String,
+        /// STS's request id.
+        request_id: Option<String>,
+    },
+    /// AWS could not read the issuer's documents.
+    #[error(
+        "AWS cannot read rolegate's keys; relay.issuer must be reached from the internet under a certificate of a public authority, with /.well-known/openid-configuration and /.well-known/jwks.json beneath it (`rolegate relay export DIR` writes both for a bucket): {message}"
+    )]
+    IssuerUnreachable {
+        /// AWS's message.
+        message: String,
+        /// STS's request id.
+        request_id: Option<String>,
+    },
+    /// AWS does not understand the session policy.
+    #[error(
+        "AWS does not take the session policy ({policy} characters); correct it, IAM's policy simulator shows where: {message}"
+    )]
+    BadPolicy {
+        /// Its characters.
+        policy: usize,
+        /// AWS's message.
+        message: String,
+        /// STS's request id.
+        request_id: Option<String>,
+    },
+    /// Session policy and tags are more than AWS packs into a session.
+    #[error(
+        "the session policy ({policy} characters) and {tags} session tags ({tag_characters} characters) together are more than AWS packs into a session; {}: {message}",
+        mends::packed(*policy, *tag_characters)
+    )]
+    TooPacked {
+        /// The policy's characters.
+        policy: usize,
+        /// How many tags, rolegate's own and the identity provider's included.
+        tags: usize,
+        /// Their characters, keys and values.
+        tag_characters: usize,
+        /// AWS's message.
+        message: String,
+        /// STS's request id.
+        request_id: Option<String>,
+    },
+    /// rolegate has no AWS credentials of its own.
+    #[error(
+        "method broker needs AWS credentials of rolegate's own, and the default chain (environment, profile, web identity, container, instance) finds none; give the gateway's process an identity: {cause}"
+    )]
+    NoIdentity {
+        /// The whole chain of causes.
+        cause: String,
+    },
+    /// What gives rolegate its own credentials does not answer.
+    #[error("rolegate's own AWS credentials cannot be had now; try again in a minute: {cause}")]
+    IdentityAway {
+        /// The whole chain of causes.
+        cause: String,
+    },
+    /// AWS does not take rolegate's own credentials.
+    #[error(
+        "AWS does not take rolegate's own credentials; look at where the gateway's process has them from, at its clock, and at the partition they are of: {message}"
+    )]
+    IdentityRefused {
+        /// AWS's message.
+        message: String,
+        /// STS's request id.
+        request_id: Option<String>,
+    },
+    /// The role that rolegate itself runs as.
+    #[error(
+        "{role} is the role that rolegate itself runs as, which it hands to nobody; remove the entry, or run rolegate as a role of its own"
+    )]
+    OwnRole {
+        /// The role.
+        role: RoleArn,
+    },
     /// Any other refusal.
     #[error("AWS refused with {code}: {message}")]
     Other {
@@ -169,6 +250,14 @@ impl IssueError {
             Self::BadAnswer { .. } => "sts-bad-answer",
             Self::Mismatch { .. } => "sts-mismatch",
             Self::NoProvider => "sts-no-provider",
+            Self::NoOidcProvider { .. } => "sts-no-oidc-provider",
+            Self::IssuerUnreachable { .. } => "sts-issuer-unreachable",
+            Self::BadPolicy { .. } => "sts-bad-policy",
+            Self::TooPacked { .. } => "sts-too-packed",
+            Self::NoIdentity { .. } => "sts-no-identity",
+            Self::IdentityAway { .. } => "sts-identity-away",
+            Self::IdentityRefused { .. } => "sts-identity-refused",
+            Self::OwnRole { .. } => "sts-own-role",
             Self::Other { .. } => "sts-other",
         }
     }
@@ -180,7 +269,10 @@ impl IssueError {
             | Self::NoRegion { .. }
             | Self::TimedOut
             | Self::Unreachable { .. }
-            | Self::NoProvider => None,
+            | Self::NoProvider
+            | Self::NoIdentity { .. }
+            | Self::IdentityAway { .. }
+            | Self::OwnRole { .. } => None,
             Self::Expired { request_id, .. }
             | Self::InvalidToken { request_id, .. }
             | Self::Rejected { request_id, .. }
@@ -191,128 +283,30 @@ impl IssueError {
             | Self::Unavailable { request_id, .. }
             | Self::BadAnswer { request_id, .. }
             | Self::Mismatch { request_id, .. }
+            | Self::NoOidcProvider { request_id, .. }
+            | Self::IssuerUnreachable { request_id, .. }
+            | Self::BadPolicy { request_id, .. }
+            | Self::TooPacked { request_id, .. }
+            | Self::IdentityRefused { request_id, .. }
             | Self::Other { request_id, .. } => request_id.as_deref(),
         }
     }
 
     /// Whether the same request may succeed later without anybody mending anything.
     pub fn is_transient(&self) -> bool {
-        self.may_retry() || matches!(self, Self::TimedOut)
+        self.retries() > 0 || matches!(self, Self::TimedOut)
     }
 
-    /// Whether a second attempt is worth its time at once. An attempt that timed out has used it up.
-    pub(super) fn may_retry(&self) -> bool {
-        matches!(
-            self,
-            Self::Throttled { .. } | Self::Unavailable { .. } | Self::Unreachable { .. }
-        )
-    }
-}
-
-/// An error answer of STS, as far as it could be read.
-pub(super) struct Refusal {
-    pub(super) status: u16,
-    pub(super) code: Option<String>,
-    pub(super) message: String,
-    pub(super) request_id: Option<String>,
-    pub(super) region: String,
-    pub(super) requested: SessionDuration,
-}
-
-impl From<Refusal> for IssueError {
-    fn from(refusal: Refusal) -> Self {
-        let status = refusal.status;
-        let code = refusal.code.clone();
-        let code = code.unwrap_or_else(|| format!("HTTP {status}"));
-        let request_id = refusal.request_id.clone();
-        if is_throttling(&code) || status == 429 {
-            Self::Throttled { request_id }
-        } else if is_outage(&code, status) {
-            Self::Unavailable { status, request_id }
-        } else {
-            refusal.verdict(code)
+    /// How many further attempts are worth their time at once. An attempt that timed out has used it up;
+    /// AWS reads an issuer's keys anew each time.
+    pub(super) fn retries(&self) -> usize {
+        match self {
+            Self::Throttled { .. }
+            | Self::Unavailable { .. }
+            | Self::Unreachable { .. }
+            | Self::IdentityAway { .. } => 1,
+            Self::IssuerUnreachable { .. } => 3,
+            _ => 0,
         }
-    }
-}
-
-impl Refusal {
-    /// What AWS will say again, however often it is asked.
-    #[rustfmt::skip]
-    fn verdict(self, code: String) -> IssueError {
-        let Self { message, request_id, region, requested, .. } = self;
-        match code.as_str() {
-            "ExpiredTokenException" | "ExpiredToken" => IssueError::Expired { message, request_id },
-            "InvalidIdentityToken" => IssueError::InvalidToken { message, request_id },
-            "IDPRejectedClaim" => IssueError::Rejected { message, request_id },
-            "AccessDenied" | "AccessDeniedException" => IssueError::AccessDenied { message, request_id },
-            "RegionDisabledException" => IssueError::RegionDisabled { region, request_id },
-            "ValidationError" if is_duration_message(&message) => IssueError::DurationTooLong { requested, request_id },
-            _ => IssueError::Other { code, message, request_id },
-        }
-    }
-}
-
-/// STS has no code of its own for it: "The requested `DurationSeconds` exceeds the
-/// `MaxSessionDuration` set for this role."
-fn is_duration_message(message: &str) -> bool {
-    message.contains("DurationSeconds") && message.contains("MaxSessionDuration")
-}
-
-/// The codes that every AWS SDK takes for throttling.
-fn is_throttling(code: &str) -> bool {
-    matches!(
-        code,
-        "Throttling"
-            | "ThrottlingException"
-            | "ThrottledException"
-            | "RequestThrottled"
-            | "RequestThrottledException"
-            | "RequestLimitExceeded"
-            | "TooManyRequestsException"
-            | "BandwidthLimitExceeded"
-            | "LimitExceededException"
-            | "PriorRequestNotComplete"
-            | "SlowDown"
-    )
-}
-
-fn is_outage(code: &str, status: u16) -> bool {
-    matches!(status, 500 | 502 | 503 | 504)
-        || matches!(code, "RequestTimeout" | "RequestTimeoutException")
-}
-
-/// At most 300 characters of `text`, control characters made spaces.
-pub(super) fn readable(text: &str) -> String {
-    let plain = |character: char| {
-        if character.is_control() {
-            ' '
-        } else {
-            character
-        }
-    };
-    text.chars().map(plain).take(MAX_MESSAGE).collect()
-}
-
-/// An error with all its sources, each once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = without_request(error);
-    let mut next = error.source();
-    while let Some(source) = next {
-        let part = without_request(source);
-        if !text.contains(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
-        next = source.source();
-    }
-    readable(&text)
-}
-
-/// The SDK prints the whole request, headers and body, where it cannot apply an endpoint to it.
-fn without_request(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
-    match text.split_once("`Request {") {
-        Some((before, _)) => format!("{before}(not shown)"),
-        None => text,
     }
 }

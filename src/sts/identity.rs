@@ -14,7 +14,7 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
-use super::error::chain;
+use super::refusal::chain;
 use super::transport;
 
 /// How long the question may take.

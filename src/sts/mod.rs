@@ -1,12 +1,18 @@
 //! A grant becomes credentials; the only user of the AWS SDK.
 //!
-//! Trusts a [`Grant`] and the proof that came with its subject. Sends STS the very document that arrived
-//! and takes no answer for anything else than what was asked. Never signs a request, never reads
-//! `~/.aws`, and never lets a key or an assertion into an error or a log.
+//! Trusts a [`Grant`] and the proof that came with its subject. Sends STS the very document that arrived,
+//! or a token that rolegate signed for this one grant, and takes no answer for anything else than what was
+//! asked. Signs a request for method broker alone (`own`, the one place that may read `~/.aws`), and never
+//! lets a key, a token or an assertion into an error or a log.
 
 mod answer;
+mod ask;
 mod error;
 mod identity;
+mod mends;
+mod own;
+mod refusal;
+pub mod relay;
 mod transport;
 
 #[cfg(test)]
@@ -18,21 +24,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_sdk_sts::Client;
-use aws_sdk_sts::config::http::HttpResponse;
-use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sts::operation::RequestId;
-use aws_sdk_sts::operation::assume_role_with_saml::AssumeRoleWithSAMLError;
+use aws_sdk_sts::config::SharedHttpClient;
 use chrono::TimeDelta;
-use tracing::instrument::WithSubscriber;
-use tracing::subscriber::NoSubscriber;
 
 pub use error::IssueError;
 pub use identity::{CallerIdentity, caller_identity_from_environment};
+pub use relay::RelayToken;
 
-use crate::model::{Clock, Credentials, Partition, SamlProof, SamlProviderArn, SessionDuration};
+use crate::model::{Clock, Credentials, Partition, SamlProof, SessionDuration};
 use crate::policy::Grant;
-use answer::Question;
-use error::{Refusal, chain, readable};
+use ask::{Call, Proof};
+use own::Own;
 
 /// STS takes an assertion for five minutes after its issuance; 30 s of them are left to clocks and wire.
 const WINDOW: TimeDelta = TimeDelta::seconds(300 - 30);
@@ -51,6 +53,10 @@ pub struct StsSettings {
     pub attempt_timeout: Duration,
     /// How long everything may take, a second attempt and the pause before it included.
     pub total_timeout: Duration,
+    /// The same two for relay and broker, where nobody stands and waits.
+    pub patient_attempt_timeout: Duration,
+    /// The whole of such a call.
+    pub patient_total_timeout: Duration,
 }
 
 impl Default for StsSettings {
@@ -67,6 +73,8 @@ impl Default for StsSettings {
             endpoint: None,
             attempt_timeout: Duration::from_secs(3),
             total_timeout: Duration::from_millis(4500),
+            patient_attempt_timeout: Duration::from_secs(12),
+            patient_total_timeout: Duration::from_secs(25),
         }
     }
 }
@@ -88,7 +96,8 @@ pub struct Issued {
 pub struct Sts {
     settings: StsSettings,
     clock: Arc<dyn Clock>,
-    clients: OnceLock<BTreeMap<Partition, Client>>,
+    unsigned: OnceLock<Unsigned>,
+    own: Own,
 }
 
 impl fmt::Debug for Sts {
@@ -99,13 +108,11 @@ impl fmt::Debug for Sts {
     }
 }
 
-/// One request, ready to be sent as often as needed.
-struct Call<'a> {
-    client: &'a Client,
-    region: &'a str,
-    grant: &'a Grant,
-    provider: &'a SamlProviderArn,
-    proof: &'a SamlProof,
+/// The clients that sign nothing, by partition.
+struct Unsigned {
+    http: SharedHttpClient,
+    quick: BTreeMap<Partition, Client>,
+    patient: BTreeMap<Partition, Client>,
 }
 
 impl Sts {
@@ -114,7 +121,8 @@ impl Sts {
         Self {
             settings,
             clock,
-            clients: OnceLock::new(),
+            unsigned: OnceLock::new(),
+            own: Own::default(),
         }
     }
 
@@ -131,116 +139,156 @@ impl Sts {
             return Err(IssueError::WindowPassed);
         }
         let provider = grant.provider().ok_or(IssueError::NoProvider)?;
-        let (client, region) = self.client(grant.role().partition())?;
+        let partition = grant.role().partition();
+        let call = Call {
+            client: picked(&self.unsigned().quick, partition)?,
+            region: self.region(partition)?,
+            grant,
+            proof: Proof::Saml(provider, proof),
+        };
+        let limit = self.settings.total_timeout;
+        within(limit, self.call(&call, grant.duration())).await
+    }
+
+    /// Asks for credentials with a token that rolegate signed (`AssumeRoleWithWebIdentity`), for no longer
+    /// than the grant lasts.
+    ///
+    /// As with an assertion, and where AWS cannot read the issuer's keys, up to three times more.
+    pub async fn issue_with_relay(
+        &self,
+        grant: &Grant,
+        token: &RelayToken,
+    ) -> Result<Issued, IssueError> {
+        let partition = grant.role().partition();
+        let call = Call {
+            client: picked(&self.unsigned().patient, partition)?,
+            region: self.region(partition)?,
+            grant,
+            proof: Proof::Relay(token),
+        };
+        let duration = grant.duration_at(self.clock.now());
+        let limit = self.settings.patient_total_timeout;
+        within(limit, self.call(&call, duration)).await
+    }
+
+    /// Asks for credentials with rolegate's own identity (`AssumeRole`), for no longer than the grant lasts.
+    ///
+    /// The role that rolegate runs as is refused. Where that identity is a role itself, AWS gives an hour
+    /// at most, and no more is asked for.
+    pub async fn issue_as_broker(&self, grant: &Grant) -> Result<Issued, IssueError> {
+        let limit = self.settings.patient_total_timeout;
+        within(limit, self.broker(grant)).await
+    }
+
+    #[cfg(test)]
+    fn signing_with(self, keys: aws_credential_types::provider::SharedCredentialsProvider) -> Self {
+        let own = Own::of(keys);
+        Self { own, ..self }
+    }
+
+    async fn broker(&self, grant: &Grant) -> Result<Issued, IssueError> {
+        let role = grant.role();
+        let region = self.region(role.partition())?;
+        let http = &self.unsigned().http;
+        let client = self
+            .own
+            .client(&self.settings, http, role.partition())
+            .await?;
+        let identity = self.own.identity(client, region).await?;
+        if identity.is_role(role) {
+            return Err(IssueError::OwnRole { role: role.clone() });
+        }
+        let mut duration = grant.duration_at(self.clock.now());
+        if identity.is_chained() {
+            duration = duration.min(SessionDuration::DEFAULT);
+        }
         let call = Call {
             client,
             region,
             grant,
-            provider,
-            proof,
+            proof: Proof::Own,
         };
-        tokio::time::timeout(self.settings.total_timeout, self.call(&call))
-            .await
-            .unwrap_or(Err(IssueError::TimedOut))
+        self.call(&call, duration).await
     }
 
-    async fn call(&self, call: &Call<'_>) -> Result<Issued, IssueError> {
-        let mut duration = call.grant.duration();
-        let mut second_attempt_left = true;
+    /// Who rolegate is to AWS in `partition`, for method broker.
+    pub async fn own_identity(&self, partition: Partition) -> Result<CallerIdentity, IssueError> {
+        let region = self.region(partition)?;
+        let asked = async {
+            let http = &self.unsigned().http;
+            let client = self.own.client(&self.settings, http, partition).await?;
+            Ok(self.own.identity(client, region).await?.caller.clone())
+        };
+        within(self.settings.patient_total_timeout, asked).await
+    }
+
+    async fn call(
+        &self,
+        call: &Call<'_>,
+        mut duration: SessionDuration,
+    ) -> Result<Issued, IssueError> {
+        let mut retried = 0;
+        let mut pause = BACKOFF;
         loop {
-            match self.attempt(call, duration).await {
+            match ask::ask(call, duration, &*self.clock).await {
                 Err(IssueError::DurationTooLong { .. }) if duration > SessionDuration::DEFAULT => {
                     duration = SessionDuration::DEFAULT;
                 }
-                Err(error) if error.may_retry() && second_attempt_left => {
-                    second_attempt_left = false;
-                    tokio::time::sleep(BACKOFF).await;
+                Err(error) if retried < error.retries() => {
+                    retried += 1;
+                    tokio::time::sleep(pause).await;
+                    pause *= 3;
                 }
                 done => return done,
             }
         }
     }
 
-    async fn attempt(
-        &self,
-        call: &Call<'_>,
-        duration: SessionDuration,
-    ) -> Result<Issued, IssueError> {
-        let Call { grant, proof, .. } = *call;
-        let seconds = i32::try_from(duration.seconds()).unwrap_or(i32::MAX);
-        let answer = call
-            .client
-            .assume_role_with_saml()
-            .role_arn(grant.role().as_str())
-            .principal_arn(call.provider.as_str())
-            .saml_assertion(proof.encoded.expose())
-            .duration_seconds(seconds)
-            .send()
-            // With LOG_SENSITIVE_BODIES the SDK would print the keys at level trace.
-            .with_subscriber(NoSubscriber::new())
-            .await;
-        let output = answer.map_err(|error| refused(&error, call.region, duration))?;
-        let now = self.clock.now();
-        answer::read(
-            &output,
-            &Question {
-                grant,
-                proof,
-                duration,
-                now,
-            },
-        )
+    fn region(&self, partition: Partition) -> Result<&str, IssueError> {
+        let region = self.settings.regions.get(&partition);
+        region
+            .map(String::as_str)
+            .ok_or(IssueError::NoRegion { partition })
     }
 
-    fn client(&self, partition: Partition) -> Result<(&Client, &str), IssueError> {
-        let clients = self.clients.get_or_init(|| clients(&self.settings));
-        match (
-            clients.get(&partition),
-            self.settings.regions.get(&partition),
-        ) {
-            (Some(client), Some(region)) => Ok((client, region)),
-            _ => Err(IssueError::NoRegion { partition }),
-        }
+    fn unsigned(&self) -> &Unsigned {
+        self.unsigned.get_or_init(|| Unsigned::new(&self.settings))
     }
 }
 
-fn clients(settings: &StsSettings) -> BTreeMap<Partition, Client> {
-    let endpoint = settings.endpoint.as_deref();
-    let http = transport::http_client(&[endpoint]);
-    let client = |(partition, region): (&Partition, &String)| {
-        let timeout = settings.attempt_timeout;
-        let config = transport::config(http.clone(), region.clone(), endpoint, timeout);
-        (*partition, Client::from_conf(config.build()))
-    };
-    settings.regions.iter().map(client).collect()
-}
-
-fn refused(
-    error: &SdkError<AssumeRoleWithSAMLError, HttpResponse>,
-    region: &str,
-    requested: SessionDuration,
-) -> IssueError {
-    let request_id = error.request_id().map(readable);
-    match error {
-        SdkError::TimeoutError(_) => IssueError::TimedOut,
-        SdkError::ServiceError(context) => {
-            let status = context.raw().status().as_u16();
-            if (200..300).contains(&status) {
-                let what = chain(context.err());
-                return IssueError::BadAnswer { what, request_id };
-            }
-            let refusal = Refusal {
-                status,
-                code: error.code().map(readable),
-                message: error.message().map(readable).unwrap_or_default(),
-                request_id,
-                region: region.to_owned(),
-                requested,
+impl Unsigned {
+    fn new(settings: &StsSettings) -> Self {
+        let endpoint = settings.endpoint.as_deref();
+        let http = transport::http_client(&[endpoint]);
+        let clients = |timeout| {
+            let client = |(partition, region): (&Partition, &String)| {
+                let config = transport::config(http.clone(), region.clone(), endpoint, timeout);
+                (*partition, Client::from_conf(config.build()))
             };
-            refusal.into()
+            settings.regions.iter().map(client).collect()
+        };
+        Self {
+            quick: clients(settings.attempt_timeout),
+            patient: clients(settings.patient_attempt_timeout),
+            http: http.clone(),
         }
-        _ => IssueError::Unreachable {
-            cause: chain(error),
-        },
     }
+}
+
+fn picked(
+    clients: &BTreeMap<Partition, Client>,
+    partition: Partition,
+) -> Result<&Client, IssueError> {
+    clients
+        .get(&partition)
+        .ok_or(IssueError::NoRegion { partition })
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, IssueError>>,
+) -> Result<T, IssueError> {
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or(Err(IssueError::TimedOut))
 }

@@ -10,6 +10,8 @@ pub(super) enum Reply {
     Drop,
     /// Promises more than it sends, then closes.
     Cut,
+    /// Answers after a while.
+    Late(Duration, String),
     /// Never answers.
     Hang,
 }
@@ -38,6 +40,10 @@ impl Server {
                     }
                     Reply::Drop => {}
                     Reply::Cut => answer(&mut stream, 200, 5000, "<AssumeRole").await,
+                    Reply::Late(pause, body) => {
+                        tokio::time::sleep(pause).await;
+                        answer(&mut stream, 200, body.len(), &body).await;
+                    }
                     Reply::Hang => hanging.push(stream),
                 }
             }

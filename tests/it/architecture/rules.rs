@@ -48,6 +48,7 @@ pub(super) const KEPT_CRATES: &[(&str, &[&str])] = &[
     ("xmlsec", &["saml", "demo"]),
     ("sqlx", &["store"]),
     ("aws_*", &["sts"]),
+    ("josekit", &["sts", "oidc", "demo"]),
     ("actix*", &["http", "agent", "demo"]),
 ];
 
@@ -67,11 +68,13 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/http/leases.rs",
     "src/model/token.rs",
     "src/saml/service_key.rs",
+    "src/store/relay_keys.rs",
     "src/store/service_keys.rs",
     "src/store/credentials.rs",
     "src/store/idempotency.rs",
     "src/store/credentials_tests.rs",
-    "src/sts/mod.rs",
+    "src/sts/ask.rs",
+    "src/sts/relay.rs",
     "src/sts/tests.rs",
 ];
 
