@@ -51,6 +51,8 @@ kinds! {
     IssueFailed = "issue_failed",
     /// Credentials left rolegate.
     CredentialsFetched = "credentials_fetched",
+    /// A relay token left rolegate, for a job to redeem itself.
+    TokenHandedOut = "token_handed_out",
     /// Credentials were asked for and refused.
     FetchRefused = "fetch_refused",
     /// An allow-list entry was added.

@@ -7,6 +7,7 @@
 
 mod error;
 mod renewal;
+mod token;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use moka::future::Cache;
 
 pub use self::error::FetchError;
 use self::error::{not_granted, sign_in_needed};
+pub use self::token::HandedOut;
 use super::outcome::best;
 use super::{AllowList, Issuer, MintFailure, Pulse};
 use crate::audit::{Event, EventKind, Recorder};

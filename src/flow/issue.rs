@@ -23,7 +23,7 @@ use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{Clock, Credentials, IssueKey, Method, Subject, TokenHash};
 use crate::policy::Grant;
 use crate::store::{Claim, ClaimOrder, CredentialState, Store, StoreError};
-use crate::sts::{IssueError, Issued, Sts};
+use crate::sts::{IssueError, Issued, RelayToken, Sts};
 
 /// How long a request waits for STS: SDKs give up after two seconds, and 1.5 s is what we promise.
 const WAIT: Duration = Duration::from_millis(1300);
@@ -72,6 +72,12 @@ impl Issuer {
             users: Cache::new(CACHED),
             due: Mutex::default(),
         }
+    }
+
+    /// A token of the relay's, for a job to redeem itself.
+    pub(super) async fn relay_token(&self, grant: &Grant) -> Result<RelayToken, FetchError> {
+        let made = self.parts.relay.token(grant).await;
+        made.map_err(|error| fetch_error(grant.role().as_str(), &Refusal::from(error).failure))
     }
 
     /// Drops what is in memory, since something was ended or revoked; what still counts is read again.

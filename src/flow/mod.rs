@@ -32,7 +32,7 @@ pub use admins::Admins;
 pub use allow_list::AllowList;
 pub use budget::Budget;
 pub use explain::{Decision, Explain, Explanation};
-pub use fetch::{Fetch, FetchError, FetchParts, Prospect, Served};
+pub use fetch::{Fetch, FetchError, FetchParts, HandedOut, Prospect, Served};
 pub use grants::{DeniedView, GrantView, Grants, Me};
 pub use idps::{Idp, IdpError, IdpView, Idps, KeyChange, KeyView, Refresh, RefreshParts};
 pub use issue::{Issuer, IssuerParts};

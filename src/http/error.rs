@@ -175,6 +175,7 @@ fn fetch_status(error: &FetchError) -> (StatusCode, &'static str) {
         FetchError::NotAllowed { .. } | FetchError::CannotNarrow { .. } => {
             (StatusCode::FORBIDDEN, "not_allowed")
         }
+        FetchError::TokenStays(_) => (StatusCode::CONFLICT, "method_cannot"),
         FetchError::RefusedBySts { .. } => (StatusCode::FORBIDDEN, "refused_by_sts"),
         FetchError::SignInNeeded { .. } => (StatusCode::FORBIDDEN, "sign_in_needed"),
         FetchError::StsAway { .. } => (StatusCode::SERVICE_UNAVAILABLE, "sts_away"),

@@ -1,4 +1,5 @@
-//! `GET /v1/credentials`: the container-credentials protocol that every AWS SDK speaks.
+//! What jobs ask for by their lease: credentials, in the container-credentials protocol that every AWS SDK
+//! speaks, or the relay's token.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::AUTHORIZATION;
@@ -7,7 +8,7 @@ use serde::Serialize;
 
 use super::error::{for_job, job_error};
 use crate::flow::Fetch;
-use crate::model::{Token, TokenKind, rfc3339};
+use crate::model::{Token, TokenHash, TokenKind, rfc3339};
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -22,19 +23,10 @@ struct ContainerCredentials<'a> {
 
 /// Answers a job's SDK by its lease token; `Bearer ` before it is optional.
 pub(super) async fn credentials(request: HttpRequest, fetch: web::Data<Fetch>) -> HttpResponse {
-    let header = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let token = header
-        .map(|text| text.strip_prefix("Bearer ").unwrap_or(text).trim())
-        .and_then(|text| text.parse::<Token>().ok())
-        .filter(|token| token.kind() == TokenKind::Lease);
-    let Some(token) = token else {
-        let message = "send a lease token (rgj_...) as Authorization; a launcher gets one with POST /api/v1/leases";
-        return job_error(StatusCode::UNAUTHORIZED, "unknown_token", message);
+    let Some(token) = lease_token(&request) else {
+        return no_lease_token();
     };
-    match fetch.for_lease(&token.hash()).await {
+    match fetch.for_lease(&token).await {
         Ok(served) => {
             let credentials = &served.credentials;
             HttpResponse::Ok().json(ContainerCredentials {
@@ -48,4 +40,41 @@ pub(super) async fn credentials(request: HttpRequest, fetch: web::Data<Fetch>) -
         }
         Err(error) => for_job(&error),
     }
+}
+
+#[derive(Serialize)]
+struct WebIdentityToken<'a> {
+    token: &'a str,
+    role_arn: &'a str,
+    expires_at: String,
+}
+
+/// `GET /v1/web-identity-token`: what `AWS_WEB_IDENTITY_TOKEN_FILE` holds, for entries that hand it out.
+pub(super) async fn web_identity_token(
+    request: HttpRequest,
+    fetch: web::Data<Fetch>,
+) -> HttpResponse {
+    let Some(token) = lease_token(&request) else {
+        return no_lease_token();
+    };
+    match fetch.web_identity_token(&token).await {
+        Ok(handed_out) => HttpResponse::Ok().json(WebIdentityToken {
+            token: handed_out.token.expose(),
+            role_arn: handed_out.role.as_str(),
+            expires_at: rfc3339(handed_out.expires_at),
+        }),
+        Err(error) => for_job(&error),
+    }
+}
+
+fn lease_token(request: &HttpRequest) -> Option<TokenHash> {
+    let header = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let text = header.strip_prefix("Bearer ").unwrap_or(header).trim();
+    let token: Token = text.parse().ok()?;
+    (token.kind() == TokenKind::Lease).then(|| token.hash())
+}
+
+fn no_lease_token() -> HttpResponse {
+    let message = "send a lease token (rgj_...) as Authorization; a launcher gets one with POST /api/v1/leases";
+    job_error(StatusCode::UNAUTHORIZED, "unknown_token", message)
 }

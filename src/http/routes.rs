@@ -97,6 +97,8 @@ pub const ROUTES: &[RouteEntry] = &[
         .to(admin::explain_page)),
     row!("GET", "/v1/credentials", Job, || web::get()
         .to(job::credentials)),
+    row!("GET", "/v1/web-identity-token", Job, || web::get()
+        .to(job::web_identity_token)),
     row!("GET", "/.well-known/openid-configuration", Nobody, || {
         web::get().to(well_known::configuration)
     }),

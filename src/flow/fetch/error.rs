@@ -45,6 +45,11 @@ pub enum FetchError {
         /// Every reason.
         reasons: String,
     },
+    /// The relay's own token does not leave rolegate.
+    #[error(
+        "no web identity token leaves rolegate for {0}: the entry must be of method relay with hand_out_tokens, and the lease without session policy and tags; fetch credentials instead"
+    )]
+    TokenStays(String),
     /// STS refused.
     #[error("AWS issued nothing for {role}: {reason}")]
     RefusedBySts {
