@@ -20,6 +20,7 @@ mod explain;
 mod gateway;
 mod jobs;
 mod judges;
+mod leases;
 mod licences;
 mod logout;
 mod many_values;
