@@ -193,6 +193,7 @@ fn site(config: &Config) -> Site {
         request_timeout: Duration::from_secs(u64::from(
             config.server.limits.request_timeout_seconds,
         )),
+        workers: config.server.limits.workers,
         public_url,
     }
 }

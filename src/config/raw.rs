@@ -61,6 +61,7 @@ pub(super) struct RawTls {
 pub(super) struct RawLimits {
     pub(super) bad_tokens_per_minute: Option<u32>,
     pub(super) request_timeout_seconds: Option<u32>,
+    pub(super) workers: Option<usize>,
     pub(super) max_body_bytes: Option<usize>,
 }
 

@@ -89,6 +89,7 @@ const SERVER: &[Key] = &[
         Kind::Table(&[
             key("bad_tokens_per_minute", Kind::Integer(1, 1_000_000)),
             key("request_timeout_seconds", Kind::Integer(1, 300)),
+            key("workers", Kind::Integer(1, 256)),
             key("max_body_bytes", Kind::Integer(16_384, 4_194_304)),
         ]),
     ),

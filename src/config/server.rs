@@ -151,6 +151,7 @@ fn limits(raw: &RawLimits) -> Limits {
     Limits {
         bad_tokens_per_minute: raw.bad_tokens_per_minute.unwrap_or(200),
         request_timeout_seconds: raw.request_timeout_seconds.unwrap_or(10),
+        workers: raw.workers,
         max_body_bytes: raw.max_body_bytes.unwrap_or(262_144),
     }
 }

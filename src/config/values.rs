@@ -121,6 +121,8 @@ pub struct Limits {
     pub bad_tokens_per_minute: u32,
     /// Seconds that a client may take to send a whole request.
     pub request_timeout_seconds: u32,
+    /// Threads that serve requests; `None` is one for each core.
+    pub workers: Option<usize>,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
 }

@@ -36,6 +36,8 @@ pub struct Site {
     pub tls: bool,
     /// How long a whole request may take to arrive.
     pub request_timeout: Duration,
+    /// Threads that serve requests; `None` is one for each core.
+    pub workers: Option<usize>,
 }
 
 impl Site {
@@ -133,7 +135,7 @@ pub fn serve(
     listener: TcpListener,
     tls: Option<&TlsFiles>,
 ) -> Result<Serving, ServeError> {
-    let timeout = flows.site.request_timeout;
+    let (timeout, workers) = (flows.site.request_timeout, flows.site.workers);
     let address = listener
         .local_addr()
         .map_err(|error| ServeError::Listen(SocketAddr::from(([0, 0, 0, 0], 0)), error))?;
@@ -148,6 +150,10 @@ pub fn serve(
     .client_request_timeout(timeout)
     .shutdown_timeout(10)
     .disable_signals();
+    let server = match workers {
+        Some(workers) => server.workers(workers),
+        None => server,
+    };
     let listening = match tls {
         Some(files) => server.listen_openssl(listener, acceptor(files)?),
         None => server.listen(listener),

@@ -11,7 +11,9 @@ async fn order(world: &World, token: &str, more: Value) -> (StatusCode, Value) {
     for (key, value) in more.as_object().unwrap() {
         order[key] = value.clone();
     }
-    world.api("POST", "/api/v1/leases", token, Some(order)).await
+    world
+        .api("POST", "/api/v1/leases", token, Some(order))
+        .await
 }
 
 fn at(hours: i64) -> String {
@@ -28,7 +30,9 @@ async fn a_job_is_told_at_submit_how_long_its_credentials_last() {
     assert_eq!(status, StatusCode::CREATED, "{lease}");
     assert_eq!(lease["limited_by"], "credentials");
     let reader = me["grants"].as_array().unwrap();
-    let reader = reader.iter().find(|grant| grant["role_arn"] == role("reader"));
+    let reader = reader
+        .iter()
+        .find(|grant| grant["role_arn"] == role("reader"));
     assert_eq!(
         lease["lasts_until"],
         reader.unwrap()["credentials_expire_at"]
