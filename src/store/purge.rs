@@ -29,6 +29,8 @@ pub struct Purged {
     pub leases: u64,
     /// Check results of refusals of long ago.
     pub refusals: u64,
+    /// Codes of command lines past their time.
+    pub logins: u64,
 }
 
 impl Store {
@@ -57,6 +59,9 @@ impl Store {
                     "DELETE FROM refusals WHERE refused_at <= $1",
                     now - refusals::STAY,
                 )
+                .await?,
+            logins: self
+                .remove("DELETE FROM logins WHERE expires_at <= $1", now)
                 .await?,
         })
     }
