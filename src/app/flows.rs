@@ -9,8 +9,8 @@ use super::{World, addresses, sign_in_rules};
 use crate::audit::Recorder;
 use crate::config::Config;
 use crate::flow::{
-    Access, Admins, AllowList, Explain, Fetch, Grants, Idps, Leases, Logout, LogoutParts, Metrics,
-    Mint, Pulse, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
+    Access, Admins, AllowList, Explain, Fetch, Grants, Idps, Leases, Login, Logout, LogoutParts,
+    Metrics, Mint, Pulse, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
 };
 use crate::http::{Flows, Site};
 use crate::model::LeaseId;
@@ -66,6 +66,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
             allow_list: Arc::clone(&parts.allow_list),
             rules,
         }),
+        login: Arc::new(Login::new(Arc::clone(&access), Arc::clone(&world.entropy))),
         access,
         admins: Arc::new(Admins::new(config.admin.clone())),
         site: Arc::new(site(config)),
@@ -149,6 +150,11 @@ fn site(config: &Config) -> Site {
             config.server.limits.request_timeout_seconds,
         )),
         public_url,
+        trusted_proxies: if config.server.behind_proxy {
+            config.server.trusted_proxies.clone()
+        } else {
+            Vec::new()
+        },
     }
 }
 

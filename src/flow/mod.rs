@@ -1,7 +1,8 @@
 //! The journeys, one file each; the only place that sees several rooms.
 //!
 //! `sign_in` takes a response and opens a session, `mint` turns its grants into credentials, `grants`
-//! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it, `explain` says why.
+//! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it, `explain` says why;
+//! `login` signs a command line in.
 //! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
 //! it; `admins` knows who administers in a browser.
 
@@ -13,6 +14,7 @@ mod fetch;
 mod grants;
 mod idps;
 mod lease;
+mod login;
 mod logout;
 mod metrics;
 mod mint;
@@ -23,7 +25,7 @@ mod sign_in;
 mod verifiers;
 
 pub use crate::saml::logout::Delivery;
-pub use crate::store::LiveSession;
+pub use crate::store::{LiveSession, LoginAnswer};
 pub use access::Access;
 pub use admins::Admins;
 pub use allow_list::AllowList;
@@ -32,6 +34,7 @@ pub use fetch::{Fetch, FetchError, Served};
 pub use grants::{DeniedView, GrantView, Grants, Me};
 pub use idps::{Idp, IdpError, IdpView, Idps, KeyChange, KeyView, Refresh, RefreshParts};
 pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
+pub use login::{Login, LoginAsked, LoginBegun, LoginDone, LoginError};
 pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutParts};
 pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};

@@ -5,9 +5,11 @@
 
 mod acs;
 mod actor;
+mod address;
 mod admin;
 mod api;
 mod cookies;
+mod device;
 mod error;
 mod health;
 mod idps;

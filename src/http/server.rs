@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
+use ipnet::IpNet;
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslAcceptor, SslAcceptorBuilder, SslFiletype, SslMethod, SslVersion};
 use thiserror::Error;
@@ -15,8 +16,8 @@ use tokio::task::JoinHandle;
 
 use super::{Problem, middleware, routes};
 use crate::flow::{
-    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Logout, Metrics, Pulse, ServiceKeys,
-    SignIn,
+    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Login, Logout, Metrics, Pulse,
+    ServiceKeys, SignIn,
 };
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
@@ -36,6 +37,8 @@ pub struct Site {
     pub tls: bool,
     /// How long a whole request may take to arrive.
     pub request_timeout: Duration,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Site {
@@ -76,6 +79,8 @@ pub struct Flows {
     pub explain: Arc<Explain>,
     /// Who administers.
     pub admins: Arc<Admins>,
+    /// Signs command lines in.
+    pub login: Arc<Login>,
     /// What pages say of the place.
     pub site: Arc<Site>,
 }
@@ -168,6 +173,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.access))
         .app_data(web::Data::from(flows.explain))
         .app_data(web::Data::from(flows.admins))
+        .app_data(web::Data::from(flows.login))
         .app_data(web::Data::from(flows.site))
         .app_data(
             web::JsonConfig::default()

@@ -21,6 +21,7 @@ mod gateway;
 mod jobs;
 mod judges;
 mod licences;
+mod login;
 mod logout;
 mod many_values;
 mod metadata;

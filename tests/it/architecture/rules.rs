@@ -63,6 +63,7 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/http/acs.rs",
     "src/http/api.rs",
     "src/http/cookies.rs",
+    "src/http/device.rs",
     "src/http/job.rs",
     "src/http/leases.rs",
     "src/model/token.rs",
