@@ -15,7 +15,9 @@ use super::values::{Admin, Relay, SamlIdp, Server, Sts};
 use super::warning::Warning;
 
 /// The SDKs' own variable for another STS.
-const ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
+const STS_ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
+/// The SDKs' own variable for another console sign-in.
+const SIGNIN_ENDPOINT: &str = "AWS_ENDPOINT_URL_SIGNIN";
 
 pub(super) fn sts(
     raw: RawSts,
@@ -44,7 +46,18 @@ pub(super) fn sts(
     }
     Sts {
         regions,
-        endpoint: endpoint(environment, findings),
+        endpoint: endpoint(
+            STS_ENDPOINT,
+            "https://sts.us-east-1.amazonaws.com",
+            environment,
+            findings,
+        ),
+        console_endpoint: endpoint(
+            SIGNIN_ENDPOINT,
+            "https://us-east-1.signin.aws.amazon.com",
+            environment,
+            findings,
+        ),
     }
 }
 
@@ -89,12 +102,17 @@ fn fits(partition: Partition, region: &str) -> bool {
     }
 }
 
-fn endpoint(environment: &BTreeMap<String, String>, findings: &mut Findings) -> Option<Url> {
-    let text = environment.get(ENDPOINT).filter(|text| !text.is_empty())?;
-    match urls::https_or_loopback(text, "https://sts.us-east-1.amazonaws.com") {
+fn endpoint(
+    variable: &str,
+    example: &'static str,
+    environment: &BTreeMap<String, String>,
+    findings: &mut Findings,
+) -> Option<Url> {
+    let text = environment.get(variable).filter(|text| !text.is_empty())?;
+    match urls::https_or_loopback(text, example) {
         Ok(url) => Some(url),
         Err(error) => {
-            findings.refuse_variable(ENDPOINT, error);
+            findings.refuse_variable(variable, error);
             None
         }
     }

@@ -251,6 +251,8 @@ pub struct Sts {
     pub regions: BTreeMap<Partition, String>,
     /// `AWS_ENDPOINT_URL_STS`: https, or http on loopback.
     pub endpoint: Option<Url>,
+    /// `AWS_ENDPOINT_URL_SIGNIN`, `/federation` behind it: https, or http on loopback.
+    pub console_endpoint: Option<Url>,
 }
 
 /// `[admin]`: persons of this IdP who are listed, or for whom all of `when` holds.

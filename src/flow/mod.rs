@@ -2,13 +2,14 @@
 //!
 //! `sign_in` takes a response and opens a session, `mint` turns its grants into credentials, `grants`
 //! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it, `explain` says why;
-//! `login` signs a command line in.
+//! `login` signs a command line in, `console` opens the AWS console.
 //! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
 //! it; `admins` knows who administers in a browser.
 
 mod access;
 mod admins;
 mod allow_list;
+mod console;
 mod explain;
 mod fetch;
 mod grants;
@@ -29,6 +30,7 @@ pub use crate::store::{LiveSession, LoginAnswer};
 pub use access::Access;
 pub use admins::Admins;
 pub use allow_list::AllowList;
+pub use console::{Console, ConsoleError, FederationError};
 pub use explain::{Decision, Explain, Explanation};
 pub use fetch::{Fetch, FetchError, Served};
 pub use grants::{DeniedView, GrantView, Grants, Me};

@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use askama::Template;
 
 use crate::flow::{Explanation, LiveSession, LoginAsked, Me};
@@ -90,9 +91,15 @@ fn html(status: StatusCode, page: &impl Template) -> HttpResponse {
     }
 }
 
-/// What a person has; `admin` adds the way to the admin's pages.
-pub(super) fn portal(me: &Me, csrf: &str, admin: bool) -> HttpResponse {
-    html(StatusCode::OK, &Portal { me, csrf, admin })
+/// What a person has; `admin` adds the way to the admin's pages, `policy` says where its forms may lead.
+pub(super) fn portal(me: &Me, csrf: &str, admin: bool, policy: &str) -> HttpResponse {
+    let mut response = html(StatusCode::OK, &Portal { me, csrf, admin });
+    if let Ok(policy) = HeaderValue::from_str(policy) {
+        response
+            .headers_mut()
+            .insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    response
 }
 
 /// The IdPs to sign in at, and those that cannot be used yet; `none` says that none is configured,

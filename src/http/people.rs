@@ -18,6 +18,7 @@ pub(super) async fn portal(
     browser: Result<Browser, Problem>,
     grants: web::Data<Grants>,
     admins: web::Data<Admins>,
+    site: web::Data<Site>,
 ) -> HttpResponse {
     let browser = match browser {
         Ok(browser) => browser,
@@ -26,7 +27,7 @@ pub(super) async fn portal(
     match grants.of(browser.live(), None).await {
         Ok(me) => {
             let admin = admins.include(&browser.live().subject);
-            page::portal(&me, browser.csrf(), admin)
+            page::portal(&me, browser.csrf(), admin, &site.portal_policy())
         }
         Err(error) => Problem::from(error).answer(&request),
     }

@@ -2,7 +2,9 @@
 
 use actix_web::{Route, web};
 
-use super::{acs, admin, api, device, health, idps, job, leases, metrics, page, people, slo};
+use super::{
+    acs, admin, api, console, device, health, idps, job, leases, metrics, page, people, slo,
+};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +78,10 @@ pub const ROUTES: &[RouteEntry] = &[
     row!("GET", "/api/v1/me", User, || web::get().to(api::me)),
     row!("POST", "/api/v1/credentials", User, || web::post()
         .to(api::credentials)),
+    row!("POST", "/api/v1/console", User, || web::post()
+        .to(console::url)),
+    row!("POST", "/console", Browser, || web::post()
+        .to(console::open)),
     row!(
         "GET",
         "/api/v1/users/{user}/grants",

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::{Problem, middleware, routes};
 use crate::flow::{
-    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Login, Logout, Metrics, Pulse,
+    Access, Admins, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout, Metrics, Pulse,
     ServiceKeys, SignIn,
 };
 
@@ -37,19 +37,29 @@ pub struct Site {
     pub tls: bool,
     /// How long a whole request may take to arrive.
     pub request_timeout: Duration,
+    /// Where the portal's console button leads browsers, as sources of a Content-Security-Policy.
+    pub console_sources: String,
     /// Whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Site {
-    /// The Content-Security-Policy of every answer. Browsers hold `form-action` against redirects too, so
-    /// it names where a confirmed sign-in may go on to.
+    /// The Content-Security-Policy of every answer but the portal. Browsers hold `form-action` against
+    /// redirects too, so it names where a confirmed sign-in may go on to.
     pub(super) fn policy(&self) -> String {
-        let targets = self.return_origins.join(" ");
-        format!(
-            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' {targets}; frame-ancestors 'none'; base-uri 'none'"
-        )
+        policy(&self.return_origins.join(" "))
     }
+
+    /// The portal's: its forms may lead to the console as well.
+    pub(super) fn portal_policy(&self) -> String {
+        policy(&self.console_sources)
+    }
+}
+
+fn policy(targets: &str) -> String {
+    format!(
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' {targets}; frame-ancestors 'none'; base-uri 'none'"
+    )
 }
 
 /// Everything that handlers may be given.
@@ -79,6 +89,8 @@ pub struct Flows {
     pub explain: Arc<Explain>,
     /// Who administers.
     pub admins: Arc<Admins>,
+    /// Opens the AWS console.
+    pub console: Arc<Console>,
     /// Signs command lines in.
     pub login: Arc<Login>,
     /// What pages say of the place.
@@ -174,6 +186,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.explain))
         .app_data(web::Data::from(flows.admins))
         .app_data(web::Data::from(flows.login))
+        .app_data(web::Data::from(flows.console))
         .app_data(web::Data::from(flows.site))
         .app_data(
             web::JsonConfig::default()

@@ -5,6 +5,7 @@
 //! `~/.aws`, and never lets a key or an assertion into an error or a log.
 
 mod answer;
+mod console;
 mod error;
 mod identity;
 mod transport;
@@ -26,6 +27,7 @@ use chrono::TimeDelta;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
+pub use console::{CONSOLE_SOURCES, Federation, FederationError};
 pub use error::IssueError;
 pub use identity::{CallerIdentity, caller_identity_from_environment};
 

@@ -1,5 +1,6 @@
 //! STS on a loopback port that gives canned answers, one a connection.
 
+mod console;
 mod server;
 
 use std::sync::{Arc, Mutex};

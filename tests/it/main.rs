@@ -16,6 +16,7 @@
 
 mod architecture;
 mod commands;
+mod console;
 mod explain;
 mod gateway;
 mod jobs;

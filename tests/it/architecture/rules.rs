@@ -62,6 +62,7 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/demo/sts/identity.rs",
     "src/http/acs.rs",
     "src/http/api.rs",
+    "src/http/console.rs",
     "src/http/cookies.rs",
     "src/http/device.rs",
     "src/http/job.rs",
@@ -71,6 +72,7 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/store/service_keys.rs",
     "src/store/credentials.rs",
     "src/store/credentials_tests.rs",
+    "src/sts/console.rs",
     "src/sts/mod.rs",
     "src/sts/tests.rs",
 ];
