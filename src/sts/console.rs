@@ -89,7 +89,7 @@ fn place(partition: Partition) -> Result<Place, FederationError> {
 }
 
 /// Where browsers are led by a console URL, as sources of a Content-Security-Policy: AWS passes them on
-/// from the sign-in to a region's console.
+/// from the sign-in to a region's console, and Chromium holds `form-action` against each step.
 pub const CONSOLE_SOURCES: &str =
     "https://*.aws.amazon.com https://*.amazonaws-us-gov.com https://*.amazonaws.cn";
 
@@ -113,11 +113,13 @@ impl fmt::Debug for Federation {
 
 /// What the endpoint calls a session.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Session<'a> {
-    session_id: &'a str,
-    session_key: &'a str,
-    session_token: &'a str,
+    #[serde(rename = "sessionId")]
+    id: &'a str,
+    #[serde(rename = "sessionKey")]
+    key: &'a str,
+    #[serde(rename = "sessionToken")]
+    token: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -166,9 +168,9 @@ impl Federation {
         credentials: &Credentials,
     ) -> Result<Secret, FederationError> {
         let session = Session {
-            session_id: &credentials.access_key_id,
-            session_key: credentials.secret_access_key.expose(),
-            session_token: credentials.session_token.expose(),
+            id: &credentials.access_key_id,
+            key: credentials.secret_access_key.expose(),
+            token: credentials.session_token.expose(),
         };
         let session = serde_json::to_string(&session).map(Zeroizing::new);
         let session = session.map_err(|_| FederationError::BadAnswer("the session has no form"))?;

@@ -3,7 +3,7 @@
 use reqwest::{Client, StatusCode, redirect::Policy};
 use serde_json::{Value, json};
 
-use crate::gateway::World;
+use crate::gateway::{Setting, World};
 
 /// A browser that is signed in, and the portal's form token.
 struct Person {
@@ -340,4 +340,31 @@ async fn a_code_takes_an_empty_object_or_nothing_and_one_address_has_its_share()
     let full = post("").await.unwrap();
     assert_eq!(full.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(full.headers().get("retry-after").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_the_client_s_address_and_not_the_proxy_s() {
+    let asked_from = async |server_lines| {
+        let world = World::with(Setting {
+            server_lines,
+            ..Setting::default()
+        })
+        .await;
+        let person = signed_in(&world).await;
+        let answer = Client::new()
+            .post(world.gateway.at("/api/v1/login/codes"))
+            .header("X-Forwarded-For", "198.51.100.1, 203.0.113.9")
+            .send()
+            .await
+            .unwrap();
+        let begun: Value = answer.json().await.unwrap();
+        let (_, page) = person
+            .page(&world, begun["user_code"].as_str().unwrap())
+            .await;
+        let after = page.split_once("<dt>Asked from</dt><dd>").expect(&page).1;
+        after.split_once('<').unwrap().0.to_owned()
+    };
+    let proxy = "behind_proxy = true\ntrusted_proxies = [\"127.0.0.1/32\"]";
+    assert_eq!(asked_from(proxy).await, "203.0.113.9");
+    assert_eq!(asked_from("").await, "127.0.0.1", "nobody is believed");
 }
