@@ -2,6 +2,7 @@
 
 use reqwest::{Client, StatusCode, redirect::Policy};
 use serde_json::{Value, json};
+use sqlx::Connection;
 
 use crate::gateway::{Setting, World};
 
@@ -367,4 +368,49 @@ async fn the_page_shows_the_client_s_address_and_not_the_proxy_s() {
     let proxy = "behind_proxy = true\ntrusted_proxies = [\"127.0.0.1/32\"]";
     assert_eq!(asked_from(proxy).await, "203.0.113.9");
     assert_eq!(asked_from("").await, "127.0.0.1", "nobody is believed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_session_ends_its_command_lines_and_allows_no_more() {
+    let world = World::start().await;
+    let (ended, other) = (signed_in(&world).await, signed_in(&world).await);
+    let (taken, waiting) = (begin(&world).await, begin(&world).await);
+    ended.answer(&world, &taken, "allow").await;
+    ended.answer(&world, &waiting, "allow").await;
+    let (_, done) = poll(&world, &taken).await;
+    let token = done["session_token"].as_str().unwrap();
+    assert_eq!(
+        world.api("GET", "/api/v1/me", token, None).await.0,
+        StatusCode::OK
+    );
+
+    // As another process ends it: by the store that both share.
+    let database = world.folder.path().join("rolegate.db");
+    let database = sqlx::sqlite::SqliteConnectOptions::new().filename(database);
+    let mut revoking = sqlx::SqliteConnection::connect_with(&database)
+        .await
+        .unwrap();
+    let sql = "UPDATE sessions SET ended_at = signed_in_at, token = NULL
+               WHERE id = (SELECT session FROM session_tokens)";
+    let done = sqlx::query(sql).execute(&mut revoking).await.unwrap();
+    assert_eq!(done.rows_affected(), 1);
+    let (status, _) = world.api("GET", "/api/v1/me", token, None).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert_eq!(refused(&world, &waiting).await, "expired_token");
+    let begun = begin(&world).await;
+    assert_eq!(
+        ended.answer(&world, &begun, "allow").await.0,
+        StatusCode::SEE_OTHER
+    );
+    assert_eq!(refused(&world, &begun).await, "authorization_pending");
+    let begun = begin(&world).await;
+    assert_eq!(
+        other.answer(&world, &begun, "allow").await.0,
+        StatusCode::OK
+    );
+    assert_eq!(
+        poll(&world, &begun).await.0,
+        StatusCode::OK,
+        "another sign-in goes on"
+    );
 }
