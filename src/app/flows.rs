@@ -9,14 +9,14 @@ use super::{World, addresses, allow_list, open_store, relay_keys, sign_in_rules}
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
-    Access, Admins, AllowList, Budget, Explain, Fetch, FetchParts, Grants, Idps, Issuer,
-    IssuerParts, Leases, Logout, LogoutParts, Metrics, Mint, Pulse, RelayKeys, ServiceKeys, SignIn,
-    SignInParts, SignInRules, Verifiers,
+    Access, Admins, AllowList, Budget, Console, Explain, Fetch, FetchParts, Grants, Idps, Issuer,
+    IssuerParts, Leases, Login, Logout, LogoutParts, Metrics, Mint, Pulse, RelayKeys, ServiceKeys,
+    SignIn, SignInParts, SignInRules, Verifiers,
 };
 use crate::http::{Flows, Site};
 use crate::model::LeaseId;
 use crate::store::{Store, StoreError};
-use crate::sts::{Sts, StsSettings};
+use crate::sts::{CONSOLE_SOURCES, Federation, Sts, StsSettings};
 
 /// What every flow is made from.
 pub(super) struct Parts {
@@ -124,6 +124,8 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
             allow_list: Arc::clone(&parts.allow_list),
             rules,
         }),
+        console: Arc::new(console(config, parts)),
+        login: Arc::new(Login::new(Arc::clone(&access), Arc::clone(&world.entropy))),
         access,
         admins: Arc::new(Admins::new(config.admin.clone())),
         site: Arc::new(site(config)),
@@ -183,6 +185,25 @@ fn mint(world: &World, parts: &Parts) -> Mint {
     }
 }
 
+fn console(config: &Config, parts: &Parts) -> Console {
+    let issuer = format!("{}/login", config.server.public_url());
+    Console {
+        store: parts.store.clone(),
+        fetch: Arc::clone(&parts.fetch),
+        recorder: parts.recorder.clone(),
+        federation: Federation::new(issuer, config.sts.console_endpoint.clone()),
+    }
+}
+
+/// Where the portal's console button leads browsers.
+fn console_sources(config: &Config) -> String {
+    let endpoint = config.sts.console_endpoint.as_ref();
+    endpoint.map_or_else(
+        || CONSOLE_SOURCES.to_owned(),
+        |url| format!("{} {CONSOLE_SOURCES}", url.origin().ascii_serialization()),
+    )
+}
+
 fn site(config: &Config) -> Site {
     let public_url = config.server.public_url().to_owned();
     Site {
@@ -195,6 +216,12 @@ fn site(config: &Config) -> Site {
         )),
         workers: config.server.limits.workers,
         public_url,
+        console_sources: console_sources(config),
+        trusted_proxies: if config.server.behind_proxy {
+            config.server.trusted_proxies.clone()
+        } else {
+            Vec::new()
+        },
     }
 }
 

@@ -39,6 +39,14 @@ kinds! {
     SessionConfirmed = "session_confirmed",
     /// A logout message was refused.
     LogoutRefused = "logout_refused",
+    /// A person allowed a command line onto the session.
+    LoginApproved = "login_approved",
+    /// A person denied a command line.
+    LoginDenied = "login_denied",
+    /// A command line took the token that a person had allowed.
+    LoginCompleted = "login_completed",
+    /// A person took a way into the AWS console.
+    ConsoleOpened = "console_opened",
     /// The browser session was ended by its person, or by the IdP's single logout.
     SignedOut = "signed_out",
     /// A session was ended for all.

@@ -69,7 +69,9 @@ async fn set(world: &World) -> Result<Stage, Failure> {
     let idp = DemoIdp::start(idp_settings(&acs, world)).await?;
     let sts = SandboxSts::start(sts_settings(&acs, &idp, world)).await?;
     let path = configuration(folder.path(), &public_url, &idp)?;
-    let environment = BTreeMap::from([("AWS_ENDPOINT_URL_STS".to_owned(), sts.url().to_owned())]);
+    let environment = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_SIGNIN"];
+    let environment = environment.map(|name| (name.to_owned(), sts.url().to_owned()));
+    let environment = BTreeMap::from(environment);
     let config = config::load(&path, &environment)?;
     let launcher = prepare_store(&config, world).await?;
     let gateway = app::start(&config, world, Some(listener)).await?;

@@ -16,7 +16,9 @@ use super::values::{Admin, Relay, SamlIdp, Server, Sts};
 use super::warning::Warning;
 
 /// The SDKs' own variable for another STS.
-const ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
+const STS_ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
+/// The SDKs' own variable for another console sign-in.
+const SIGNIN_ENDPOINT: &str = "AWS_ENDPOINT_URL_SIGNIN";
 
 /// A twelfth of what AWS takes of one account; the rest is for others who work there.
 const CALLS_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
@@ -50,7 +52,18 @@ pub(super) fn sts(
     Sts {
         regions,
         calls_per_second: calls.unwrap_or(CALLS_PER_SECOND),
-        endpoint: endpoint(environment, findings),
+        endpoint: endpoint(
+            STS_ENDPOINT,
+            "https://sts.us-east-1.amazonaws.com",
+            environment,
+            findings,
+        ),
+        console_endpoint: endpoint(
+            SIGNIN_ENDPOINT,
+            "https://us-east-1.signin.aws.amazon.com",
+            environment,
+            findings,
+        ),
     }
 }
 
@@ -95,12 +108,17 @@ fn fits(partition: Partition, region: &str) -> bool {
     }
 }
 
-fn endpoint(environment: &BTreeMap<String, String>, findings: &mut Findings) -> Option<Url> {
-    let text = environment.get(ENDPOINT).filter(|text| !text.is_empty())?;
-    match urls::https_or_loopback(text, "https://sts.us-east-1.amazonaws.com") {
+fn endpoint(
+    variable: &str,
+    example: &'static str,
+    environment: &BTreeMap<String, String>,
+    findings: &mut Findings,
+) -> Option<Url> {
+    let text = environment.get(variable).filter(|text| !text.is_empty())?;
+    match urls::https_or_loopback(text, example) {
         Ok(url) => Some(url),
         Err(error) => {
-            findings.refuse_variable(ENDPOINT, error);
+            findings.refuse_variable(variable, error);
             None
         }
     }

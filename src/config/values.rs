@@ -261,6 +261,8 @@ pub struct Sts {
     pub calls_per_second: NonZeroU32,
     /// `AWS_ENDPOINT_URL_STS`: https, or http on loopback.
     pub endpoint: Option<Url>,
+    /// `AWS_ENDPOINT_URL_SIGNIN`, `/federation` behind it: https, or http on loopback.
+    pub console_endpoint: Option<Url>,
 }
 
 /// `[admin]`: persons of this IdP who are listed, or for whom all of `when` holds.

@@ -181,6 +181,13 @@ impl Fetch {
         })
     }
 
+    /// Whether the role is permitted to the person now, for what is still to be done with its credentials.
+    pub fn still_grants(&self, subject: &Subject, role: &RoleArn) -> Result<(), FetchError> {
+        self.require_pulse()?;
+        let request = Request::of(role, self.parts.clock.now());
+        granted(subject, &request, &self.parts.allow_list.rules()).map(drop)
+    }
+
     /// How long `lease` would be served, which need not be made yet. Credentials are had at once, so that what
     /// AWS refuses is told before the job starts; only that AWS does not answer is no reason against it.
     pub async fn prospect(&self, subject: &Subject, lease: &Lease) -> Result<Prospect, FetchError> {

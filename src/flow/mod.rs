@@ -1,7 +1,8 @@
 //! The journeys, one file each; the only place that sees several rooms.
 //!
 //! `sign_in` takes a response and opens a session, `mint` turns its grants into credentials, `grants`
-//! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it, `explain` says why.
+//! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it, `explain` says why;
+//! `login` signs a command line in, `console` opens the AWS console.
 //! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
 //! it; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
 
@@ -9,12 +10,14 @@ mod access;
 mod admins;
 mod allow_list;
 mod budget;
+mod console;
 mod explain;
 mod fetch;
 mod grants;
 mod idps;
 mod issue;
 mod lease;
+mod login;
 mod logout;
 mod metrics;
 mod mint;
@@ -26,17 +29,19 @@ mod sign_in;
 mod verifiers;
 
 pub use crate::saml::logout::Delivery;
-pub use crate::store::LiveSession;
+pub use crate::store::{LiveSession, LoginAnswer};
 pub use access::Access;
 pub use admins::Admins;
 pub use allow_list::AllowList;
 pub use budget::Budget;
+pub use console::{Console, ConsoleError, FederationError};
 pub use explain::{Decision, Explain, Explanation};
 pub use fetch::{Fetch, FetchError, FetchParts, HandedOut, Prospect, Served};
 pub use grants::{DeniedView, GrantView, Grants, Me};
 pub use idps::{Idp, IdpError, IdpView, Idps, KeyChange, KeyView, Refresh, RefreshParts};
 pub use issue::{Issuer, IssuerParts};
 pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
+pub use login::{Login, LoginAsked, LoginBegun, LoginDone, LoginError};
 pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutParts};
 pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};

@@ -64,6 +64,22 @@ impl Browser {
     pub(super) fn csrf(&self) -> &str {
         &self.csrf
     }
+
+    /// Refuses a form that came from another page than one of this session's: `sent` is what it carried.
+    pub(super) fn require_form(
+        &self,
+        request: &HttpRequest,
+        site: &Site,
+        sent: &str,
+    ) -> Result<(), Problem> {
+        let (sent, csrf) = (sent.as_bytes(), self.csrf.as_bytes());
+        let genuine = sent.len() == csrf.len() && openssl::memcmp::eq(sent, csrf);
+        if genuine && same_origin(request, site) {
+            return Ok(());
+        }
+        let title = "This form is not of your session. Open the portal again.";
+        Err(Problem::new(StatusCode::FORBIDDEN, "csrf", title))
+    }
 }
 
 /// A browser whose person is an admin by `[admin]`, now.

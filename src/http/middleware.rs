@@ -91,11 +91,13 @@ pub(super) async fn secure(
     };
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
-    let policy = site
-        .as_ref()
-        .and_then(|site| HeaderValue::from_str(&site.policy()).ok());
-    let strictest = || HeaderValue::from_static("default-src 'none'");
-    headers.insert(CONTENT_SECURITY_POLICY, policy.unwrap_or_else(strictest));
+    if !headers.contains_key(CONTENT_SECURITY_POLICY) {
+        let policy = site
+            .as_ref()
+            .and_then(|site| HeaderValue::from_str(&site.policy()).ok());
+        let strictest = || HeaderValue::from_static("default-src 'none'");
+        headers.insert(CONTENT_SECURITY_POLICY, policy.unwrap_or_else(strictest));
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     // Not no-referrer: browsers then send `Origin: null` with our own forms.

@@ -5,9 +5,12 @@
 
 mod acs;
 mod actor;
+mod address;
 mod admin;
 mod api;
+mod console;
 mod cookies;
+mod device;
 mod error;
 mod health;
 mod idps;

@@ -2,9 +2,11 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use askama::Template;
 
-use crate::flow::{Explanation, Me};
+use crate::flow::{Explanation, LiveSession, LoginAsked, Me};
+use crate::model::rfc3339;
 
 const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 
@@ -22,6 +24,28 @@ struct Login<'a> {
     idps: &'a [String],
     waiting: &'a [String],
     none: bool,
+    return_to: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "device.html", config = "src/http/pages/askama.toml")]
+struct Device<'a> {
+    user: &'a str,
+    asked: &'a LoginAsked,
+    ends: &'a str,
+    csrf: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "device_code.html", config = "src/http/pages/askama.toml")]
+struct DeviceCode<'a> {
+    problem: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "device_answered.html", config = "src/http/pages/askama.toml")]
+struct DeviceAnswered<'a> {
+    ends: Option<&'a str>,
 }
 
 #[derive(Template)]
@@ -67,19 +91,55 @@ fn html(status: StatusCode, page: &impl Template) -> HttpResponse {
     }
 }
 
-/// What a person has; `admin` adds the way to the admin's pages.
-pub(super) fn portal(me: &Me, csrf: &str, admin: bool) -> HttpResponse {
-    html(StatusCode::OK, &Portal { me, csrf, admin })
+/// What a person has; `admin` adds the way to the admin's pages, `policy` says where its forms may lead.
+pub(super) fn portal(me: &Me, csrf: &str, admin: bool, policy: &str) -> HttpResponse {
+    let mut response = html(StatusCode::OK, &Portal { me, csrf, admin });
+    if let Ok(policy) = HeaderValue::from_str(policy) {
+        response
+            .headers_mut()
+            .insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    response
 }
 
-/// The IdPs to sign in at, and those that cannot be used yet; `none` says that none is configured.
-pub(super) fn login(idps: &[String], waiting: &[String], none: bool) -> HttpResponse {
+/// The IdPs to sign in at, and those that cannot be used yet; `none` says that none is configured,
+/// `return_to` where the browser goes after the sign-in.
+pub(super) fn login(
+    idps: &[String],
+    waiting: &[String],
+    none: bool,
+    return_to: Option<&str>,
+) -> HttpResponse {
     let login = Login {
         idps,
         waiting,
         none,
+        return_to,
     };
     html(StatusCode::OK, &login)
+}
+
+/// A command line that waits to be allowed onto the session of `live`.
+pub(super) fn device(live: &LiveSession, asked: &LoginAsked, csrf: &str) -> HttpResponse {
+    let device = Device {
+        user: live.subject.person().user.as_str(),
+        asked,
+        ends: &rfc3339(live.expires_at),
+        csrf,
+    };
+    html(StatusCode::OK, &device)
+}
+
+/// A form to type a command line's code, with what was wrong with the last one.
+pub(super) fn type_code(status: StatusCode, problem: Option<&str>) -> HttpResponse {
+    html(status, &DeviceCode { problem })
+}
+
+/// What was answered: a command line allowed onto `allowed`, or denied.
+pub(super) fn device_answered(allowed: Option<&LiveSession>) -> HttpResponse {
+    let ends = allowed.map(|live| rfc3339(live.expires_at));
+    let ends = ends.as_deref();
+    html(StatusCode::OK, &DeviceAnswered { ends })
 }
 
 /// Whom this browser is about to become.

@@ -3,13 +3,14 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::actor::{Browser, same_origin};
+use super::actor::Browser;
 use super::cookies::Kind;
 use super::middleware::InTime;
 use super::{Problem, Site, page};
-use crate::flow::{Access, Admins, Grants, Idps, Logout};
+use crate::flow::{Access, Admins, Grants, Idps, Logout, return_target};
 
 /// What the person has, and what not.
 pub(super) async fn portal(
@@ -17,6 +18,7 @@ pub(super) async fn portal(
     browser: Result<Browser, Problem>,
     grants: web::Data<Grants>,
     admins: web::Data<Admins>,
+    site: web::Data<Site>,
 ) -> HttpResponse {
     let browser = match browser {
         Ok(browser) => browser,
@@ -25,7 +27,7 @@ pub(super) async fn portal(
     match grants.of(browser.live(), None).await {
         Ok(me) => {
             let admin = admins.include(&browser.live().subject);
-            page::portal(&me, browser.csrf(), admin)
+            page::portal(&me, browser.csrf(), admin, &site.portal_policy())
         }
         Err(error) => Problem::from(error).answer(&request),
     }
@@ -41,8 +43,32 @@ pub(super) fn to_login(request: &HttpRequest, problem: &Problem) -> HttpResponse
         .finish()
 }
 
+/// As [`to_login`], and after the sign-in the browser comes back to the page that it asked for.
+pub(super) fn to_login_and_back(request: &HttpRequest, problem: &Problem) -> HttpResponse {
+    if actix_web::ResponseError::status_code(problem) != StatusCode::UNAUTHORIZED {
+        return problem.answer(request);
+    }
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    let target = utf8_percent_encode(target, NON_ALPHANUMERIC);
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, format!("/login?return_to={target}")))
+        .finish()
+}
+
+#[derive(Deserialize)]
+pub(super) struct LoginQuery {
+    return_to: Option<String>,
+}
+
 /// The IdPs to choose from; a single one is gone to at once.
-pub(super) async fn login(idps: web::Data<Idps>) -> HttpResponse {
+pub(super) async fn login(
+    idps: web::Data<Idps>,
+    query: Option<web::Query<LoginQuery>>,
+    site: web::Data<Site>,
+) -> HttpResponse {
     let names: Vec<String> = idps
         .all()
         .iter()
@@ -50,7 +76,9 @@ pub(super) async fn login(idps: web::Data<Idps>) -> HttpResponse {
         .map(|idp| idp.settings.name.to_string())
         .collect();
     let waiting: Vec<String> = idps.waiting().iter().map(ToString::to_string).collect();
-    page::login(&names, &waiting, idps.is_empty())
+    let target = query.and_then(|query| query.into_inner().return_to);
+    let target = target.and_then(|target| return_target(&target, &site.return_origins));
+    page::login(&names, &waiting, idps.is_empty(), target.as_deref())
 }
 
 #[derive(Deserialize)]
@@ -71,13 +99,9 @@ pub(super) async fn sign_out(
         Ok(browser) => browser,
         Err(problem) => return to_login(&request, &problem),
     };
-    let same = openssl::memcmp::eq;
     let sent = form.as_ref().map_or("", |form| form.0.csrf.as_str());
-    let genuine =
-        sent.len() == browser.csrf().len() && same(sent.as_bytes(), browser.csrf().as_bytes());
-    if !genuine || !same_origin(&request, &site) {
-        let title = "This form is not of your session. Open the portal again.";
-        return Problem::new(StatusCode::FORBIDDEN, "csrf", title).answer(&request);
+    if let Err(problem) = browser.require_form(&request, &site, sent) {
+        return problem.answer(&request);
     }
     if let Err(error) = access.sign_out(browser.live()).await {
         return Problem::from(error).answer(&request);

@@ -2,7 +2,10 @@
 
 use actix_web::{Route, web};
 
-use super::{acs, admin, api, health, idps, job, leases, metrics, page, people, slo, well_known};
+use super::{
+    acs, admin, api, console, device, health, idps, job, leases, metrics, page, people, slo,
+    well_known,
+};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,14 @@ macro_rules! row {
 pub const ROUTES: &[RouteEntry] = &[
     row!("GET", "/", Browser, || web::get().to(people::portal)),
     row!("GET", "/login", Nobody, || web::get().to(people::login)),
+    row!("GET", "/login/device", Browser, || web::get()
+        .to(device::show)),
+    row!("POST", "/login/device", Browser, || web::post()
+        .to(device::answer)),
+    row!("POST", "/api/v1/login/codes", Nobody, || web::post()
+        .to(device::begin)),
+    row!("POST", "/api/v1/login/tokens", Nobody, || web::post()
+        .to(device::poll)),
     row!("POST", "/logout", Browser, || web::post()
         .to(people::sign_out)),
     row!("GET", "/assets/style.css", Nobody, || web::get()
@@ -68,6 +79,10 @@ pub const ROUTES: &[RouteEntry] = &[
     row!("GET", "/api/v1/me", User, || web::get().to(api::me)),
     row!("POST", "/api/v1/credentials", User, || web::post()
         .to(api::credentials)),
+    row!("POST", "/api/v1/console", User, || web::post()
+        .to(console::url)),
+    row!("POST", "/console", Browser, || web::post()
+        .to(console::open)),
     row!(
         "GET",
         "/api/v1/users/{user}/grants",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
+use ipnet::IpNet;
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslAcceptor, SslAcceptorBuilder, SslFiletype, SslMethod, SslVersion};
 use thiserror::Error;
@@ -15,8 +16,8 @@ use tokio::task::JoinHandle;
 
 use super::{Problem, middleware, routes};
 use crate::flow::{
-    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Logout, Metrics, Pulse, RelayKeys,
-    ServiceKeys, SignIn,
+    Access, Admins, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout, Metrics, Pulse,
+    RelayKeys, ServiceKeys, SignIn,
 };
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
@@ -38,17 +39,29 @@ pub struct Site {
     pub request_timeout: Duration,
     /// Threads that serve requests; `None` is one for each core.
     pub workers: Option<usize>,
+    /// Where the portal's console button leads browsers, as sources of a Content-Security-Policy.
+    pub console_sources: String,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Site {
-    /// The Content-Security-Policy of every answer. Browsers hold `form-action` against redirects too, so
-    /// it names where a confirmed sign-in may go on to.
+    /// The Content-Security-Policy of every answer but the portal. Browsers hold `form-action` against
+    /// redirects too, so it names where a confirmed sign-in may go on to.
     pub(super) fn policy(&self) -> String {
-        let targets = self.return_origins.join(" ");
-        format!(
-            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' {targets}; frame-ancestors 'none'; base-uri 'none'"
-        )
+        policy(&self.return_origins.join(" "))
     }
+
+    /// The portal's: its forms may lead to the console as well.
+    pub(super) fn portal_policy(&self) -> String {
+        policy(&self.console_sources)
+    }
+}
+
+fn policy(targets: &str) -> String {
+    format!(
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' {targets}; frame-ancestors 'none'; base-uri 'none'"
+    )
 }
 
 /// Everything that handlers may be given.
@@ -80,6 +93,10 @@ pub struct Flows {
     pub explain: Arc<Explain>,
     /// Who administers.
     pub admins: Arc<Admins>,
+    /// Opens the AWS console.
+    pub console: Arc<Console>,
+    /// Signs command lines in.
+    pub login: Arc<Login>,
     /// What pages say of the place.
     pub site: Arc<Site>,
 }
@@ -177,6 +194,8 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.access))
         .app_data(web::Data::from(flows.explain))
         .app_data(web::Data::from(flows.admins))
+        .app_data(web::Data::from(flows.login))
+        .app_data(web::Data::from(flows.console))
         .app_data(web::Data::from(flows.site))
         .app_data(
             web::JsonConfig::default()

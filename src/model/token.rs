@@ -22,10 +22,18 @@ pub enum TokenKind {
     Session,
     /// One job's lease.
     Lease,
+    /// A command line that waits to be signed in.
+    Device,
 }
 
 impl TokenKind {
-    const ALL: [Self; 4] = [Self::Launcher, Self::Admin, Self::Session, Self::Lease];
+    const ALL: [Self; 5] = [
+        Self::Launcher,
+        Self::Admin,
+        Self::Session,
+        Self::Lease,
+        Self::Device,
+    ];
 
     /// The characters that every token of this kind starts with.
     pub fn prefix(self) -> &'static str {
@@ -34,6 +42,7 @@ impl TokenKind {
             Self::Admin => "rga_",
             Self::Session => "rgs_",
             Self::Lease => "rgj_",
+            Self::Device => "rgd_",
         }
     }
 }
@@ -47,7 +56,9 @@ pub struct Token {
 
 /// The text is no token; nothing of it is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("this is no rolegate token: it starts with rgl_, rga_, rgs_ or rgj_ and has 47 characters")]
+#[error(
+    "this is no rolegate token: it starts with rgl_, rga_, rgs_, rgj_ or rgd_ and has 47 characters"
+)]
 pub struct TokenError;
 
 const RANDOM_BYTES: usize = 32;

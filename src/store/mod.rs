@@ -16,6 +16,7 @@ mod idp_metadata;
 mod key;
 mod leases;
 mod ledger;
+mod logins;
 mod newest;
 mod opening;
 mod purge;
@@ -48,6 +49,9 @@ pub use idp_metadata::{GoodMetadata, IdpMetadata};
 pub use key::MasterKey;
 pub use leases::LeaseFilter;
 pub use ledger::{AcceptError, Fresh, Taken};
+pub use logins::{
+    LOGIN_LIVES, LOGINS_KEPT, LOGINS_PER_ADDRESS, LoginAnswer, LoginPoll, NewLogin, PendingLogin,
+};
 pub use opening::database_exists;
 pub use purge::Purged;
 pub use refusals::{REFUSAL_DAYS, REFUSALS_KEPT, RefusalRecord};

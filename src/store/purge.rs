@@ -36,6 +36,8 @@ pub struct Purged {
     pub refusals: u64,
     /// Relay keys that no token can be signed with any more.
     pub relay_keys: u64,
+    /// Codes of command lines past their time.
+    pub logins: u64,
 }
 
 impl Store {
@@ -76,6 +78,9 @@ impl Store {
                     "DELETE FROM relay_keys WHERE retired_at <= $1",
                     now - RELAY_KEYS_STAY,
                 )
+                .await?,
+            logins: self
+                .remove("DELETE FROM logins WHERE expires_at <= $1", now)
                 .await?,
         })
     }

@@ -198,13 +198,14 @@ impl Store {
             .transpose()
     }
 
-    /// The session behind a cookie or bearer token.
+    /// The session behind a cookie or bearer token: its own, or a command line's.
     pub async fn subject_by_token(
         &self,
         token: &TokenHash,
     ) -> Result<Option<LiveSession>, StoreError> {
-        self.live(live!("token = $1"), token.as_bytes().to_vec())
-            .await
+        let either =
+            live!("(token = $1 OR id = (SELECT session FROM session_tokens WHERE hash = $1))");
+        self.live(either, token.as_bytes().to_vec()).await
     }
 
     /// The pending session behind a one-time confirm token.
@@ -241,8 +242,8 @@ impl Store {
         rows.iter().map(read_row).collect()
     }
 
-    /// Ends the browser's way onto the session; leases may go on drawing on it. Says whether there
-    /// was one.
+    /// Ends the browser's way onto the session; leases may go on drawing on it, and so may command
+    /// lines that were signed in. Says whether there was one.
     pub async fn end_browser(&self, id: &SessionId) -> Result<bool, StoreError> {
         let done = sqlx::query(
             "UPDATE sessions SET token = NULL, confirm = NULL

@@ -7,6 +7,7 @@
 
 mod answer;
 mod ask;
+mod console;
 mod error;
 mod identity;
 mod mends;
@@ -27,6 +28,7 @@ use aws_sdk_sts::Client;
 use aws_sdk_sts::config::SharedHttpClient;
 use chrono::TimeDelta;
 
+pub use console::{CONSOLE_SOURCES, Federation, FederationError};
 pub use error::IssueError;
 pub use identity::{CallerIdentity, caller_identity_from_environment};
 pub use relay::RelayToken;

@@ -1,6 +1,7 @@
 //! STS on a loopback port that gives canned answers, one a connection.
 
 mod broker;
+mod console;
 mod relayed;
 mod server;
 

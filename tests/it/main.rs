@@ -16,12 +16,14 @@
 
 mod architecture;
 mod commands;
+mod console;
 mod explain;
 mod gateway;
 mod jobs;
 mod judges;
 mod leases;
 mod licences;
+mod login;
 mod logout;
 mod many_values;
 mod metadata;

@@ -78,6 +78,11 @@ fn a_bad_variable_is_refused_by_its_name_and_its_value_stays_hidden() {
             "http://sts.example.org",
             "write https://",
         ),
+        (
+            "AWS_ENDPOINT_URL_SIGNIN",
+            "http://signin.example.org",
+            "write https://",
+        ),
     ] {
         let Err(errors) = desk.load_with(&text, &[(variable, value)]) else {
             panic!("{variable} was taken");
@@ -115,6 +120,7 @@ fn allowed_roles_of_the_environment_are_added() {
             &[
                 ("ROLEGATE_ALLOWED_ROLES", list.as_str()),
                 ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:4566"),
+                ("AWS_ENDPOINT_URL_SIGNIN", "https://signin.example.org"),
             ],
         )
         .unwrap();
@@ -134,6 +140,8 @@ fn allowed_roles_of_the_environment_are_added() {
     );
     assert!(config.roles.entries[1].id.as_str().starts_with("ent_env-"));
     assert!(config.sts.endpoint.is_some());
+    let console = config.sts.console_endpoint.unwrap();
+    assert_eq!(console.as_str(), "https://signin.example.org/");
     let by_key = desk
         .load_with(
             &format!("{LEAST}[roles]\nallowed = [\"x\"]\n"),

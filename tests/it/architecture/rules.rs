@@ -63,7 +63,9 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/demo/sts/identity.rs",
     "src/http/acs.rs",
     "src/http/api.rs",
+    "src/http/console.rs",
     "src/http/cookies.rs",
+    "src/http/device.rs",
     "src/http/job.rs",
     "src/http/leases.rs",
     "src/model/token.rs",
@@ -75,6 +77,8 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/store/credentials_tests.rs",
     "src/sts/ask.rs",
     "src/sts/relay.rs",
+    "src/sts/console.rs",
+    "src/sts/mod.rs",
     "src/sts/tests.rs",
 ];
 

@@ -10,7 +10,7 @@ use rolegate::demo::sts::{RoleTrust, SamlProvider, SandboxSts, StsSettings};
 use rolegate::model::{OsEntropy, SystemClock};
 use serde_json::{Value, json};
 
-pub(crate) use process::{Ended, Gateway, command, free_port};
+pub(crate) use process::{Ended, Gateway, Variables, command, free_port};
 
 /// The account of every role in these tests.
 pub(crate) const ACCOUNT: &str = "123456789012";
@@ -60,6 +60,8 @@ pub(crate) struct Setting {
     pub(crate) idp_lines: &'static str,
     /// More tables of the configuration.
     pub(crate) tables: String,
+    /// More environment variables of the gateway.
+    pub(crate) variables: Variables,
 }
 
 impl Default for Setting {
@@ -72,6 +74,7 @@ impl Default for Setting {
             server_lines: "",
             idp_lines: "",
             tables: String::new(),
+            variables: Variables::new(),
         }
     }
 }
@@ -154,7 +157,8 @@ impl World {
         let names = ["reader", "writer", "admin", "path/deep", "late"];
         let sts = sandbox(&acs, &provider(), idp.metadata(), &names).await;
         configure(folder.path(), &public_url, "demo", idp.metadata(), &setting);
-        let gateway = Gateway::start(folder.path(), &public_url, sts.url()).await;
+        let (path, variables) = (folder.path(), setting.variables);
+        let gateway = Gateway::start_with(path, &public_url, sts.url(), variables).await;
         Self {
             folder,
             idp,

@@ -31,11 +31,15 @@ pub(crate) fn free_port() -> u16 {
     panic!("no port is free");
 }
 
+/// Environment variables of a gateway, beside those that name the sandbox STS.
+pub(crate) type Variables = Vec<(&'static str, String)>;
+
 /// A `rolegate serve` at work; killed when dropped.
 pub(crate) struct Gateway {
     folder: PathBuf,
     public_url: String,
     sts_url: String,
+    variables: Variables,
     child: Child,
     log: Arc<Mutex<String>>,
 }
@@ -58,11 +62,22 @@ impl Ended {
 impl Gateway {
     /// Serves from `folder`, and waits until it says that it does.
     pub(crate) async fn start(folder: &Path, public_url: &str, sts_url: &str) -> Self {
-        let (child, log) = spawn(folder, sts_url).await;
+        Self::start_with(folder, public_url, sts_url, Variables::new()).await
+    }
+
+    /// As [`Gateway::start`], with more variables.
+    pub(crate) async fn start_with(
+        folder: &Path,
+        public_url: &str,
+        sts_url: &str,
+        variables: Variables,
+    ) -> Self {
+        let (child, log) = spawn(folder, sts_url, &variables).await;
         Self {
             folder: folder.to_owned(),
             public_url: public_url.to_owned(),
             sts_url: sts_url.to_owned(),
+            variables,
             child,
             log,
         }
@@ -76,7 +91,7 @@ impl Gateway {
     /// Kills it as `kill -9` does, and starts it anew.
     pub(crate) async fn kill_and_restart(&mut self) {
         self.child.kill().await.unwrap();
-        (self.child, self.log) = spawn(&self.folder, &self.sts_url).await;
+        (self.child, self.log) = spawn(&self.folder, &self.sts_url, &self.variables).await;
     }
 
     /// Its resident memory, in KiB.
@@ -191,9 +206,11 @@ fn program(folder: &Path) -> Command {
     command
 }
 
-async fn spawn(folder: &Path, sts_url: &str) -> (Child, Arc<Mutex<String>>) {
+async fn spawn(folder: &Path, sts_url: &str, variables: &Variables) -> (Child, Arc<Mutex<String>>) {
     let mut child = program(folder)
         .env("AWS_ENDPOINT_URL_STS", sts_url)
+        .env("AWS_ENDPOINT_URL_SIGNIN", sts_url)
+        .envs(variables.iter().cloned())
         .arg("serve")
         .spawn()
         .unwrap();

@@ -1,0 +1,65 @@
+//! Where a request comes from: the peer, or what proxies of ours say.
+//!
+//! `X-Forwarded-For` is believed from `server.trusted_proxies` alone, and of it only what such a proxy
+//! wrote: it is read from its end, and the first address that is no proxy of ours is the client's.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_web::HttpRequest;
+use ipnet::IpNet;
+
+use super::Site;
+
+/// The client's address.
+pub(super) fn client(request: &HttpRequest, site: &Site) -> IpAddr {
+    let peer = request.peer_addr();
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let lines = request.headers().get_all("X-Forwarded-For");
+    let lines: Vec<&str> = lines.map(|line| line.to_str().unwrap_or("?")).collect();
+    behind(peer, &lines, &site.trusted_proxies)
+}
+
+fn behind(peer: IpAddr, lines: &[&str], trusted: &[IpNet]) -> IpAddr {
+    let is_ours = |address: IpAddr| {
+        let plain = address.to_canonical();
+        trusted.iter().any(|network| network.contains(&plain))
+    };
+    let mut client = peer;
+    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+        if !is_ours(client) {
+            break;
+        }
+        let Ok(hop) = hop.trim().parse() else { break };
+        client = hop;
+    }
+    client.to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_proxies_are_believed_and_only_what_they_wrote() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let client =
+            |peer: &str, lines: &[&str]| behind(peer.parse().unwrap(), lines, &trusted).to_string();
+        assert_eq!(client("192.0.2.1", &[]), "192.0.2.1");
+        assert_eq!(client("10.0.0.1", &["192.0.2.9"]), "192.0.2.9");
+        assert_eq!(client("::ffff:10.0.0.1", &["192.0.2.9"]), "192.0.2.9");
+        assert_eq!(client("10.0.0.1", &["192.0.2.9, 10.0.0.2"]), "192.0.2.9");
+        assert_eq!(client("10.0.0.1", &["192.0.2.9", "10.0.0.2"]), "192.0.2.9");
+        assert_eq!(
+            client("192.0.2.1", &["198.51.100.1"]),
+            "192.0.2.1",
+            "no proxy of ours"
+        );
+        assert_eq!(
+            client("10.0.0.1", &["198.51.100.1, 192.0.2.9"]),
+            "192.0.2.9",
+            "what the client wrote itself"
+        );
+        assert_eq!(client("10.0.0.1", &["unknown"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["192.0.2.9, unknown"]), "10.0.0.1");
+    }
+}
