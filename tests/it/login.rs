@@ -374,10 +374,10 @@ async fn the_page_shows_the_client_s_address_and_not_the_proxy_s() {
 async fn an_ended_session_ends_its_command_lines_and_allows_no_more() {
     let world = World::start().await;
     let (ended, other) = (signed_in(&world).await, signed_in(&world).await);
-    let (taken, waiting) = (begin(&world).await, begin(&world).await);
-    ended.answer(&world, &taken, "allow").await;
+    let (first, waiting) = (begin(&world).await, begin(&world).await);
+    ended.answer(&world, &first, "allow").await;
     ended.answer(&world, &waiting, "allow").await;
-    let (_, done) = poll(&world, &taken).await;
+    let (_, done) = poll(&world, &first).await;
     let token = done["session_token"].as_str().unwrap();
     assert_eq!(
         world.api("GET", "/api/v1/me", token, None).await.0,
