@@ -216,18 +216,18 @@ fn broker(wanted: &Wanted<'_>) -> Value {
     let external = external.map(|id| ("sts:ExternalId".to_owned(), json!(id)));
     let assume: Map<String, Value> = source.clone().into_iter().chain(external).collect();
     json!([
-        statement(&principal, &json!("sts:AssumeRole"), assume),
+        statement(&principal, "sts:AssumeRole", &assume),
         statement(
             &principal,
-            &json!("sts:SetSourceIdentity"),
-            source.into_iter().collect()
+            "sts:SetSourceIdentity",
+            &source.into_iter().collect()
         ),
-        statement(&principal, &json!("sts:TagSession"), Map::new()),
+        statement(&principal, "sts:TagSession", &Map::new()),
     ])
 }
 
-fn statement(principal: &Value, actions: &Value, equals: Map<String, Value>) -> Value {
-    let mut statement = json!({ "Effect": "Allow", "Principal": principal, "Action": actions });
+fn statement(principal: &Value, action: &str, equals: &Map<String, Value>) -> Value {
+    let mut statement = json!({ "Effect": "Allow", "Principal": principal, "Action": action });
     if let (Value::Object(keys), false) = (&mut statement, equals.is_empty()) {
         keys.insert("Condition".to_owned(), json!({ "StringEquals": equals }));
     }

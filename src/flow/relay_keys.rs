@@ -385,10 +385,10 @@ mod tests {
         bench.clock.advance(RELAY_KEYS_STAY - TimeDelta::seconds(1));
         assert_eq!(published(&keys), [old, new.clone()]);
         bench.clock.advance(TimeDelta::seconds(1));
-        assert_eq!(published(&keys), [new.clone()]);
+        assert_eq!(published(&keys), [&*new]);
         keys.parts.store.purge().await.unwrap();
         keys.refresh().await.unwrap();
-        assert_eq!(published(&keys), [new.clone()]);
+        assert_eq!(published(&keys), [&*new]);
         assert_eq!(signs(&keys).await, new);
     }
 
