@@ -2,10 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::gateway::{Setting, World, command, role};
 
@@ -226,4 +229,83 @@ async fn a_trust_policy_is_printed_for_each_method() {
         statement["Condition"]["StringEquals"]["sts:ExternalId"],
         "tenant-1"
     );
+}
+
+/// Answers every request as STS answers `GetCallerIdentity`, and keeps what it was asked.
+async fn caller_identity(arn: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut text = String::new();
+            while !text.contains("Version=2011-06-15") {
+                let mut buffer = [0; 8192];
+                let length = stream.read(&mut buffer).await.unwrap();
+                assert!(length > 0, "no whole request: {text}");
+                text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+            }
+            kept.lock().unwrap().push(text);
+            let body = format!(
+                r#"<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult><Arn>{arn}</Arn><UserId>AROAEXAMPLE:i-1</UserId><Account>111111111111</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"#
+            );
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            stream.write_all((head + &body).as_bytes()).await.unwrap();
+        }
+    });
+    (url, asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_identity_of_the_process_is_found_as_every_sdk_finds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    command(here, &["init"], &[]).await.good();
+    let session = "arn:aws:sts::111111111111:assumed-role/gate/i-1";
+    let (url, asked) = caller_identity(session).await;
+    let file = here.join("credentials");
+    let profile = "[default]\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = s\n";
+    std::fs::write(&file, profile).unwrap();
+    let none = here.join("none");
+    let (file, none) = (file.to_str().unwrap(), none.to_str().unwrap());
+    let reader = role("reader");
+    let broker = ["trust-policy", &reader, "--method", "broker"];
+    for (key, variables) in [
+        (
+            "AKIAENVIRONMENT",
+            vec![
+                ("AWS_ACCESS_KEY_ID", "AKIAENVIRONMENT"),
+                ("AWS_SECRET_ACCESS_KEY", "s"),
+            ],
+        ),
+        ("AKIAPROFILE", vec![("AWS_SHARED_CREDENTIALS_FILE", file)]),
+    ] {
+        let more = [("AWS_ENDPOINT_URL_STS", &*url), ("AWS_CONFIG_FILE", none)];
+        let ended = command(here, &broker, &[&more[..], &variables[..]].concat()).await;
+        assert!(ended.stderr.contains(session), "{}", ended.stderr);
+        let policy = parsed(&ended.good());
+        let principal = &policy["Statement"][0]["Principal"]["AWS"];
+        assert_eq!(*principal, "arn:aws:iam::111111111111:role/gate");
+        let requests = asked.lock().unwrap().split_off(0);
+        let [request] = requests.as_slice() else {
+            panic!("{requests:?}");
+        };
+        assert!(request.contains(&format!("Credential={key}/")), "{request}");
+    }
+    let nothing = [
+        ("AWS_ENDPOINT_URL_STS", &*url),
+        ("AWS_CONFIG_FILE", none),
+        ("AWS_SHARED_CREDENTIALS_FILE", none),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    let ended = command(here, &broker, &nothing).await;
+    assert!(ended.stderr.contains("--principal ARN"), "{}", ended.stderr);
+    let policy = parsed(&ended.good());
+    let principal = policy["Statement"][0]["Principal"]["AWS"].as_str();
+    assert!(principal.unwrap().starts_with("REPLACE"), "{policy}");
+    assert!(asked.lock().unwrap().is_empty());
 }
