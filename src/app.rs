@@ -20,6 +20,7 @@ use crate::model::{Clock, Entropy};
 use crate::policy::Limits;
 use crate::saml::metadata_url::MetadataFetchError;
 use crate::store::{MasterKey, Store, StoreError, StoreSettings, database_exists};
+use crate::sts::StsSettings;
 use flows::{Parts, background, flows, parts};
 
 /// Time and randomness, handed to every part.
@@ -112,6 +113,15 @@ pub fn limits(config: &Config) -> Limits {
         max_duration: config.roles.max_duration,
         default_method: config.roles.default_method,
         saml_providers: config.roles.saml_providers.clone(),
+    }
+}
+
+/// How STS is called.
+pub fn sts_settings(config: &Config) -> StsSettings {
+    StsSettings {
+        regions: config.sts.regions.clone(),
+        endpoint: config.sts.endpoint.as_ref().map(ToString::to_string),
+        ..StsSettings::default()
     }
 }
 

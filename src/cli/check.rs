@@ -8,7 +8,7 @@ use super::{Context, Failure, Outcome, output};
 use crate::app;
 use crate::config::{Config, Warning};
 use crate::flow::KeyRing;
-use crate::model::rfc3339;
+use crate::model::{Effect, Entry, Method, RELAY_KEY_AGES, rfc3339};
 use crate::saml::metadata::Nearness;
 use crate::store::database_exists;
 
@@ -21,6 +21,7 @@ pub(super) async fn run(at: &Context) -> Outcome {
     }
     warn_of_open_key(&config.store.master_key_file);
     let ring = keys(&config, at).await?;
+    relay(&config, at).await?;
     idps(&config, at, &ring).await?;
     output::line(&format!(
         "ACS (and Recipient, Destination): {}",
@@ -65,6 +66,37 @@ async fn keys(config: &Config, at: &Context) -> Result<KeyRing, Failure> {
     Ok(KeyRing::read(&records))
 }
 
+/// What method relay needs an admin for: keys that somebody else publishes.
+async fn relay(config: &Config, at: &Context) -> Result<(), Failure> {
+    if config.publishes_relay_keys() || !database_exists(&config.store.url)? {
+        return Ok(());
+    }
+    let store = app::open_store(config, &at.world).await?;
+    let keys = store.relay_keys().await?;
+    store.close().await;
+    let (now, issuer) = (at.world.clock.now(), &config.relay.issuer);
+    let Some(newest) = keys.last() else {
+        return Ok(());
+    };
+    let id = &newest.id;
+    if now < newest.signs_from {
+        let from = rfc3339(newest.signs_from);
+        output::note(&format!(
+            "warning: relay.issuer: {issuer} must publish key {id} before {from}, when it begins to sign; run `rolegate relay export DIR` and upload what it writes"
+        ));
+    } else if newest.created_at + RELAY_KEY_AGES <= now {
+        let made = rfc3339(newest.created_at);
+        output::note(&format!(
+            "warning: relay.issuer: key {id} is of {made}; make the next with `rolegate keys generate --use relay`, then run `rolegate relay export DIR` and upload what it writes to {issuer}"
+        ));
+    } else {
+        output::note(&format!(
+            "note: relay.issuer: {issuer} must publish key {id}; `rolegate relay export DIR` writes what to upload"
+        ));
+    }
+    Ok(())
+}
+
 /// Reads every IdP's file and asks every URL. A URL that fails keeps no gateway from starting.
 async fn idps(config: &Config, at: &Context, ring: &KeyRing) -> Result<(), Failure> {
     let now = at.world.clock.now();
@@ -105,7 +137,22 @@ pub(super) async fn forget_settled(config: &mut Config, at: &Context) -> Result<
         return Ok(());
     }
     let store = app::open_store(config, &at.world).await?;
-    if !store.entries().await?.is_empty() {
+    let entries = store.entries().await?;
+    let relays = |entry: &Entry| {
+        let method = entry.draft.method.unwrap_or(config.roles.default_method);
+        entry.draft.effect == Effect::Allow && method == Method::Relay
+    };
+    if let Some(problem) = config
+        .relay
+        .problem()
+        .filter(|_| entries.iter().any(relays))
+    {
+        let warning = Warning::RelayIssuer { problem };
+        if !config.warnings.contains(&warning) {
+            config.warnings.push(warning);
+        }
+    }
+    if !entries.is_empty() {
         config
             .warnings
             .retain(|warning| !matches!(warning, Warning::NoEntry));

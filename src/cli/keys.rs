@@ -1,13 +1,14 @@
-//! `rolegate keys`: rolegate's own SAML key pairs, two of a use at a time for a rollover.
+//! `rolegate keys`: rolegate's own key pairs, for SAML and for method relay, with their rollovers.
 
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Context, Failure, Outcome, local_user, output};
+use super::{Context, Failure, Outcome, local_user, output, relay};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{KeyUse, ServiceKeyId, ServiceKeyRecord, rfc3339};
+use crate::model::{IdError, KeyUse, RelayKeyId, ServiceKeyId, ServiceKeyRecord, rfc3339};
 use crate::saml::ServiceKey;
 use crate::store::Store;
 
@@ -19,10 +20,13 @@ pub(super) enum Command {
     /// IdPs can encrypt assertions. To roll a key over: make the second one, let every IdP read
     /// `rolegate metadata` (or /saml/metadata) again, then retire the first. Of two signing keys the older one
     /// signs until it is retired; both encryption keys decrypt.
+    ///
+    /// With relay, the next key of the OIDC issuer that method relay is: it is published at once and signs
+    /// 24 hours later. The first one, and where rolegate publishes them itself the next ones, make themselves.
     Generate {
-        /// What it is for: signing or encryption
+        /// What it is for: signing, encryption or relay
         #[arg(long = "use", value_name = "USE")]
-        usage: KeyUse,
+        usage: Use,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -34,17 +38,60 @@ pub(super) enum Command {
         json: bool,
     },
     /// Destroy a key pair; what is encrypted for it can no longer be read
+    ///
+    /// A relay key is no longer published either, and the one beside it signs at once.
     Retire {
         /// Its id
-        id: ServiceKeyId,
+        id: KeyId,
     },
+}
+
+/// What a key pair is for.
+#[derive(Clone, Copy)]
+pub(super) enum Use {
+    Saml(KeyUse),
+    Relay,
+}
+
+impl FromStr for Use {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "relay" {
+            return Ok(Self::Relay);
+        }
+        let usage = text.parse().map(Self::Saml);
+        usage.map_err(|_| "write signing, encryption or relay".to_owned())
+    }
+}
+
+/// Which key pair.
+#[derive(Clone)]
+pub(super) enum KeyId {
+    Saml(ServiceKeyId),
+    Relay(RelayKeyId),
+}
+
+impl FromStr for KeyId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let relay = text.parse().map(Self::Relay);
+        relay.or_else(|_| text.parse().map(Self::Saml))
+    }
 }
 
 pub(super) async fn run(command: Command, at: &Context) -> Outcome {
     match command {
-        Command::Generate { usage, json } => generate(at, usage, json).await,
+        Command::Generate { usage, json } => match usage {
+            Use::Saml(usage) => generate(at, usage, json).await,
+            Use::Relay => relay::generate(at, json).await,
+        },
         Command::List { json } => list(at, json).await,
-        Command::Retire { id } => retire(at, &id).await,
+        Command::Retire { id } => match id {
+            KeyId::Saml(id) => retire(at, &id).await,
+            KeyId::Relay(id) => relay::retire(at, &id).await,
+        },
     }
 }
 
@@ -62,7 +109,8 @@ async fn generate(at: &Context, usage: KeyUse, json: bool) -> Outcome {
         not_after: key.not_after(),
     };
     store.add_service_key(&record).await?;
-    audit(at, store, EventKind::ServiceKeyCreated, &record.id, usage).await?;
+    let what = format!("{usage} key {}", record.id);
+    audit(at, store, EventKind::ServiceKeyCreated, what).await?;
     if json {
         output::json(&shown(&record)?)?;
     } else {
@@ -78,7 +126,8 @@ async fn generate(at: &Context, usage: KeyUse, json: bool) -> Outcome {
 async fn list(at: &Context, json: bool) -> Outcome {
     let (_, store) = at.store().await?;
     let keys = store.service_keys().await?;
-    let shown = keys.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
+    let mut shown = keys.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
+    shown.extend(store.relay_keys().await?.iter().map(relay::shown));
     if json {
         output::json(&shown)?;
         return Ok(ExitCode::SUCCESS);
@@ -87,10 +136,17 @@ async fn list(at: &Context, json: bool) -> Outcome {
         let text = value.get(field).and_then(serde_json::Value::as_str);
         text.unwrap_or_default().to_owned()
     };
-    let columns = ["id", "use", "created_at", "not_after", "sha256"];
+    let columns = [
+        "id",
+        "use",
+        "created_at",
+        "signs_from",
+        "not_after",
+        "sha256",
+    ];
     let row = |value| columns.map(|column| text(value, column)).to_vec();
     output::table(
-        &["ID", "USE", "CREATED", "CERTIFICATE UNTIL", "SHA-256"],
+        &["ID", "USE", "CREATED", "SIGNS FROM", "UNTIL", "SHA-256"],
         shown.iter().map(row).collect(),
     );
     Ok(ExitCode::SUCCESS)
@@ -105,7 +161,8 @@ async fn retire(at: &Context, id: &ServiceKeyId) -> Outcome {
     };
     let left = store.service_keys().await?;
     let last = left.iter().all(|key| key.usage != usage);
-    audit(at, store, EventKind::ServiceKeyRetired, id, usage).await?;
+    let what = format!("{usage} key {id}");
+    audit(at, store, EventKind::ServiceKeyRetired, what).await?;
     output::line(&format!("{id} is retired"));
     if last {
         output::note(match usage {
@@ -129,16 +186,15 @@ fn shown(record: &ServiceKeyRecord) -> Result<serde_json::Value, Failure> {
     }))
 }
 
-async fn audit(
+pub(super) async fn audit(
     at: &Context,
     store: Store,
     kind: EventKind,
-    id: &ServiceKeyId,
-    usage: KeyUse,
+    what: String,
 ) -> Result<(), Failure> {
     let event = Event {
         by: Some(local_user()),
-        reason: Some(format!("{usage} key {id}")),
+        reason: Some(what),
         ..Event::new(kind)
     };
     Ok(Recorder::start(store, Arc::clone(&at.world.clock))

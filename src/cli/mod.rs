@@ -11,6 +11,7 @@ mod init;
 mod job;
 mod keys;
 mod output;
+mod relay;
 mod remote;
 mod roles;
 mod show;
@@ -27,7 +28,7 @@ use clap::{Parser, Subcommand};
 use crate::app::{self, World};
 use crate::config::{self, Config};
 use crate::flow::KeyRing;
-use crate::model::{Method, OsEntropy, RolePattern, SystemClock, UserName};
+use crate::model::{OsEntropy, SystemClock};
 use crate::saml;
 use crate::store::{Store, database_exists};
 
@@ -76,30 +77,21 @@ enum Command {
     /// Say what rolegate makes of a SAML response, or why it refused one, check by check; consumes nothing
     Explain(explain::Arguments),
     /// Print the trust policy that a role needs
-    TrustPolicy(TrustPolicy),
+    TrustPolicy(trust_policy::Arguments),
     /// The audit
     #[command(subcommand)]
     Audit(audit::Command),
     /// Print rolegate's own SAML metadata, for the IdP
     Metadata,
-    /// rolegate's own SAML key pairs: to sign requests with, to decrypt assertions with
+    /// rolegate's own key pairs: to sign requests and relay tokens with, to decrypt assertions with
     #[command(subcommand)]
     Keys(keys::Command),
+    /// rolegate as the OIDC issuer of method relay
+    #[command(subcommand)]
+    Relay(relay::Command),
     /// What a job's AWS SDK does with its environment (used by the demo)
     #[command(hide = true)]
     DemoJob,
-}
-
-#[derive(clap::Args)]
-struct TrustPolicy {
-    /// The role's ARN
-    arn: RolePattern,
-    /// How its credentials are had
-    #[arg(long, default_value = "saml")]
-    method: Method,
-    /// Only for this user
-    #[arg(long)]
-    user: Option<UserName>,
 }
 
 /// What a command failed of, for standard error.
@@ -148,10 +140,11 @@ async fn dispatch(arguments: Arguments) -> Outcome {
         Command::Sessions(command) => show::sessions(&command, &at).await,
         Command::Leases(command) => show::leases(&command, &at).await,
         Command::Explain(arguments) => explain::run(&arguments, &at).await,
-        Command::TrustPolicy(arguments) => trust_policy(&arguments, &at.config()?),
+        Command::TrustPolicy(arguments) => trust_policy::run(&arguments, &at).await,
         Command::Audit(command) => audit::run(command, &at).await,
         Command::Metadata => metadata(&at).await,
         Command::Keys(command) => keys::run(command, &at).await,
+        Command::Relay(command) => relay::run(command, &at).await,
         Command::DemoJob => job::run().await,
     }
 }
@@ -197,16 +190,6 @@ async fn serve(at: &Context) -> Outcome {
 
 fn init(path: &Path) -> Outcome {
     output::line(&init::init(path)?);
-    Ok(ExitCode::SUCCESS)
-}
-
-fn trust_policy(arguments: &TrustPolicy, config: &Config) -> Outcome {
-    let user = arguments.user.as_ref();
-    let policy = trust_policy::trust_policy(&arguments.arn, arguments.method, config, user)?;
-    output::line(&policy);
-    for note in trust_policy::notes(config, user) {
-        output::note(&note);
-    }
     Ok(ExitCode::SUCCESS)
 }
 

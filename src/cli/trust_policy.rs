@@ -1,51 +1,245 @@
 //! `rolegate trust-policy`: what a role's trust policy must say so that STS lets rolegate's users in.
 //!
-//! Prints; never talks to AWS. The audience key of IAM, `SAML:aud`, holds the assertion's Recipient,
+//! Prints. Talks to AWS for one question alone, who rolegate is, and only for method broker without a
+//! principal; whoever answers is named in a note, since the shell may be somebody else. The audience key of IAM for SAML, `SAML:aud`, holds the assertion's Recipient,
 //! which is rolegate's ACS, not the Audience.
 
-use serde_json::{Value, json};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
+use serde_json::{Map, Value, json};
+
+use super::{Context, Failure, Outcome, output};
+use crate::app;
 use crate::config::Config;
-use crate::model::{Method, RolePattern, SamlProviderArn, UserName};
+use crate::model::{
+    AccountId, Effect, Entry, Method, RoleArn, RolePattern, SamlProviderArn, UserName,
+};
+use crate::store::database_exists;
+use crate::sts::Sts;
 
-/// The trust policy of `role` for `method`, pretty JSON; or why there is none and what to do.
-///
-/// With `user`, the policy admits that one person: IAM's `SAML:sub` is the assertion's NameID.
-pub(super) fn trust_policy(
-    role: &RolePattern,
+/// How long the question to AWS may take; outside AWS nothing answers it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The role's ARN
+    arn: RolePattern,
+    /// How its credentials are had: saml, relay or broker
+    #[arg(long, default_value = "saml")]
     method: Method,
+    /// Only for this user
+    #[arg(long)]
+    user: Option<UserName>,
+    /// Who rolegate is to AWS, for method broker; without it STS is asked who this shell is
+    #[arg(long, value_name = "ARN")]
+    principal: Option<String>,
+}
+
+pub(super) async fn run(arguments: &Arguments, at: &Context) -> Outcome {
+    let config = at.config()?;
+    let entry = entry(arguments, &config, at).await?;
+    let principal = match &arguments.principal {
+        None if arguments.method == Method::Broker => whoami(arguments, &config, at).await,
+        given => given.clone(),
+    };
+    let wanted = Wanted {
+        role: &arguments.arn,
+        method: arguments.method,
+        user: arguments.user.as_ref(),
+        entry: entry.as_ref(),
+        principal: principal.as_deref(),
+    };
+    output::line(&trust_policy(&wanted, &config)?);
+    for note in wanted.notes(&config) {
+        output::note(&note);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The closest entry of this method for the role, the oldest among equals, as a decision takes it.
+async fn entry(
+    arguments: &Arguments,
     config: &Config,
-    user: Option<&UserName>,
-) -> Result<String, String> {
-    if method != Method::Saml {
-        return Err(format!(
-            "a trust policy for method {method} is not available in this version; use --method saml"
-        ));
+    at: &Context,
+) -> Result<Option<Entry>, Failure> {
+    let mut entries = config.roles.entries.clone();
+    if database_exists(&config.store.url)? {
+        let (_, store) = at.store().await?;
+        entries.extend(store.entries().await?);
+        store.close().await;
     }
-    let mut equals = json!({ "SAML:aud": config.acs_url() });
-    if let (Some(user), Value::Object(keys)) = (user, &mut equals) {
-        keys.insert("SAML:sub".to_owned(), json!(user.as_str()));
-    }
-    let policy = json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Principal": { "Federated": provider(role, config)?.as_str() },
-            // Without TagSession STS refuses every assertion that carries a PrincipalTag.
-            "Action": ["sts:AssumeRoleWithSAML", "sts:TagSession"],
-            "Condition": { "StringEquals": equals },
-        }],
+    let role: Option<RoleArn> = arguments.arn.as_str().parse().ok();
+    let is_about = |arn: &RolePattern| match &role {
+        Some(role) if arguments.arn.is_exact() => arn.matches(role),
+        _ => *arn == arguments.arn,
+    };
+    entries.retain(|entry| {
+        let method = entry.draft.method.unwrap_or(config.roles.default_method);
+        entry.draft.effect == Effect::Allow
+            && method == arguments.method
+            && is_about(&entry.draft.arn)
     });
+    // Of equals `max_by_key` takes the last one.
+    let closest = entries.into_iter().rev();
+    Ok(closest.max_by_key(|entry| entry.draft.arn.specificity()))
+}
+
+/// Whom AWS takes this shell for, as the principal of a policy.
+async fn whoami(arguments: &Arguments, config: &Config, at: &Context) -> Option<String> {
+    let sts = Sts::new(app::sts_settings(config), Arc::clone(&at.world.clock));
+    let asked = sts.own_identity(arguments.arn.partition());
+    let caller = tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()?;
+    output::note(&format!(
+        "Principal is whom AWS takes this shell for ({}); where the gateway runs as somebody else, or the role has a path, give --principal ARN.",
+        caller.arn
+    ));
+    Some(principal(&caller.arn))
+}
+
+/// A trust policy names the role, not its session: `arn:aws:sts::{account}:assumed-role/{name}/{session}`.
+fn principal(arn: &str) -> String {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let ["arn", partition, "sts", _, account, session] = parts.as_slice() else {
+        return arn.to_owned();
+    };
+    match session.split('/').collect::<Vec<_>>().as_slice() {
+        ["assumed-role", name, ..] => format!("arn:{partition}:iam::{account}:role/{name}"),
+        _ => arn.to_owned(),
+    }
+}
+
+/// What stands for rolegate's own identity until somebody names it; no ARN, so that IAM refuses it.
+const NOBODY: &str = "REPLACE WITH THE ARN OF THE ROLE OR USER THAT ROLEGATE RUNS AS";
+
+/// What a trust policy is asked for.
+pub(super) struct Wanted<'a> {
+    /// The role.
+    pub(super) role: &'a RolePattern,
+    /// How its credentials are had.
+    pub(super) method: Method,
+    /// The one person it admits.
+    pub(super) user: Option<&'a UserName>,
+    /// The entry in force, where there is one of this method.
+    pub(super) entry: Option<&'a Entry>,
+    /// Who rolegate is to AWS, for method broker.
+    pub(super) principal: Option<&'a str>,
+}
+
+/// The trust policy, pretty JSON; or why there is none and what to do.
+///
+/// With a user, the policy admits that one person: for `saml` by IAM's `SAML:sub`, the assertion's NameID.
+pub(super) fn trust_policy(wanted: &Wanted<'_>, config: &Config) -> Result<String, String> {
+    let account = wanted.role.account().ok_or_else(|| {
+        let role = wanted.role;
+        format!(
+            "{role} names no account, and a trust policy belongs to one; write its twelve digits"
+        )
+    })?;
+    let statements = match wanted.method {
+        Method::Saml => saml(wanted, account, config)?,
+        Method::Relay => relay(wanted, account, config),
+        Method::Broker => broker(wanted),
+        Method::WebIdentity => {
+            return Err(
+                "a trust policy for method web-identity is not available in this version; use --method saml, relay or broker".to_owned(),
+            );
+        }
+    };
+    let policy = json!({ "Version": "2012-10-17", "Statement": statements });
     serde_json::to_string_pretty(&policy).map_err(|error| error.to_string())
 }
 
-/// The one provider configured for the role's account.
-fn provider<'a>(role: &RolePattern, config: &'a Config) -> Result<&'a SamlProviderArn, String> {
-    let Some(account) = role.account() else {
-        return Err(format!(
-            "{role} names no account, and a trust policy belongs to one; write its twelve digits"
-        ));
+fn saml(wanted: &Wanted<'_>, account: &AccountId, config: &Config) -> Result<Value, String> {
+    let mut equals = json!({ "SAML:aud": config.acs_url() });
+    if let (Some(user), Value::Object(keys)) = (wanted.user, &mut equals) {
+        keys.insert("SAML:sub".to_owned(), json!(user.as_str()));
+    }
+    Ok(json!([{
+        "Effect": "Allow",
+        "Principal": { "Federated": provider(wanted.role, account, config)?.as_str() },
+        // Without TagSession STS refuses every assertion that carries a PrincipalTag.
+        "Action": ["sts:AssumeRoleWithSAML", "sts:TagSession"],
+        "Condition": { "StringEquals": equals },
+    }]))
+}
+
+/// The token's subject is `role:{account}/{path and name}:idp:{idp}:user:{user}`. The pattern may match the
+/// subject of a role with a strange path, but a token names its one role, and AWS holds to that.
+fn relay(wanted: &Wanted<'_>, account: &AccountId, config: &Config) -> Value {
+    let issuer = config.relay.name();
+    let partition = wanted.role.partition();
+    let subject = format!(
+        "role:{account}/{}:idp:{}:user:{}",
+        path_and_name(wanted.role),
+        wanted.idp(config).unwrap_or("*"),
+        wanted.user.map_or("*", UserName::as_str),
+    );
+    let comparing = if subject.contains('*') {
+        "StringLike"
+    } else {
+        "StringEquals"
     };
+    let mut condition = Map::new();
+    condition.insert(
+        "StringEquals".to_owned(),
+        json!({ format!("{issuer}:aud"): "sts.amazonaws.com" }),
+    );
+    let keys = condition.entry(comparing).or_insert_with(|| json!({}));
+    if let Value::Object(keys) = keys {
+        keys.insert(format!("{issuer}:sub"), json!(subject));
+    }
+    json!([{
+        "Effect": "Allow",
+        "Principal": { "Federated": format!("arn:{partition}:iam::{account}:oidc-provider/{issuer}") },
+        "Action": ["sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"],
+        "Condition": condition,
+    }])
+}
+
+/// Path and name as a condition's value: IAM's `*` stands for more than ours does, and `$` is IAM's own.
+fn path_and_name(role: &RolePattern) -> String {
+    let text = role.as_str();
+    let name = text.split_once(":role/").map_or(text, |(_, name)| name);
+    name.replace('$', "${$}").replace("**", "*")
+}
+
+/// Two statements: `ExternalId` is AssumeRole's alone, and the other two actions give nothing without it.
+fn broker(wanted: &Wanted<'_>) -> Value {
+    let principal = json!({ "AWS": wanted.principal.unwrap_or(NOBODY) });
+    let source = |user: &UserName| ("sts:SourceIdentity".to_owned(), json!(user.as_str()));
+    let source = wanted.user.map(source);
+    let external = wanted
+        .entry
+        .and_then(|entry| entry.draft.external_id.as_deref());
+    let external = external.map(|id| ("sts:ExternalId".to_owned(), json!(id)));
+    let assume: Map<String, Value> = source.clone().into_iter().chain(external).collect();
+    json!([
+        statement(&principal, "sts:AssumeRole", &assume),
+        statement(
+            &principal,
+            "sts:SetSourceIdentity",
+            &source.into_iter().collect()
+        ),
+        statement(&principal, "sts:TagSession", &Map::new()),
+    ])
+}
+
+fn statement(principal: &Value, action: &str, equals: &Map<String, Value>) -> Value {
+    let mut statement = json!({ "Effect": "Allow", "Principal": principal, "Action": action });
+    if let (Value::Object(keys), false) = (&mut statement, equals.is_empty()) {
+        keys.insert("Condition".to_owned(), json!({ "StringEquals": equals }));
+    }
+    statement
+}
+
+/// The one provider configured for the role's account.
+fn provider<'a>(
+    role: &RolePattern,
+    account: &AccountId,
+    config: &'a Config,
+) -> Result<&'a SamlProviderArn, String> {
     let mut providers = config
         .roles
         .saml_providers
@@ -60,25 +254,85 @@ fn provider<'a>(role: &RolePattern, config: &'a Config) -> Result<&'a SamlProvid
     })
 }
 
-/// What an admin should know beside the policy; for standard error, so that the JSON stays alone.
-pub(super) fn notes(config: &Config, user: Option<&UserName>) -> Vec<String> {
-    let mut notes = vec![
-        "With method saml the allow-list bounds what rolegate hands out, not what a user's browser could redeem at STS by itself within 5 minutes of signing in; this trust policy bounds both.".to_owned(),
-        "To keep an existing sign-in to the AWS console, make SAML:aud a list of the value printed and the sign-in URL that stands there now (in partition aws https://signin.aws.amazon.com/saml).".to_owned(),
-        "Where the IdP sends SourceIdentity, add sts:SetSourceIdentity to the actions.".to_owned(),
-    ];
-    if let Some(user) = user {
-        notes.push(format!(
-            "SAML:sub is the assertion's NameID, which AWS compares: the policy works only where the IdP sends {user} as NameID. rolegate itself takes the user from user_attribute."
-        ));
+impl Wanted<'_> {
+    /// The identity provider that the policy pins: the entry's, or with a user the only one there is, since
+    /// the same name from two is two people.
+    fn idp<'a>(&'a self, config: &'a Config) -> Option<&'a str> {
+        let of_entry = self.entry.and_then(|entry| entry.draft.idp.as_ref());
+        let only = match config.saml.idps.as_slice() {
+            [only] if self.user.is_some() => Some(&only.name),
+            _ => None,
+        };
+        of_entry.or(only).map(crate::model::IdpName::as_str)
     }
-    if config.loopback_http() {
-        notes.push(format!(
-            "{} is reached on this machine alone; print the policy again once server.public_url is final.",
-            config.acs_url()
-        ));
+
+    /// What an admin should know beside the policy; for standard error, so that the JSON stays alone.
+    pub(super) fn notes(&self, config: &Config) -> Vec<String> {
+        let mut notes = match self.method {
+            Method::Saml => self.saml_notes(),
+            Method::Relay => self.relay_notes(config),
+            Method::Broker => self.broker_notes(),
+            Method::WebIdentity => Vec::new(),
+        };
+        if config.loopback_http() && self.method != Method::Broker {
+            let url = match self.method {
+                Method::Relay => config.relay.issuer.clone(),
+                _ => config.acs_url(),
+            };
+            notes.push(format!(
+                "{url} is reached on this machine alone; print the policy again once server.public_url is final."
+            ));
+        }
+        notes
     }
-    notes
+
+    fn saml_notes(&self) -> Vec<String> {
+        let mut notes = vec![
+            "With method saml the allow-list bounds what rolegate hands out, not what a user's browser could redeem at STS by itself within 5 minutes of signing in; this trust policy bounds both.".to_owned(),
+            "To keep an existing sign-in to the AWS console, make SAML:aud a list of the value printed and the sign-in URL that stands there now (in partition aws https://signin.aws.amazon.com/saml).".to_owned(),
+            "Where the IdP sends SourceIdentity, add sts:SetSourceIdentity to the actions.".to_owned(),
+        ];
+        if let Some(user) = self.user {
+            notes.push(format!(
+                "SAML:sub is the assertion's NameID, which AWS compares: the policy works only where the IdP sends {user} as NameID. rolegate itself takes the user from user_attribute."
+            ));
+        }
+        notes
+    }
+
+    fn relay_notes(&self, config: &Config) -> Vec<String> {
+        let issuer = &config.relay.issuer;
+        let mut notes = vec![format!(
+            "The account needs the provider once: aws iam create-open-id-connect-provider --url {issuer} --client-id-list sts.amazonaws.com"
+        )];
+        if let Some(problem) = config.relay.problem() {
+            notes.push(format!(
+                "AWS takes no provider with a URL that {problem}; set relay.issuer."
+            ));
+        }
+        if let (Some(user), None) = (self.user, self.idp(config)) {
+            notes.push(format!(
+                "{user} of every identity provider is admitted; with several, write the name of one in place of the * after idp:."
+            ));
+        }
+        notes
+    }
+
+    fn broker_notes(&self) -> Vec<String> {
+        let mut notes = vec![
+            "rolegate's own identity must itself be permitted sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity on this role.".to_owned(),
+        ];
+        if self.principal.is_none() {
+            notes.push("Name rolegate's own identity with --principal ARN: `aws sts get-caller-identity`, run as the gateway's process, tells it.".to_owned());
+        }
+        if self
+            .entry
+            .is_none_or(|entry| entry.draft.external_id.is_none())
+        {
+            notes.push("No entry with method broker and an external_id is about this role; where one is to be, print the policy again afterwards.".to_owned());
+        }
+        notes
+    }
 }
 
 #[cfg(test)]
@@ -105,9 +359,28 @@ mod tests {
         )
     }
 
+    /// What is wanted of `role`, for everybody.
+    fn wanted(role: &RolePattern, method: Method) -> Wanted<'_> {
+        Wanted {
+            role,
+            method,
+            user: None,
+            entry: None,
+            principal: None,
+        }
+    }
+
+    fn printed(wanted: &Wanted<'_>, config: &Config) -> Value {
+        serde_json::from_str(&trust_policy(wanted, config).unwrap()).unwrap()
+    }
+
     fn parsed(user: Option<&UserName>) -> Value {
-        let text = trust_policy(&ROLE.parse().unwrap(), Method::Saml, &with_provider(), user);
-        serde_json::from_str(&text.unwrap()).unwrap()
+        let role = ROLE.parse().unwrap();
+        let wanted = Wanted {
+            user,
+            ..wanted(&role, Method::Saml)
+        };
+        printed(&wanted, &with_provider())
     }
 
     #[test]
@@ -131,18 +404,23 @@ mod tests {
             policy["Statement"][0]["Condition"]["StringEquals"]["SAML:sub"],
             "alice@example.org"
         );
-        let config = with_provider();
+        let (config, role) = (with_provider(), ROLE.parse().unwrap());
+        let everybody = wanted(&role, Method::Saml);
+        let alone = Wanted {
+            user: Some(&user),
+            ..wanted(&role, Method::Saml)
+        };
         assert_eq!(
-            notes(&config, Some(&user)).len(),
-            notes(&config, None).len() + 1
+            alone.notes(&config).len(),
+            everybody.notes(&config).len() + 1
         );
-        assert!(notes(&config, Some(&user)).concat().contains("NameID"));
+        assert!(alone.notes(&config).concat().contains("NameID"));
     }
 
     #[test]
     fn what_it_cannot_say_it_refuses_with_the_mend() {
         let refused = |role: &str, method, config: &Config| {
-            trust_policy(&role.parse().unwrap(), method, config, None).unwrap_err()
+            trust_policy(&wanted(&role.parse().unwrap(), method), config).unwrap_err()
         };
         let none = refused(ROLE, Method::Saml, &config(""));
         assert!(
@@ -157,9 +435,110 @@ mod tests {
         assert!(other.contains("arn:aws-cn:iam::123456789012"), "{other}");
         let any = refused("arn:aws:iam::*:role/reader", Method::Saml, &with_provider());
         assert!(any.contains("twelve digits"), "{any}");
-        for method in [Method::WebIdentity, Method::Relay, Method::Broker] {
-            let later = refused(ROLE, method, &with_provider());
-            assert!(later.contains("not available in this version"), "{later}");
+        let later = refused(ROLE, Method::WebIdentity, &with_provider());
+        assert!(later.contains("not available in this version"), "{later}");
+    }
+
+    #[test]
+    fn relay_pins_the_role_and_who() {
+        let role = "arn:aws:iam::123456789012:role/te$am,a/reader"
+            .parse()
+            .unwrap();
+        let config = config("[relay]\nissuer = \"https://keys.example.org/rolegate\"\n");
+        let policy = printed(&wanted(&role, Method::Relay), &config);
+        let expected = json!({ "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "Federated": "arn:aws:iam::123456789012:oidc-provider/keys.example.org/rolegate" },
+            "Action": ["sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"],
+            "Condition": {
+                "StringEquals": { "keys.example.org/rolegate:aud": "sts.amazonaws.com" },
+                "StringLike": { "keys.example.org/rolegate:sub": "role:123456789012/te${$}am,a/reader:idp:*:user:*" },
+            },
+        }] });
+        assert_eq!(policy, expected);
+        let user: UserName = "alice".parse().unwrap();
+        let alone = Wanted {
+            user: Some(&user),
+            ..wanted(&role, Method::Relay)
+        };
+        let condition = &printed(&alone, &config)["Statement"][0]["Condition"];
+        let sub = &condition["StringLike"]["keys.example.org/rolegate:sub"];
+        assert_eq!(*sub, "role:123456789012/te${$}am,a/reader:idp:*:user:alice");
+        assert!(
+            alone
+                .notes(&config)
+                .concat()
+                .contains("every identity provider")
+        );
+    }
+
+    fn entry(change: impl FnOnce(&mut crate::model::EntryDraft)) -> Entry {
+        let mut draft = crate::model::EntryDraft::allowing(ROLE.parse().unwrap());
+        change(&mut draft);
+        Entry {
+            id: "ent_1".parse().unwrap(),
+            version: 1,
+            draft,
+            source: crate::model::EntrySource::File,
         }
+    }
+
+    #[test]
+    fn relay_for_one_person_of_one_identity_provider_leaves_nothing_open() {
+        let (role, user) = (ROLE.parse().unwrap(), "alice".parse().unwrap());
+        let entry = entry(|draft| draft.idp = Some("okta".parse().unwrap()));
+        let alone = Wanted {
+            user: Some(&user),
+            entry: Some(&entry),
+            ..wanted(&role, Method::Relay)
+        };
+        let condition = &printed(&alone, &config(""))["Statement"][0]["Condition"];
+        let expected = json!({ "StringEquals": {
+            "gate.example.org/x:aud": "sts.amazonaws.com",
+            "gate.example.org/x:sub": "role:123456789012/reader:idp:okta:user:alice",
+        } });
+        assert_eq!(*condition, expected);
+    }
+
+    #[test]
+    fn broker_names_the_principal_the_external_id_and_the_user() {
+        let (role, user) = (ROLE.parse().unwrap(), "alice".parse().unwrap());
+        let entry = entry(|draft| draft.external_id = Some("tenant-1".to_owned()));
+        let own = "arn:aws:iam::111111111111:role/gate";
+        let alone = Wanted {
+            user: Some(&user),
+            entry: Some(&entry),
+            principal: Some(own),
+            ..wanted(&role, Method::Broker)
+        };
+        let allow = |action: &str| json!({ "Effect": "Allow", "Principal": { "AWS": own }, "Action": action });
+        let mut expected = [
+            allow("sts:AssumeRole"),
+            allow("sts:SetSourceIdentity"),
+            allow("sts:TagSession"),
+        ];
+        expected[0]["Condition"] = json!({ "StringEquals": { "sts:ExternalId": "tenant-1", "sts:SourceIdentity": "alice" } });
+        expected[1]["Condition"] = json!({ "StringEquals": { "sts:SourceIdentity": "alice" } });
+        let policy = printed(&alone, &config(""));
+        assert_eq!(policy["Statement"], json!(expected));
+
+        let everybody = wanted(&role, Method::Broker);
+        let policy = printed(&everybody, &config(""));
+        assert_eq!(policy["Statement"][0]["Principal"]["AWS"], NOBODY);
+        assert!(policy["Statement"][0].get("Condition").is_none());
+        assert!(
+            everybody
+                .notes(&config(""))
+                .concat()
+                .contains("--principal")
+        );
+    }
+
+    #[test]
+    fn a_session_s_role_is_the_principal() {
+        let session = "arn:aws-cn:sts::111111111111:assumed-role/gate/i-0123";
+        assert_eq!(principal(session), "arn:aws-cn:iam::111111111111:role/gate");
+        let user = "arn:aws:iam::111111111111:user/gate";
+        assert_eq!(principal(user), user);
     }
 }

@@ -13,7 +13,6 @@ use super::raw::{RawAdmin, RawRelay, RawSts};
 use super::roles::idp_names;
 use super::urls;
 use super::values::{Admin, Relay, SamlIdp, Server, Sts};
-use super::warning::Warning;
 
 /// The SDKs' own variable for another STS.
 const STS_ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
@@ -177,9 +176,6 @@ pub(super) fn relay(
     server: Option<&Server>,
     findings: &mut Findings,
 ) -> Relay {
-    if raw.is_some() {
-        findings.warn(Warning::RelayNotInThisVersion);
-    }
     let written = raw.and_then(|raw| raw.issuer).map(|text| {
         findings.take("relay.issuer", urls::public(&text));
         text.trim_end_matches('/').to_owned()

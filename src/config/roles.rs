@@ -99,7 +99,7 @@ impl EntryList<'_> {
         }
         self.check_idp(key, &draft, findings);
         let method = *draft.method.get_or_insert(self.default_method);
-        if method != Method::Saml && draft.effect == Effect::Allow {
+        if method == Method::WebIdentity && draft.effect == Effect::Allow {
             findings.warn(Warning::MethodNotInThisVersion {
                 key: key.to_owned(),
                 method,

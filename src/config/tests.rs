@@ -416,13 +416,38 @@ fn warnings_say_what_starts_and_does_not_work() {
         audience: "urn:amazon:webservices",
     }));
     let later = warnings(&format!(
-        "[relay]\nissuer = \"https://gate.example.org\"\n[[roles.entry]]\narn = \"{ROLE}\"\nmethod = \"relay\"\n"
+        "[[roles.entry]]\narn = \"{ROLE}\"\nmethod = \"web-identity\"\n"
     ));
-    assert!(later.contains(&Warning::RelayNotInThisVersion));
     assert!(later.contains(&Warning::MethodNotInThisVersion {
         key: "roles.entry[1]".to_owned(),
-        method: Method::Relay,
+        method: Method::WebIdentity,
     }));
+}
+
+#[test]
+fn an_issuer_that_aws_would_not_take_is_told_where_relay_is_used() {
+    let desk = Desk::new();
+    let warnings = |issuer: &str, method: &str| {
+        let tables = format!(
+            "[relay]\nissuer = \"{issuer}\"\n[[roles.entry]]\narn = \"{ROLE}\"\nmethod = \"{method}\"\n"
+        );
+        desk.load(&format!("{LEAST}{tables}")).warnings
+    };
+    let long = format!("https://gate.example.org/{}", "x".repeat(231));
+    for (issuer, problem) in [
+        ("https://gate.example.org:8443", "names a port"),
+        (&*long, "is longer than 255 characters"),
+    ] {
+        let told = Warning::RelayIssuer { problem };
+        assert!(warnings(issuer, "relay").contains(&told), "{issuer}");
+        assert!(!warnings(issuer, "broker").contains(&told), "{issuer}");
+    }
+    let good = format!("https://gate.example.org/{}", "x".repeat(230));
+    for fine in [&*good, "https://gate.example.org", "http://127.0.0.1:8080"] {
+        let told = warnings(fine, "relay");
+        let about = |warning: &Warning| matches!(warning, Warning::RelayIssuer { .. });
+        assert!(!told.iter().any(about), "{fine}");
+    }
 }
 
 /// Every key of the schema is one that the shapes know, and an unknown one never passes.

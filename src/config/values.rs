@@ -16,6 +16,7 @@ use url::Url;
 use crate::model::{Entry, IdpName, Method, Partition, SamlProviderArn, SessionDuration, UserName};
 
 use super::Warning;
+use super::urls::is_loopback;
 
 /// Everything that the file and the environment say.
 #[derive(Debug, Clone)]
@@ -281,4 +282,31 @@ pub struct Admin {
 pub struct Relay {
     /// The issuer URL without a slash at its end; by default the public URL.
     pub issuer: String,
+}
+
+impl Relay {
+    /// The longest URL of an OIDC provider (IAM API, `CreateOpenIDConnectProvider`).
+    const MAX_ISSUER: usize = 255;
+
+    /// Why AWS takes no OIDC provider with this URL; a loopback one is for tests, and nobody's mistake.
+    pub fn problem(&self) -> Option<&'static str> {
+        let url = Url::parse(&self.issuer).ok()?;
+        if is_loopback(&url) {
+            return None;
+        }
+        if url.scheme() != "https" {
+            return Some("is not https");
+        }
+        if url.port().is_some() {
+            return Some("names a port");
+        }
+        (self.issuer.len() > Self::MAX_ISSUER).then_some("is longer than 255 characters")
+    }
+
+    /// The issuer without its scheme: how IAM names the provider, and its condition keys.
+    pub fn name(&self) -> &str {
+        self.issuer
+            .split_once("://")
+            .map_or(self.issuer.as_str(), |(_, name)| name)
+    }
 }

@@ -45,7 +45,7 @@ pub enum Warning {
     },
     /// Entries that cannot be used yet.
     #[error(
-        "{key}: method {method} is not available in this version, so the entry grants nothing; use method saml"
+        "{key}: method {method} is not available in this version, so the entry grants nothing; use saml, relay or broker"
     )]
     MethodNotInThisVersion {
         /// The entry's key.
@@ -53,9 +53,14 @@ pub enum Warning {
         /// Its method.
         method: Method,
     },
-    /// `[relay]` does nothing yet.
-    #[error("relay.issuer: relay is not available in this version; the key is read and not used")]
-    RelayNotInThisVersion,
+    /// AWS takes no OIDC provider with this URL.
+    #[error(
+        "relay.issuer: AWS takes no OIDC provider with a URL that {problem}, and entries with method relay are allowed; set relay.issuer to an https URL without port, of a bucket's perhaps (`rolegate relay export DIR` writes what to upload)"
+    )]
+    RelayIssuer {
+        /// What is wrong with the URL.
+        problem: &'static str,
+    },
     /// The very same entry twice.
     #[error("{key}: {arn} stands here twice with the same words; remove one")]
     RepeatedEntry {

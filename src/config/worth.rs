@@ -29,6 +29,12 @@ pub(super) fn note(config: &Config, findings: &mut Findings) {
     if !saml.is_empty() {
         findings.warn(Warning::SamlBoundsHandOut);
     }
+    let relay = |entry: &Entry| entry.draft.method == Some(Method::Relay);
+    if config.roles.entries.iter().filter(allows).any(relay)
+        && let Some(problem) = config.relay.problem()
+    {
+        findings.warn(Warning::RelayIssuer { problem });
+    }
 }
 
 fn note_audiences(config: &Config, saml: &[&Entry], findings: &mut Findings) {

@@ -15,7 +15,9 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Clock, Entropy, RELAY_KEYS_STAY, RelayKeyId, RelayKeyRecord, rfc3339};
+use crate::model::{
+    Clock, Entropy, RELAY_KEY_AGES, RELAY_KEYS_STAY, RelayKeyId, RelayKeyRecord, rfc3339,
+};
 use crate::policy::Grant;
 use crate::store::{Store, StoreError};
 use crate::sts::RelayToken;
@@ -23,8 +25,6 @@ use crate::sts::relay::{FreshKey, RelayKey, TokenError};
 
 /// How long a new key is published before it signs.
 const PUBLISHED_BEFORE: TimeDelta = TimeDelta::hours(24);
-/// When a key gets a successor, where rolegate publishes its keys itself.
-const ROTATED_AFTER: TimeDelta = TimeDelta::days(90);
 
 /// Why there is no token, or no new key.
 #[derive(Debug, Error)]
@@ -228,11 +228,11 @@ impl RelayKeys {
         if ring.signer(now).is_some() {
             return Ok(());
         }
-        self.make(ring.newest(), now).await
+        self.make(ring.newest(), now, None).await
     }
 
-    /// Makes the next key, which signs a day from now.
-    pub async fn rotate(&self) -> Result<RelayKeyId, RelayError> {
+    /// Makes the next key, which signs a day from now; `by` is who asked for it.
+    pub async fn rotate(&self, by: Option<String>) -> Result<RelayKeyId, RelayError> {
         let _making = self.making.lock().await;
         self.refresh().await?;
         let now = self.parts.clock.now();
@@ -246,7 +246,7 @@ impl RelayKeys {
         } else {
             now
         };
-        self.make(ring.newest(), from).await?;
+        self.make(ring.newest(), from, by).await?;
         let made = self.current().newest().map(|newest| newest.id.clone());
         made.ok_or(RelayError::Lost)
     }
@@ -255,11 +255,12 @@ impl RelayKeys {
     /// one was made.
     pub async fn rotate_if_due(&self) -> Result<bool, RelayError> {
         let now = self.parts.clock.now();
-        let is_old = |held: &Held| held.created_at + ROTATED_AFTER <= now && held.signs_from <= now;
+        let is_old =
+            |held: &Held| held.created_at + RELAY_KEY_AGES <= now && held.signs_from <= now;
         if !self.parts.publishes || !self.current().newest().is_some_and(is_old) {
             return Ok(false);
         }
-        match self.rotate().await {
+        match self.rotate(None).await {
             Ok(_) => Ok(true),
             Err(RelayError::NextWaits { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -267,7 +268,12 @@ impl RelayKeys {
     }
 
     /// A key after `last`; another process that was faster made it as well as we.
-    async fn make(&self, last: Option<&Held>, from: DateTime<Utc>) -> Result<(), RelayError> {
+    async fn make(
+        &self,
+        last: Option<&Held>,
+        from: DateTime<Utc>,
+        by: Option<String>,
+    ) -> Result<(), RelayError> {
         let parts = &self.parts;
         let id = RelayKeyId::fresh(&*parts.clock, &*parts.entropy);
         let kid = id.to_string();
@@ -284,6 +290,7 @@ impl RelayKeys {
         };
         if parts.store.add_relay_key(&record).await? {
             let event = Event {
+                by,
                 reason: Some(format!(
                     "relay key {}, signs from {}",
                     record.id,
@@ -298,5 +305,143 @@ impl RelayKeys {
 
     fn current(&self) -> Arc<Ring> {
         Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Method, OsEntropy, SessionDuration};
+    use crate::store::testing::{Bench, role};
+
+    const ISSUER: &str = "https://gate.example.org";
+
+    async fn keys(bench: &Bench, publishes: bool) -> RelayKeys {
+        let store = bench.open().await;
+        let clock: Arc<dyn Clock> = bench.clock.clone();
+        RelayKeys::load(RelayParts {
+            recorder: Recorder::start(store.clone(), Arc::clone(&clock)),
+            store,
+            clock,
+            entropy: Arc::new(OsEntropy),
+            issuer: ISSUER.to_owned(),
+            publishes,
+        })
+        .await
+        .unwrap()
+    }
+
+    fn grant() -> Grant {
+        let name = "alice".parse().unwrap();
+        let grant = Grant::for_test(role("reader"), None, SessionDuration::DEFAULT, name);
+        grant.for_method(Method::Relay, |_| {})
+    }
+
+    /// The `kid` that the next token carries.
+    async fn signs(keys: &RelayKeys) -> String {
+        use base64::Engine;
+        let token = keys.token(&grant()).await.unwrap();
+        assert_eq!(token.issuer, ISSUER);
+        let head = token.jwt.expose().split('.').next().unwrap().to_owned();
+        let head = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(head);
+        let head: Value = serde_json::from_slice(&head.unwrap()).unwrap();
+        head["kid"].as_str().unwrap().to_owned()
+    }
+
+    fn published(keys: &RelayKeys) -> Vec<String> {
+        let jwks: Value = serde_json::from_str(&keys.jwks()).unwrap();
+        let kid = |key: &Value| key["kid"].as_str().unwrap().to_owned();
+        jwks["keys"].as_array().unwrap().iter().map(kid).collect()
+    }
+
+    #[tokio::test]
+    async fn the_first_key_is_made_when_it_is_needed_and_once() {
+        let bench = Bench::new();
+        let (one, other) = (keys(&bench, true).await, keys(&bench, true).await);
+        assert!(published(&one).is_empty());
+        let (first, second) = tokio::join!(signs(&one), signs(&other));
+        assert_eq!(first, second);
+        assert_eq!(published(&one), published(&other));
+        assert_eq!(published(&one), [first]);
+    }
+
+    #[tokio::test]
+    async fn a_successor_is_published_a_day_before_it_signs_and_the_old_one_two_days_after() {
+        let bench = Bench::new();
+        let keys = keys(&bench, true).await;
+        let old = signs(&keys).await;
+        let new = keys.rotate(None).await.unwrap().to_string();
+        assert_eq!(published(&keys), [old.clone(), new.clone()]);
+        assert_eq!(signs(&keys).await, old);
+        let again = keys.rotate(None).await.unwrap_err();
+        assert!(matches!(&again, RelayError::NextWaits { id, .. } if id.as_str() == new));
+
+        bench
+            .clock
+            .advance(PUBLISHED_BEFORE - TimeDelta::seconds(1));
+        assert_eq!(signs(&keys).await, old);
+        bench.clock.advance(TimeDelta::seconds(1));
+        assert_eq!(signs(&keys).await, new);
+        bench.clock.advance(RELAY_KEYS_STAY - TimeDelta::seconds(1));
+        assert_eq!(published(&keys), [old, new.clone()]);
+        bench.clock.advance(TimeDelta::seconds(1));
+        assert_eq!(published(&keys), [&*new]);
+        keys.parts.store.purge().await.unwrap();
+        keys.refresh().await.unwrap();
+        assert_eq!(published(&keys), [&*new]);
+        assert_eq!(signs(&keys).await, new);
+    }
+
+    #[tokio::test]
+    async fn where_one_is_retired_by_hand_the_other_signs_at_once() {
+        let bench = Bench::new();
+        let keys = keys(&bench, true).await;
+        let old = signs(&keys).await;
+        let new = keys.rotate(None).await.unwrap().to_string();
+        let retire = async |id: &str| {
+            let id = id.parse().unwrap();
+            assert!(keys.parts.store.remove_relay_key(&id).await.unwrap());
+            keys.refresh().await.unwrap();
+        };
+        retire(&old).await;
+        assert_eq!(signs(&keys).await, new);
+        retire(&new).await;
+        let third = signs(&keys).await;
+        assert!(third != old && third != new);
+        let fourth = keys.rotate(None).await.unwrap().to_string();
+        retire(&fourth).await;
+        bench.clock.advance(PUBLISHED_BEFORE + RELAY_KEYS_STAY);
+        assert_eq!(signs(&keys).await, third);
+        assert_eq!(published(&keys), [third]);
+    }
+
+    #[tokio::test]
+    async fn a_key_grows_old_only_where_rolegate_publishes_it() {
+        let bench = Bench::new();
+        let (here, bucket) = (keys(&bench, true).await, keys(&bench, false).await);
+        assert!(!here.rotate_if_due().await.unwrap(), "there is none");
+        let old = signs(&here).await;
+        bucket.refresh().await.unwrap();
+        bench.clock.advance(RELAY_KEY_AGES - TimeDelta::seconds(1));
+        assert!(!here.rotate_if_due().await.unwrap());
+        bench.clock.advance(TimeDelta::seconds(1));
+        assert!(!bucket.rotate_if_due().await.unwrap());
+        assert!(here.rotate_if_due().await.unwrap());
+        assert!(!here.rotate_if_due().await.unwrap(), "its successor waits");
+        assert_eq!(published(&here).len(), 2);
+        assert_eq!(signs(&here).await, old);
+    }
+
+    #[tokio::test]
+    async fn the_configuration_says_where_the_keys_are() {
+        let bench = Bench::new();
+        let keys = keys(&bench, true).await;
+        let told: Value = serde_json::from_str(&keys.configuration()).unwrap();
+        assert_eq!(told["issuer"], ISSUER);
+        assert_eq!(told["jwks_uri"], format!("{ISSUER}/.well-known/jwks.json"));
+        assert_eq!(told["response_types_supported"], json!(["id_token"]));
+        assert_eq!(told["subject_types_supported"], json!(["public"]));
+        let algorithms = &told["id_token_signing_alg_values_supported"];
+        assert_eq!(*algorithms, json!(["RS256"]));
     }
 }

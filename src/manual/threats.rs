@@ -239,6 +239,14 @@
 //! * **The method `saml`** forwards the very assertion to AWS. For five minutes the user's browser holds it too
 //!   and could redeem it at STS by itself, for every role that it names. The allow-list bounds what rolegate
 //!   hands out, not that. Where it matters, use `relay` or `broker`; `rolegate trust-policy` shows how.
+//! * **A stolen relay key** signs tokens for everybody, as a provider's would. It is sealed in the store under
+//!   the master key, is never written elsewhere, and the tokens it signs name one role and live five
+//!   minutes, so that a stolen token is worth little. `rolegate keys retire` takes a key out of what is
+//!   published; AWS forgets it when it reads the issuer's keys again. Trust policies that pin the token's
+//!   subject (`rolegate trust-policy` prints such) keep one role's tokens from another's.
+//! * **rolegate's own AWS identity**, for `broker`, may assume every role that trusts it. Give it that
+//!   permission and no other; the role it runs as is refused to everybody
+//!   ([`OwnRole`](crate::sts::IssueError::OwnRole)).
 //! * **Expired certificates** of a provider verify unless `strict_certificates` is set. The key is the same; who
 //!   treats expiry as withdrawal should set it.
 //! * **A provider that lies.** It may say whatever it likes of its users; `user_domains` keeps it to its

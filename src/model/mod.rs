@@ -34,7 +34,7 @@ pub use narrowing::{
     MAX_TAGS, Narrowing, NarrowingError, SessionPolicy, is_tag_character, is_tag_key, is_tag_value,
 };
 pub use pattern::{PatternError, RolePattern, TextPattern};
-pub use relay_key::{RELAY_KEYS_STAY, RelayKeyRecord};
+pub use relay_key::{RELAY_KEY_AGES, RELAY_KEYS_STAY, RelayKeyRecord};
 pub use secret::Secret;
 pub use service_key::{KeyUse, KeyUseError, ServiceKeyRecord};
 pub use session::{DurationError, SessionDuration};

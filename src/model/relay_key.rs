@@ -8,6 +8,9 @@ use super::{RelayKeyId, Secret};
 /// for a time that it does not tell.
 pub const RELAY_KEYS_STAY: TimeDelta = TimeDelta::hours(48);
 
+/// When a key should have a successor.
+pub const RELAY_KEY_AGES: TimeDelta = TimeDelta::days(90);
+
 /// A key pair that relay tokens are signed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayKeyRecord {

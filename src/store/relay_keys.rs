@@ -130,7 +130,10 @@ mod tests {
         let before = there.change_versions().await.unwrap();
         let (one, mut two) = (key(&bench, 1, 0), key(&bench, 2, 24));
         assert_eq!(store.add_relay_key(&one).await, Ok(true));
-        assert_eq!(there.relay_keys().await.unwrap(), [one.clone()]);
+        assert_eq!(
+            there.relay_keys().await.unwrap(),
+            std::slice::from_ref(&one)
+        );
         let added = there.change_versions().await.unwrap();
         assert!(added.keys > before.keys && added.access == before.access);
 
@@ -149,7 +152,10 @@ mod tests {
 
         assert_eq!(store.remove_relay_key(&two.id).await, Ok(true));
         assert_eq!(store.remove_relay_key(&two.id).await, Ok(false));
-        assert_eq!(store.relay_keys().await.unwrap(), [one.clone()]);
+        assert_eq!(
+            store.relay_keys().await.unwrap(),
+            std::slice::from_ref(&one)
+        );
         two.id = "rky_next".parse().unwrap();
         assert_eq!(store.add_relay_key(&two).await, Ok(true));
         store.close().await;

@@ -134,8 +134,8 @@ fn as_broker(
         what: chain(&error),
         request_id: None,
     })?;
-    let keys = grant.transitive_tag_keys().iter();
-    Ok(keys.fold(request, |request, key| request.transitive_tag_keys(key)))
+    let keys = grant.transitive_tag_keys();
+    Ok(request.set_transitive_tag_keys((!keys.is_empty()).then(|| keys.to_vec())))
 }
 
 /// What an SDK error amounts to.

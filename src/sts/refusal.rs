@@ -115,7 +115,7 @@ fn is_about_the_caller(code: &str) -> bool {
     )
 }
 
-/// "No OpenIDConnect provider found in your account for <URL>".
+/// "No OpenIDConnect provider found in your account for" and the URL.
 fn is_provider_message(message: &str) -> bool {
     message.contains("No OpenIDConnect provider found")
 }

@@ -222,15 +222,23 @@ async fn refusals_name_the_mend_and_none_speaks_of_saml() {
 
 #[tokio::test]
 async fn without_keys_of_its_own_rolegate_says_what_is_missing() {
-    let nothing = || CredentialsError::not_loaded("no providers in chain provided credentials");
-    let broken = || CredentialsError::provider_error("the instance does not answer");
-    let cases: [(fn() -> CredentialsError, &str, bool, &str); 2] = [
-        (nothing, "sts-no-identity", false, "default chain"),
-        (broken, "sts-identity-away", true, "does not answer"),
-    ];
-    for (why, code, transient, text) in cases {
+    fn nothing() -> CredentialsError {
+        CredentialsError::not_loaded("no providers in chain provided credentials")
+    }
+    fn broken() -> CredentialsError {
+        CredentialsError::provider_error("the instance does not answer")
+    }
+    for (without, code, transient, text) in [
+        (Without(nothing), "sts-no-identity", false, "default chain"),
+        (
+            Without(broken),
+            "sts-identity-away",
+            true,
+            "does not answer",
+        ),
+    ] {
         let server = Server::start(vec![caller(USER_ARN), good()]).await;
-        let sts = broker(&server.url, SharedCredentialsProvider::new(Without(why)));
+        let sts = broker(&server.url, SharedCredentialsProvider::new(without));
         let error = sts.issue_as_broker(&broker_grant(3600)).await.unwrap_err();
         assert_eq!(
             (error.code(), error.is_transient()),

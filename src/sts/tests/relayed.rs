@@ -53,6 +53,11 @@ const GOOD: Good = Good {
 };
 
 impl Good {
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     fn xml(&self) -> String {
         let Self {
             role,
@@ -120,56 +125,24 @@ async fn a_grant_becomes_credentials_by_one_unsigned_call() {
 
 #[tokio::test]
 async fn an_answer_for_something_else_is_dropped() {
+    let foreign = "arn:aws:iam::999999999999:oidc-provider/gate.example.org/x";
     for (answer, what) in [
         (
-            Good {
-                role: "arn:aws:sts::123456789012:assumed-role/etl,a/bob",
-                ..GOOD
-            },
+            GOOD.with(|good| good.role = "arn:aws:sts::123456789012:assumed-role/etl,a/bob"),
             "the role",
         ),
         (
-            Good {
-                subject: "role:123456789012/jobs/etl,a:idp:idp:user:bob",
-                ..GOOD
-            },
+            GOOD.with(|good| good.subject = "role:123456789012/jobs/etl,a:idp:idp:user:bob"),
             "SubjectFromWebIdentityToken",
         ),
+        (GOOD.with(|good| good.audience = "another"), "Audience"),
+        (GOOD.with(|good| good.provider = foreign), "Provider"),
         (
-            Good {
-                audience: "another",
-                ..GOOD
-            },
-            "Audience",
-        ),
-        (
-            Good {
-                provider: "arn:aws:iam::999999999999:oidc-provider/gate.example.org/x",
-                ..GOOD
-            },
+            GOOD.with(|good| good.provider = "accounts.google.com"),
             "Provider",
         ),
-        (
-            Good {
-                provider: "accounts.google.com",
-                ..GOOD
-            },
-            "Provider",
-        ),
-        (
-            Good {
-                source: "bob",
-                ..GOOD
-            },
-            "SourceIdentity",
-        ),
-        (
-            Good {
-                lasts: 3901,
-                ..GOOD
-            },
-            "Expiration",
-        ),
+        (GOOD.with(|good| good.source = "bob"), "SourceIdentity"),
+        (GOOD.with(|good| good.lasts = 3901), "Expiration"),
     ] {
         let (error, calls) = failure(vec![answer.reply(), GOOD.reply()]).await;
         assert_eq!((error.code(), calls), ("sts-mismatch", 1), "{what}");
