@@ -87,7 +87,7 @@ fn rows(view: &IdpView) -> Vec<Vec<String>> {
 pub(super) async fn sessions(command: &List, at: &Context) -> Outcome {
     let List::List { json } = command;
     let (_, store) = at.store().await?;
-    let sessions = store.list_sessions(None, ROWS).await?;
+    let sessions = store.list_sessions(None, None, ROWS).await?;
     if *json {
         let list: Vec<_> = sessions
             .iter()

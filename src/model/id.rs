@@ -112,6 +112,10 @@ id! {
     ServiceKeyId, "key", "key_"
 }
 id! {
+    /// A hold.
+    HoldId, "hold", "hld_"
+}
+id! {
     /// What a refusal shows and the log repeats, so that one can be found by the other.
     Reference, "refusal", "ref_"
 }
