@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
-    Access, Addresses, AllowList, Fetch, IdpError, Idps, Pulse, Refresh, RefreshParts, ServiceKeys,
-    SignInRules,
+    Access, Addresses, AllowList, Fetch, Holds, IdpError, Idps, Pulse, Refresh, RefreshParts,
+    ServiceKeys, SignInRules,
 };
 use crate::http::{self, ServeError, Serving, TlsFiles};
 use crate::model::{Clock, Entropy};
@@ -186,12 +186,14 @@ pub async fn start(
         .await?;
     let keys = Arc::new(ServiceKeys::load(store.clone(), addresses(config)).await?);
     let pulse = Arc::new(Pulse::started());
+    let holds = Arc::new(Holds::load(store.clone()).await?);
     let fetch = Arc::new(Fetch::new(
         store.clone(),
         Arc::clone(&allow_list),
         Arc::clone(&pulse),
         recorder.clone(),
         Arc::clone(&world.clock),
+        Arc::clone(&holds),
     ));
     let refresh = refresh(&idps, &store, &recorder, world).await?;
     let parts = Parts {
@@ -202,6 +204,7 @@ pub async fn start(
         pulse,
         fetch,
         keys,
+        holds,
     };
     let mut tasks = background(&parts);
     tasks.extend(Arc::clone(&refresh).start().await?);

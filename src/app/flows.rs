@@ -9,8 +9,9 @@ use super::{World, addresses, sign_in_rules};
 use crate::audit::Recorder;
 use crate::config::Config;
 use crate::flow::{
-    Access, Admins, AllowList, Explain, Fetch, Grants, Idps, Leases, Logout, LogoutParts, Metrics,
-    Mint, Pulse, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
+    Access, Admins, AllowList, Explain, Fetch, Grants, Holds, Idps, InForce, Leases, Logout,
+    LogoutParts, Metrics, Mint, Pulse, Revoke, ServiceKeys, SignIn, SignInParts, SignInRules,
+    Verifiers,
 };
 use crate::http::{Flows, Site};
 use crate::model::LeaseId;
@@ -26,6 +27,7 @@ pub(super) struct Parts {
     pub(super) pulse: Arc<Pulse>,
     pub(super) fetch: Arc<Fetch>,
     pub(super) keys: Arc<ServiceKeys>,
+    pub(super) holds: Arc<Holds>,
 }
 
 /// Every flow over the same parts.
@@ -56,6 +58,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
         }),
         fetch: Arc::clone(&parts.fetch),
         leases: Arc::new(leases(config, world, parts)),
+        revoke: Arc::new(revoke(parts)),
         idps: Arc::clone(&parts.idps),
         keys: Arc::clone(&parts.keys),
         logout: Arc::new(logout(config, world, parts, verifiers)),
@@ -121,6 +124,17 @@ fn leases(config: &Config, world: &World, parts: &Parts) -> Leases {
     }
 }
 
+fn revoke(parts: &Parts) -> Revoke {
+    Revoke {
+        store: parts.store.clone(),
+        recorder: parts.recorder.clone(),
+        in_force: Some(InForce {
+            fetch: Arc::clone(&parts.fetch),
+            holds: Arc::clone(&parts.holds),
+        }),
+    }
+}
+
 fn mint(config: &Config, world: &World, parts: &Parts) -> Mint {
     let settings = StsSettings {
         regions: config.sts.regions.clone(),
@@ -162,6 +176,7 @@ pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
         Arc::clone(&parts.allow_list),
         Arc::clone(&parts.fetch),
         Arc::clone(&parts.keys),
+        Arc::clone(&parts.holds),
     );
     vec![
         tokio::spawn(pulse),

@@ -12,10 +12,11 @@ use moka::future::Cache;
 use thiserror::Error;
 
 use super::outcome::{best, reasons};
-use super::{AllowList, MintFailure, Pulse};
+use super::{AllowList, Holds, MintFailure, Pulse};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
-    Clock, Credentials, Lease, LeaseId, Person, RoleArn, SessionId, Subject, TokenHash, TokenName,
+    Clock, Credentials, IdpName, Lease, LeaseId, Person, RoleArn, SessionId, Subject, TokenHash,
+    TokenName, UserName,
 };
 use crate::policy::{Denial, Grant, Request, decide};
 use crate::store::{CredentialState, LiveSession, Store, StoreError};
@@ -55,6 +56,12 @@ pub enum FetchError {
     /// The lease was revoked.
     #[error("the lease was revoked; ask the launcher or an admin why")]
     LeaseRevoked,
+    /// A hold stands in the way.
+    #[error("held by an admin: {reason}")]
+    Held {
+        /// The admin's words.
+        reason: String,
+    },
     /// The sign-in does not offer the role.
     #[error(
         "the newest sign-in of {user} does not offer {role}; have the IdP offer it and sign in again"
@@ -111,6 +118,7 @@ pub struct Fetch {
     pulse: Arc<Pulse>,
     recorder: Recorder,
     clock: Arc<dyn Clock>,
+    holds: Arc<Holds>,
     leases: Cache<TokenHash, Arc<Lease>>,
     sessions: Cache<Person, Arc<LiveSession>>,
     credentials: Cache<(SessionId, RoleArn), Arc<Credentials>>,
@@ -120,13 +128,14 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    /// Serves from `store`, as `allow_list` permits, while `pulse` is current.
+    /// Serves from `store`, as `allow_list` permits and no hold forbids, while `pulse` is current.
     pub fn new(
         store: Store,
         allow_list: Arc<AllowList>,
         pulse: Arc<Pulse>,
         recorder: Recorder,
         clock: Arc<dyn Clock>,
+        holds: Arc<Holds>,
     ) -> Self {
         Self {
             store,
@@ -134,6 +143,7 @@ impl Fetch {
             pulse,
             recorder,
             clock,
+            holds,
             leases: Cache::new(CACHED),
             sessions: Cache::builder()
                 .max_capacity(CACHED)
@@ -189,6 +199,8 @@ impl Fetch {
                 lease.expires_at,
             )));
         }
+        let Person { idp, user } = &lease.person;
+        self.require_no_hold(user, Some(idp), &lease.role, lease.launcher.as_ref())?;
         let live = self.newest(&lease.person, &lease.role).await?;
         let served = self
             .serve(&live.subject, &lease.role, lease.launcher.as_ref())
@@ -204,6 +216,8 @@ impl Fetch {
         role: &RoleArn,
     ) -> Result<Served, FetchError> {
         self.require_pulse()?;
+        let Person { idp, user } = subject.person();
+        self.require_no_hold(user, Some(idp), role, None)?;
         let served = self.serve(subject, role, None).await?;
         self.recorder
             .record(Event {
@@ -230,6 +244,22 @@ impl Fetch {
             .await?
             .credentials
             .expires_at)
+    }
+
+    /// Nothing new for what an admin holds.
+    pub(super) fn require_no_hold(
+        &self,
+        user: &UserName,
+        idp: Option<&IdpName>,
+        role: &RoleArn,
+        launcher: Option<&TokenName>,
+    ) -> Result<(), FetchError> {
+        match self.holds.on_named(Some(user), idp, Some(role), launcher) {
+            Some(hold) => Err(FetchError::Held {
+                reason: hold.reason.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn require_pulse(&self) -> Result<(), FetchError> {

@@ -1,8 +1,9 @@
 //! The journeys, one file each; the only place that sees several rooms.
 //!
 //! `sign_in` takes a response and opens a session, `mint` turns its grants into credentials, `grants`
-//! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it, `explain` says why.
-//! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
+//! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it, `revoke` ends all
+//! of it at once, `explain` says why.
+//! `allow_list`, `holds`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
 //! it; `admins` knows who administers in a browser.
 
 mod access;
@@ -11,6 +12,7 @@ mod allow_list;
 mod explain;
 mod fetch;
 mod grants;
+mod holds;
 mod idps;
 mod lease;
 mod logout;
@@ -18,24 +20,27 @@ mod metrics;
 mod mint;
 mod outcome;
 mod pulse;
+mod revoke;
 mod service_keys;
 mod sign_in;
 mod verifiers;
 
 pub use crate::saml::logout::Delivery;
-pub use crate::store::LiveSession;
+pub use crate::store::{LiveSession, RevokeOrder, Selector};
 pub use access::Access;
 pub use admins::Admins;
 pub use allow_list::AllowList;
 pub use explain::{Decision, Explain, Explanation};
 pub use fetch::{Fetch, FetchError, Served};
 pub use grants::{DeniedView, GrantView, Grants, Me};
+pub use holds::Holds;
 pub use idps::{Idp, IdpError, IdpView, Idps, KeyChange, KeyView, Refresh, RefreshParts};
 pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
 pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutParts};
 pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};
 pub use pulse::Pulse;
+pub use revoke::{AwsAdvice, Counts, InForce, Revoke, RevokedView};
 pub use service_keys::{Addresses, KeyRing, ServiceKeys};
 pub use sign_in::{
     Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn, Started,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{AllowList, Fetch, ServiceKeys};
+use super::{AllowList, Fetch, Holds, ServiceKeys};
 use crate::store::{ChangeVersions, Store, StoreError};
 
 /// An edit by another process must show within a second.
@@ -28,6 +28,7 @@ struct Watched {
     allow_list: Arc<AllowList>,
     fetch: Arc<Fetch>,
     keys: Arc<ServiceKeys>,
+    holds: Arc<Holds>,
 }
 
 impl Pulse {
@@ -58,12 +59,14 @@ impl Pulse {
         allow_list: Arc<AllowList>,
         fetch: Arc<Fetch>,
         keys: Arc<ServiceKeys>,
+        holds: Arc<Holds>,
     ) {
         let watched = Watched {
             store,
             allow_list,
             fetch,
             keys,
+            holds,
         };
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -96,7 +99,12 @@ impl Pulse {
         if seen.is_none_or(|seen| seen.entries != now.entries) {
             watched.allow_list.refresh().await?;
         }
-        if seen.is_none_or(|seen| seen.access != now.access) {
+        let held = seen.is_none_or(|seen| seen.holds != now.holds);
+        if held {
+            watched.holds.refresh().await?;
+        }
+        // Also for a hold: a fetch under way looked for it before it was there.
+        if held || seen.is_none_or(|seen| seen.access != now.access) {
             watched.fetch.forget();
         }
         if seen.is_none_or(|seen| seen.keys != now.keys) {

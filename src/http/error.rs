@@ -171,6 +171,7 @@ fn fetch_status(error: &FetchError) -> (StatusCode, &'static str) {
         FetchError::UnknownToken => (StatusCode::UNAUTHORIZED, "unknown_token"),
         FetchError::LeaseExpired(_) => (StatusCode::FORBIDDEN, "lease_expired"),
         FetchError::LeaseRevoked => (StatusCode::FORBIDDEN, "revoked"),
+        FetchError::Held { .. } => (StatusCode::FORBIDDEN, "held"),
         FetchError::NotOffered { .. } => (StatusCode::FORBIDDEN, "not_offered"),
         FetchError::NotAllowed { .. } => (StatusCode::FORBIDDEN, "not_allowed"),
         FetchError::RefusedBySts { .. } => (StatusCode::FORBIDDEN, "refused_by_sts"),

@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 
 use super::{Problem, middleware, routes};
 use crate::flow::{
-    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Logout, Metrics, Pulse, ServiceKeys,
-    SignIn,
+    Access, Admins, Explain, Fetch, Grants, Idps, Leases, Logout, Metrics, Pulse, Revoke,
+    ServiceKeys, SignIn,
 };
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
@@ -60,6 +60,8 @@ pub struct Flows {
     pub fetch: Arc<Fetch>,
     /// Leases.
     pub leases: Arc<Leases>,
+    /// The kill switch.
+    pub revoke: Arc<Revoke>,
     /// The IdPs in force.
     pub idps: Arc<Idps>,
     /// What is measured.
@@ -160,6 +162,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.grants))
         .app_data(web::Data::from(flows.fetch))
         .app_data(web::Data::from(flows.leases))
+        .app_data(web::Data::from(flows.revoke))
         .app_data(web::Data::from(flows.idps))
         .app_data(web::Data::from(flows.metrics))
         .app_data(web::Data::from(flows.keys))

@@ -28,16 +28,27 @@ impl HoldScope {
         role: Option<&RoleArn>,
         launcher: Option<&TokenName>,
     ) -> bool {
-        let is_user = |user: &UserName| person.is_some_and(|person| person.user == *user);
-        let is_idp = |idp: &IdpName| person.is_some_and(|person| person.idp == *idp);
+        let user = person.map(|person| &person.user);
+        let idp = person.map(|person| &person.idp);
+        self.covers_named(user, idp, role, launcher)
+    }
+
+    /// As [`Self::covers`], of a user whose IdP may not be known.
+    pub fn covers_named(
+        &self,
+        user: Option<&UserName>,
+        idp: Option<&IdpName>,
+        role: Option<&RoleArn>,
+        launcher: Option<&TokenName>,
+    ) -> bool {
         let is_role = |pattern: &RolePattern| role.is_some_and(|role| pattern.matches(role));
-        self.user.as_ref().is_none_or(is_user)
-            && self.idp.as_ref().is_none_or(is_idp)
+        self.user.as_ref().is_none_or(|held| user == Some(held))
+            && self.idp.as_ref().is_none_or(|held| idp == Some(held))
             && self.role.as_ref().is_none_or(is_role)
             && self
                 .launcher
                 .as_ref()
-                .is_none_or(|name| launcher == Some(name))
+                .is_none_or(|held| launcher == Some(held))
     }
 }
 
