@@ -15,8 +15,8 @@ use super::outcome::{best, reasons};
 use super::{AllowList, Holds, MintFailure, Pulse};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
-    Clock, Credentials, IdpName, Lease, LeaseId, Person, RoleArn, SessionId, Subject, TokenHash,
-    TokenName, UserName,
+    Clock, Credentials, Lease, LeaseId, Person, RoleArn, SessionId, Subject, TokenHash, TokenName,
+    rfc3339,
 };
 use crate::policy::{Denial, Grant, Request, decide};
 use crate::store::{CredentialState, LiveSession, Store, StoreError};
@@ -118,7 +118,7 @@ pub struct Fetch {
     pulse: Arc<Pulse>,
     recorder: Recorder,
     clock: Arc<dyn Clock>,
-    holds: Arc<Holds>,
+    pub(super) holds: Arc<Holds>,
     leases: Cache<TokenHash, Arc<Lease>>,
     sessions: Cache<Person, Arc<LiveSession>>,
     credentials: Cache<(SessionId, RoleArn), Arc<Credentials>>,
@@ -195,12 +195,10 @@ impl Fetch {
             return Err(FetchError::LeaseRevoked);
         }
         if self.clock.now() >= lease.expires_at {
-            return Err(FetchError::LeaseExpired(crate::model::rfc3339(
-                lease.expires_at,
-            )));
+            return Err(FetchError::LeaseExpired(rfc3339(lease.expires_at)));
         }
-        let Person { idp, user } = &lease.person;
-        self.require_no_hold(user, Some(idp), &lease.role, lease.launcher.as_ref())?;
+        self.holds
+            .permit(&lease.person, &lease.role, lease.launcher.as_ref())?;
         let live = self.newest(&lease.person, &lease.role).await?;
         let served = self
             .serve(&live.subject, &lease.role, lease.launcher.as_ref())
@@ -216,8 +214,7 @@ impl Fetch {
         role: &RoleArn,
     ) -> Result<Served, FetchError> {
         self.require_pulse()?;
-        let Person { idp, user } = subject.person();
-        self.require_no_hold(user, Some(idp), role, None)?;
+        self.holds.permit(subject.person(), role, None)?;
         let served = self.serve(subject, role, None).await?;
         self.recorder
             .record(Event {
@@ -244,22 +241,6 @@ impl Fetch {
             .await?
             .credentials
             .expires_at)
-    }
-
-    /// Nothing new for what an admin holds.
-    pub(super) fn require_no_hold(
-        &self,
-        user: &UserName,
-        idp: Option<&IdpName>,
-        role: &RoleArn,
-        launcher: Option<&TokenName>,
-    ) -> Result<(), FetchError> {
-        match self.holds.on_named(Some(user), idp, Some(role), launcher) {
-            Some(hold) => Err(FetchError::Held {
-                reason: hold.reason.clone(),
-            }),
-            None => Ok(()),
-        }
     }
 
     fn require_pulse(&self) -> Result<(), FetchError> {

@@ -173,7 +173,8 @@ impl Leases {
         // Before the session, which a hold has ended; again where only the session says at which IdP.
         let held = |idp| {
             self.fetch
-                .require_no_hold(&order.user, idp, &order.role, by.launcher())
+                .holds
+                .permit_named(&order.user, idp, &order.role, by.launcher())
         };
         held(order.idp.as_ref())?;
         let live = self.session_of(by, &order).await?;

@@ -26,21 +26,21 @@ mod sign_in;
 mod verifiers;
 
 pub use crate::saml::logout::Delivery;
-pub use crate::store::{LiveSession, RevokeOrder, Selector};
+pub use crate::store::{LiveSession, RevokeOrder, Selector, SessionRow};
 pub use access::Access;
 pub use admins::Admins;
 pub use allow_list::AllowList;
 pub use explain::{Decision, Explain, Explanation};
 pub use fetch::{Fetch, FetchError, Served};
 pub use grants::{DeniedView, GrantView, Grants, Me};
-pub use holds::Holds;
+pub use holds::{HoldView, Holds};
 pub use idps::{Idp, IdpError, IdpView, Idps, KeyChange, KeyView, Refresh, RefreshParts};
 pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
 pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutParts};
 pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};
 pub use pulse::Pulse;
-pub use revoke::{AwsAdvice, Counts, InForce, Revoke, RevokedView};
+pub use revoke::{AwsAdvice, Counts, InForce, Revoke, RevokedView, good_reason};
 pub use service_keys::{Addresses, KeyRing, ServiceKeys};
 pub use sign_in::{
     Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn, Started,

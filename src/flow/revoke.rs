@@ -14,10 +14,27 @@ pub use advice::{AwsAdvice, Counts, RevokedView};
 use super::{Fetch, Holds, Unavailable};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{Hold, HoldId};
-use crate::store::{Revocation, RevokeOrder, Selector, Store, StoreError};
+use crate::store::{LiveSession, Revocation, RevokeOrder, Selector, Store, StoreError};
 
 /// Sessions and leases that get an event each; the summary counts all.
 const EVENTS: usize = 1000;
+
+/// The longest reason: jobs and logs repeat it.
+const REASON: usize = 500;
+
+/// The reason without white space around it, or what is wrong with it.
+pub fn good_reason(text: &str) -> Result<&str, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("a reason is needed; the audit and whom it refuses are told".to_owned());
+    }
+    if text.chars().count() > REASON || text.chars().any(char::is_control) {
+        return Err(format!(
+            "the reason must be one line of at most {REASON} characters"
+        ));
+    }
+    Ok(text)
+}
 
 /// What of this process must hear of a revocation at once.
 pub struct InForce {
@@ -54,6 +71,22 @@ impl Revoke {
         tracing::warn!(event = "access_revoked", what = %described(selector), by = order.by,
             sessions = done.sessions.len(), leases = done.leases.len(), hold = order.hold, "revoked");
         Ok(Some(RevokedView::of(selector, &done)))
+    }
+
+    /// Ends every session of the person of `live`, and revokes the leases, as the person asked for.
+    pub async fn everywhere(&self, live: &LiveSession) -> Result<(), Unavailable> {
+        let person = live.subject.person();
+        let selector = Selector::User {
+            user: person.user.clone(),
+            idp: Some(person.idp.clone()),
+        };
+        let by = format!("user:{}", person.user);
+        let order = RevokeOrder {
+            reason: "signed out everywhere",
+            by: &by,
+            hold: false,
+        };
+        self.revoke(&selector, order).await.map(drop)
     }
 
     /// The holds in force, oldest first.

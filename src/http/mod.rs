@@ -17,6 +17,7 @@ mod metrics;
 mod middleware;
 mod page;
 mod people;
+mod revoke;
 mod routes;
 mod server;
 mod slo;

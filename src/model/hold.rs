@@ -33,6 +33,11 @@ impl HoldScope {
         self.covers_named(user, idp, role, launcher)
     }
 
+    /// Whether it refuses everything.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// As [`Self::covers`], of a user whose IdP may not be known.
     pub fn covers_named(
         &self,

@@ -59,7 +59,7 @@ impl Store {
             _ => (None, None),
         };
         let scope = &hold.scope;
-        let everything = *scope == HoldScope::default();
+        let everything = scope.is_everything();
         let text = |value: Option<&str>| value.map(str::to_owned);
         sqlx::query(
             "INSERT INTO holds
@@ -91,7 +91,7 @@ fn read(row: &AnyRow) -> Result<Hold, StoreError> {
         role: record.maybe_parsed("role")?,
         launcher: record.maybe_parsed("launcher")?,
     };
-    if (record.number("everything")? == 1) != (scope == HoldScope::default()) {
+    if (record.number("everything")? == 1) != scope.is_everything() {
         return Err(record.damaged("everything", "does not fit the row's other columns"));
     }
     Ok(Hold {
