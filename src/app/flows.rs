@@ -9,9 +9,9 @@ use super::{World, addresses, allow_list, open_store, relay_keys, sign_in_rules}
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
-    Access, Admins, AllowList, Budget, Console, Explain, Fetch, FetchParts, Grants, Idps, Issuer,
-    IssuerParts, Leases, Login, Logout, LogoutParts, Metrics, Mint, Pulse, RelayKeys, ServiceKeys,
-    SignIn, SignInParts, SignInRules, Verifiers,
+    Access, Admins, AllowList, Budget, Console, Explain, Fetch, FetchParts, Grants, Holds, Idps,
+    InForce, Issuer, IssuerParts, Leases, Login, Logout, LogoutParts, Metrics, Mint, Pulse,
+    RelayKeys, Revoke, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
 };
 use crate::http::{Flows, Site};
 use crate::model::LeaseId;
@@ -31,6 +31,7 @@ pub(super) struct Parts {
     pub(super) fetch: Arc<Fetch>,
     pub(super) keys: Arc<ServiceKeys>,
     pub(super) relay_keys: Arc<RelayKeys>,
+    pub(super) holds: Arc<Holds>,
 }
 
 /// Opens the store and puts the parts together; says in the audit that the gateway starts.
@@ -48,6 +49,7 @@ pub(super) async fn parts(
     let keys = Arc::new(ServiceKeys::load(store.clone(), addresses(config)).await?);
     let relay_keys = Arc::new(relay_keys(config, world, &store, &recorder).await?);
     let pulse = Arc::new(Pulse::started());
+    let holds = Arc::new(Holds::load(store.clone()).await?);
     let sts = Arc::new(sts(config, world));
     let claimant = LeaseId::fresh(&*world.clock, &*world.entropy).to_string();
     let issuer = Arc::new(Issuer::new(IssuerParts {
@@ -63,6 +65,7 @@ pub(super) async fn parts(
         store: store.clone(),
         allow_list: Arc::clone(&allow_list),
         pulse: Arc::clone(&pulse),
+        holds: Arc::clone(&holds),
         issuer,
         recorder: recorder.clone(),
         clock: Arc::clone(&world.clock),
@@ -78,6 +81,7 @@ pub(super) async fn parts(
         fetch,
         keys,
         relay_keys,
+        holds,
     })
 }
 
@@ -113,6 +117,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
         }),
         fetch: Arc::clone(&parts.fetch),
         leases: Arc::new(leases(config, world, parts)),
+        revoke: Arc::new(revoke(parts)),
         idps: Arc::clone(&parts.idps),
         keys: Arc::clone(&parts.keys),
         relay_keys: Arc::clone(&parts.relay_keys),
@@ -171,6 +176,17 @@ fn leases(config: &Config, world: &World, parts: &Parts) -> Leases {
         entropy: Arc::clone(&world.entropy),
         default_ttl_seconds: config.leases.default_ttl_seconds,
         max_ttl_seconds: config.leases.max_ttl_seconds,
+    }
+}
+
+fn revoke(parts: &Parts) -> Revoke {
+    Revoke {
+        store: parts.store.clone(),
+        recorder: parts.recorder.clone(),
+        in_force: Some(InForce {
+            fetch: Arc::clone(&parts.fetch),
+            holds: Arc::clone(&parts.holds),
+        }),
     }
 }
 
@@ -236,6 +252,7 @@ pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
         Arc::clone(&parts.fetch),
         Arc::clone(&parts.keys),
         Arc::clone(&parts.relay_keys),
+        Arc::clone(&parts.holds),
     );
     vec![
         tokio::spawn(rotate(Arc::clone(&parts.relay_keys))),

@@ -79,6 +79,12 @@ kinds! {
     LeaseRefused = "lease_refused",
     /// A lease was revoked.
     LeaseRevoked = "lease_revoked",
+    /// Sessions, leases or credentials were revoked: what was named, and how many.
+    AccessRevoked = "access_revoked",
+    /// New sign-ins, leases or fetches are refused from now on.
+    HoldPlaced = "hold_placed",
+    /// They are taken again.
+    HoldReleased = "hold_released",
     /// An IdP's metadata has a signing key that it had not before.
     IdpKeyAdded = "idp_key_added",
     /// An IdP's metadata no longer has a signing key.

@@ -11,13 +11,10 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::remote::Remote;
-use super::{Context, Failure, Outcome, output};
+use super::{Context, Failure, Outcome, WRONG_USAGE, output};
 use crate::app;
 use crate::flow::{Explain, Explanation, Idps, ServiceKeys};
 use crate::model::{IdpName, Reference, RoleArn, UserName};
-
-/// The exit code of wrong usage.
-const WRONG_USAGE: u8 = 2;
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["file", "reference", "user"]))]

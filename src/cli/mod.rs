@@ -13,6 +13,7 @@ mod keys;
 mod output;
 mod relay;
 mod remote;
+mod revoke;
 mod roles;
 mod show;
 mod tokens;
@@ -74,6 +75,13 @@ enum Command {
     /// Leases
     #[command(subcommand)]
     Leases(show::List),
+    /// Stop sessions, leases and credentials at once; with --hold refuse new ones too
+    Revoke(revoke::Arguments),
+    /// Release a hold: sign-ins, leases and fetches are taken again, what was revoked stays revoked
+    Release(revoke::Release),
+    /// Holds
+    #[command(subcommand)]
+    Holds(show::List),
     /// Say what rolegate makes of a SAML response, or why it refused one, check by check; consumes nothing
     Explain(explain::Arguments),
     /// Print the trust policy that a role needs
@@ -102,6 +110,9 @@ impl<E: std::fmt::Display> From<E> for Failure {
         Self(error.to_string())
     }
 }
+
+/// The exit code of wrong usage.
+const WRONG_USAGE: u8 = 2;
 
 type Outcome = Result<ExitCode, Failure>;
 
@@ -139,6 +150,9 @@ async fn dispatch(arguments: Arguments) -> Outcome {
         Command::Idps(command) => show::idps(&command, &at).await,
         Command::Sessions(command) => show::sessions(&command, &at).await,
         Command::Leases(command) => show::leases(&command, &at).await,
+        Command::Revoke(arguments) => revoke::run(arguments, &at).await,
+        Command::Release(arguments) => revoke::release(&arguments, &at).await,
+        Command::Holds(command) => revoke::holds(&command, &at).await,
         Command::Explain(arguments) => explain::run(&arguments, &at).await,
         Command::TrustPolicy(arguments) => trust_policy::run(&arguments, &at).await,
         Command::Audit(command) => audit::run(command, &at).await,

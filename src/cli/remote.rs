@@ -2,19 +2,48 @@
 //!
 //! The token goes to https alone, or to loopback, and follows no redirect.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::{Host, Url};
 
-use super::Failure;
+use super::{Failure, WRONG_USAGE, output};
 
 const TOKEN: &str = "ROLEGATE_TOKEN";
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a command acts.
+#[derive(clap::Args)]
+pub(super) struct Place {
+    /// Act on a running gateway, with an admin's token in ROLEGATE_TOKEN, not on the store of --config
+    #[arg(long, env = "ROLEGATE_URL", value_name = "URL")]
+    url: Option<String>,
+}
+
+impl Place {
+    /// The gateway that was named, if one was; an empty variable names none.
+    pub(super) fn gateway(&self) -> Result<Option<Remote>, Misused> {
+        let url = self.url.as_deref().filter(|url| !url.is_empty());
+        let gateway = url.map(Remote::new).transpose();
+        gateway.map_err(|Failure(problem)| Misused(problem))
+    }
+}
+
+/// A gateway that was not named as it must be.
+pub(super) struct Misused(String);
+
+impl Misused {
+    /// Says so, with the exit code of wrong usage.
+    pub(super) fn told(&self) -> ExitCode {
+        output::error(&self.0);
+        ExitCode::from(WRONG_USAGE)
+    }
+}
 
 /// The gateway, and the token for it.
 pub(super) struct Remote {
@@ -43,7 +72,7 @@ impl Remote {
         }
         let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
         let token = token.ok_or(
-            "ROLEGATE_TOKEN is not set; `rolegate tokens create NAME --role auditor` makes a token, at the gateway's store",
+            "ROLEGATE_TOKEN is not set; `rolegate tokens create NAME --role auditor` or `--role admin` makes a token, at the gateway's store",
         )?;
         let client = Client::builder()
             .timeout(PATIENCE)
@@ -56,20 +85,71 @@ impl Remote {
         })
     }
 
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.base.as_str().trim_end_matches('/'))
+    }
+
     /// Posts `body` to `path`, and reads the answer; an error's own words become the failure.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Failure> {
-        let url = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
+        let url = self.at(path);
         let request = self.client.post(url).bearer_auth(&self.token).json(body);
+        read(request.send().await?).await
+    }
+
+    /// The items of the list at `path`, page after page, at most `limit`; and whether there are more.
+    pub(super) async fn list(
+        &self,
+        path: &str,
+        limit: usize,
+    ) -> Result<(Vec<Value>, bool), Failure> {
+        let mut items = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let mut url: Url = self.at(path).parse()?;
+            if let Some(after) = &after {
+                url.query_pairs_mut().append_pair("after", after);
+            }
+            let request = self.client.get(url).bearer_auth(&self.token);
+            let page: Page = read(request.send().await?).await?;
+            items.extend(page.items);
+            let Some(next) = page.next else {
+                return Ok((items, false));
+            };
+            if items.len() >= limit {
+                return Ok((items, true));
+            }
+            after = Some(next);
+        }
+    }
+
+    /// Deletes what is at `path`; an error's own words become the failure.
+    pub(super) async fn delete(&self, path: &str) -> Result<(), Failure> {
+        let url = self.at(path);
+        let request = self.client.delete(url).bearer_auth(&self.token);
         let answer = request.send().await?;
-        if answer.status() == StatusCode::OK {
-            return Ok(answer.json().await?);
+        if answer.status() == StatusCode::NO_CONTENT {
+            return Ok(());
         }
         Err(problem(answer).await.into())
     }
+}
+
+/// A page of a list.
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Value>,
+    next: Option<String>,
+}
+
+async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, Failure> {
+    if answer.status() == StatusCode::OK {
+        return Ok(answer.json().await?);
+    }
+    Err(problem(answer).await.into())
 }
 
 async fn problem(answer: Response) -> String {

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Context, Outcome, output};
+use super::remote::{Place, Remote};
+use super::{Context, Failure, Outcome, output};
 use crate::app;
 use crate::flow::{IdpView, KeyView};
 use crate::model::rfc3339;
@@ -31,6 +32,8 @@ pub(super) enum List {
         /// Print a JSON array
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        place: Place,
     },
 }
 
@@ -85,94 +88,129 @@ fn rows(view: &IdpView) -> Vec<Vec<String>> {
 }
 
 pub(super) async fn sessions(command: &List, at: &Context) -> Outcome {
-    let List::List { json } = command;
-    let (_, store) = at.store().await?;
-    let sessions = store.list_sessions(None, ROWS).await?;
-    if *json {
-        let list: Vec<_> = sessions
-            .iter()
-            .map(|row| {
-                json!({
-                    "session": row.id,
-                    "user": row.person.user,
-                    "idp": row.person.idp,
-                    "state": row.state.as_str(),
-                    "signed_in_at": rfc3339(row.signed_in_at),
-                    "expires_at": rfc3339(row.expires_at),
-                    "ended_at": row.ended_at.map(rfc3339),
-                })
-            })
-            .collect();
-        output::json(&list)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let rows = sessions.iter().map(|row| {
-        let state = row.ended_at.map_or_else(
-            || row.state.as_str().to_owned(),
-            |at| format!("ended {}", rfc3339(at)),
-        );
-        let (user, idp) = (row.person.user.to_string(), row.person.idp.to_string());
+    let List::List { json, place } = command;
+    let gateway = match place.gateway() {
+        Ok(gateway) => gateway,
+        Err(misused) => return Ok(misused.told()),
+    };
+    let list = match gateway {
+        Some(gateway) => listed(&gateway, "/api/v1/admin/sessions").await?,
+        None => sessions_here(at).await?,
+    };
+    let state = |row: &Value| match row.get("ended_at").and_then(Value::as_str) {
+        Some(at) => format!("ended {at}"),
+        None => text(row, "state"),
+    };
+    let headings = ["ID", "USER", "IDP", "STATE", "SIGNED IN", "UNTIL"];
+    print(*json, &list, &headings, |row| {
         vec![
-            row.id.to_string(),
-            user,
-            idp,
-            state,
-            rfc3339(row.signed_in_at),
-            rfc3339(row.expires_at),
+            text(row, "session"),
+            text(row, "user"),
+            text(row, "idp"),
+            state(row),
+            text(row, "signed_in_at"),
+            text(row, "expires_at"),
         ]
+    })
+}
+
+async fn sessions_here(at: &Context) -> Result<Vec<Value>, Failure> {
+    let (_, store) = at.store().await?;
+    let sessions = store.list_sessions(None, None, ROWS).await?;
+    let list = sessions.iter().map(|row| {
+        json!({
+            "session": row.id,
+            "user": row.person.user,
+            "idp": row.person.idp,
+            "state": row.state.as_str(),
+            "signed_in_at": rfc3339(row.signed_in_at),
+            "expires_at": rfc3339(row.expires_at),
+            "ended_at": row.ended_at.map(rfc3339),
+        })
     });
-    output::table(
-        &["ID", "USER", "IDP", "STATE", "SIGNED IN", "UNTIL"],
-        rows.collect(),
-    );
-    Ok(ExitCode::SUCCESS)
+    Ok(list.collect())
 }
 
 pub(super) async fn leases(command: &List, at: &Context) -> Outcome {
-    let List::List { json } = command;
+    let List::List { json, place } = command;
+    let gateway = match place.gateway() {
+        Ok(gateway) => gateway,
+        Err(misused) => return Ok(misused.told()),
+    };
+    let list = match gateway {
+        Some(gateway) => listed(&gateway, "/api/v1/leases").await?,
+        None => leases_here(at).await?,
+    };
+    let now = rfc3339(at.world.clock.now());
+    let state = |row: &Value| match row.get("revoked_at").and_then(Value::as_str) {
+        Some(at) => format!("revoked {at}"),
+        // RFC 3339 in one zone and of one length sorts as text.
+        None if now < text(row, "expires_at") => format!("until {}", text(row, "expires_at")),
+        None => format!("ended {}", text(row, "expires_at")),
+    };
+    let launcher = |row: &Value| match row.get("launcher").and_then(Value::as_str) {
+        Some(name) => name.to_owned(),
+        None => "(self)".to_owned(),
+    };
+    let headings = ["ID", "USER", "ROLE", "JOB", "LAUNCHER", "STATE"];
+    print(*json, &list, &headings, |row| {
+        vec![
+            text(row, "lease"),
+            text(row, "user"),
+            text(row, "role_arn"),
+            text(row, "job"),
+            launcher(row),
+            state(row),
+        ]
+    })
+}
+
+async fn leases_here(at: &Context) -> Result<Vec<Value>, Failure> {
     let (_, store) = at.store().await?;
     let leases = store.leases(LeaseFilter::default(), None, ROWS).await?;
-    if *json {
-        let list: Vec<_> = leases
-            .iter()
-            .map(|lease| {
-                json!({
-                    "lease": lease.id,
-                    "user": lease.person.user,
-                    "idp": lease.person.idp,
-                    "role_arn": lease.role,
-                    "job": lease.job,
-                    "launcher": lease.launcher,
-                    "created_at": rfc3339(lease.created_at),
-                    "expires_at": rfc3339(lease.expires_at),
-                    "revoked_at": lease.revoked_at.map(rfc3339),
-                })
-            })
-            .collect();
-        output::json(&list)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let now = at.world.clock.now();
-    let rows = leases.iter().map(|lease| {
-        let state = match lease.revoked_at {
-            Some(at) => format!("revoked {}", rfc3339(at)),
-            None if now < lease.expires_at => format!("until {}", rfc3339(lease.expires_at)),
-            None => format!("ended {}", rfc3339(lease.expires_at)),
-        };
-        let launcher = lease
-            .launcher
-            .as_ref()
-            .map_or_else(|| "(self)".to_owned(), ToString::to_string);
-        let (user, role, job) = (
-            lease.person.user.to_string(),
-            lease.role.to_string(),
-            lease.job.to_string(),
-        );
-        vec![lease.id.to_string(), user, role, job, launcher, state]
+    let list = leases.iter().map(|lease| {
+        json!({
+            "lease": lease.id,
+            "user": lease.person.user,
+            "idp": lease.person.idp,
+            "role_arn": lease.role,
+            "job": lease.job,
+            "launcher": lease.launcher,
+            "created_at": rfc3339(lease.created_at),
+            "expires_at": rfc3339(lease.expires_at),
+            "revoked_at": lease.revoked_at.map(rfc3339),
+        })
     });
-    output::table(
-        &["ID", "USER", "ROLE", "JOB", "LAUNCHER", "STATE"],
-        rows.collect(),
-    );
+    Ok(list.collect())
+}
+
+/// What a gateway lists, as far as a list goes here.
+pub(super) async fn listed(gateway: &Remote, path: &str) -> Result<Vec<Value>, Failure> {
+    let most = usize::try_from(ROWS).unwrap_or(usize::MAX);
+    let (items, more) = gateway.list(path, most).await?;
+    if more {
+        output::note(&format!("only the first {} are shown", items.len()));
+    }
+    Ok(items)
+}
+
+/// A field as a table shows it; a dash where there is none.
+pub(super) fn text(row: &Value, field: &str) -> String {
+    let value = row.get(field).and_then(Value::as_str);
+    value.unwrap_or("-").to_owned()
+}
+
+/// Prints a list as JSON or as a table.
+pub(super) fn print(
+    json: bool,
+    list: &[Value],
+    headings: &[&str],
+    columns: impl Fn(&Value) -> Vec<String>,
+) -> Outcome {
+    if json {
+        output::json(&list)?;
+    } else {
+        output::table(headings, list.iter().map(columns).collect());
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::Unavailable;
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Clock, Person, Token, TokenHash, TokenKind, TokenRecord, UserName};
-use crate::store::{LiveSession, SessionState, Store};
+use crate::model::{Clock, Person, SessionId, Token, TokenHash, TokenKind, TokenRecord, UserName};
+use crate::store::{LiveSession, SessionRow, SessionState, Store};
 
 /// Looks callers up.
 pub struct Access {
@@ -56,6 +56,16 @@ impl Access {
             sessions.extend(self.store.newest_session(&Person { idp, user }).await?);
         }
         Ok(sessions)
+    }
+
+    /// Sessions in the order of their sign-in, those that ended too; of one user where `user` says so.
+    pub async fn sessions(
+        &self,
+        user: Option<&UserName>,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRow>, Unavailable> {
+        Ok(self.store.list_sessions(user, after, limit).await?)
     }
 
     /// Ends the browser's session; leases go on drawing on it.

@@ -19,7 +19,7 @@ pub use self::error::FetchError;
 use self::error::{not_granted, sign_in_needed};
 pub use self::token::HandedOut;
 use super::outcome::best;
-use super::{AllowList, Issuer, MintFailure, Pulse};
+use super::{AllowList, Holds, Issuer, MintFailure, Pulse};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
     Clock, Credentials, Lease, LeaseId, Method, Person, RoleArn, SessionDuration, SessionId,
@@ -66,6 +66,8 @@ pub struct FetchParts {
     pub allow_list: Arc<AllowList>,
     /// Whether the store was heard from.
     pub pulse: Arc<Pulse>,
+    /// Whom and what an admin holds.
+    pub holds: Arc<Holds>,
     /// Has credentials made.
     pub issuer: Arc<Issuer>,
     /// The audit.
@@ -96,6 +98,11 @@ impl Fetch {
             recorded: Cache::new(CACHED),
             epoch: AtomicU64::new(0),
         }
+    }
+
+    /// Whom and what an admin holds.
+    pub(super) fn holds(&self) -> &Holds {
+        &self.parts.holds
     }
 
     /// Drops what is cached, since something was ended or revoked.
@@ -159,6 +166,7 @@ impl Fetch {
         duration: Option<SessionDuration>,
     ) -> Result<Served, FetchError> {
         self.require_pulse()?;
+        self.parts.holds.permit(subject.person(), role, None)?;
         let request = Request {
             duration,
             ..Request::of(role, self.parts.clock.now())
@@ -184,6 +192,7 @@ impl Fetch {
     /// Whether the role is permitted to the person now, for what is still to be done with its credentials.
     pub fn still_grants(&self, subject: &Subject, role: &RoleArn) -> Result<(), FetchError> {
         self.require_pulse()?;
+        self.parts.holds.permit(subject.person(), role, None)?;
         let request = Request::of(role, self.parts.clock.now());
         granted(subject, &request, &self.parts.allow_list.rules()).map(drop)
     }
@@ -192,6 +201,10 @@ impl Fetch {
     /// AWS refuses is told before the job starts; only that AWS does not answer is no reason against it.
     pub async fn prospect(&self, subject: &Subject, lease: &Lease) -> Result<Prospect, FetchError> {
         self.require_pulse()?;
+        let launcher = lease.launcher.as_ref();
+        self.parts
+            .holds
+            .permit(&lease.person, &lease.role, launcher)?;
         let request = request_of(lease, self.parts.clock.now());
         let grant = granted(subject, &request, &self.parts.allow_list.rules())?;
         let (method, renewable) = (grant.method(), grant.is_renewable());
@@ -238,6 +251,10 @@ impl Fetch {
         if self.parts.clock.now() >= lease.expires_at {
             return Err(FetchError::LeaseExpired(rfc3339(lease.expires_at)));
         }
+        let launcher = lease.launcher.as_ref();
+        self.parts
+            .holds
+            .permit(&lease.person, &lease.role, launcher)?;
         Ok(lease)
     }
 

@@ -124,6 +124,10 @@ impl Leases {
         {
             return self.again(by, once).await;
         }
+        // Before the session, which a hold has ended; again where only the session says at which IdP.
+        let (user, idp, role) = (&order.user, order.idp.as_ref(), &order.role);
+        let holds = self.fetch.holds();
+        holds.permit_named(user, idp, role, by.launcher())?;
         let live = self.session_of(by, &order).await?;
         let now = self.clock.now();
         let lease = Lease {
@@ -252,8 +256,8 @@ impl Leases {
         let needed = || LeaseError::SignInNeeded(order.user.clone());
         let idp = match (by, &order.idp) {
             (Orderer::Person(person), _) => person.idp.clone(),
-            (Orderer::Launcher(_), Some(idp)) => idp.clone(),
-            (Orderer::Launcher(_), None) => {
+            (Orderer::Launcher(_) | Orderer::Admin(_), Some(idp)) => idp.clone(),
+            (Orderer::Launcher(_) | Orderer::Admin(_), None) => {
                 let mut idps = self.store.idps_of_user(&order.user).await?;
                 if idps.len() > 1 {
                     let user = order.user.clone();
@@ -310,5 +314,6 @@ fn own(by: &Orderer) -> LeaseFilter {
             person: Some(person.clone()),
             ..LeaseFilter::default()
         },
+        Orderer::Admin(_) => LeaseFilter::default(),
     }
 }

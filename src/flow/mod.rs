@@ -1,9 +1,10 @@
 //! The journeys, one file each; the only place that sees several rooms.
 //!
 //! `sign_in` takes a response and opens a session, `mint` turns its grants into credentials, `grants`
-//! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it, `explain` says why;
+//! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it,
+//! `revoke` ends all of it at once, `explain` says why;
 //! `login` signs a command line in, `console` opens the AWS console.
-//! `allow_list`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
+//! `allow_list`, `holds`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
 //! it; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
 
 mod access;
@@ -14,6 +15,7 @@ mod console;
 mod explain;
 mod fetch;
 mod grants;
+mod holds;
 mod idps;
 mod issue;
 mod lease;
@@ -24,12 +26,13 @@ mod mint;
 mod outcome;
 mod pulse;
 mod relay_keys;
+mod revoke;
 mod service_keys;
 mod sign_in;
 mod verifiers;
 
 pub use crate::saml::logout::Delivery;
-pub use crate::store::{LiveSession, LoginAnswer};
+pub use crate::store::{LiveSession, LoginAnswer, RevokeOrder, Selector, SessionRow};
 pub use access::Access;
 pub use admins::Admins;
 pub use allow_list::AllowList;
@@ -38,6 +41,7 @@ pub use console::{Console, ConsoleError, FederationError};
 pub use explain::{Decision, Explain, Explanation};
 pub use fetch::{Fetch, FetchError, FetchParts, HandedOut, Prospect, Served};
 pub use grants::{DeniedView, GrantView, Grants, Me};
+pub use holds::{HoldView, Holds};
 pub use idps::{Idp, IdpError, IdpView, Idps, KeyChange, KeyView, Refresh, RefreshParts};
 pub use issue::{Issuer, IssuerParts};
 pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
@@ -47,6 +51,7 @@ pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};
 pub use pulse::Pulse;
 pub use relay_keys::{RelayError, RelayKeys, RelayParts};
+pub use revoke::{AwsAdvice, Counts, InForce, Revoke, RevokedView, good_reason};
 pub use service_keys::{Addresses, KeyRing, ServiceKeys};
 pub use sign_in::{
     Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn, Started,

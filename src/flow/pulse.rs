@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{AllowList, Fetch, RelayKeys, ServiceKeys};
+use super::{AllowList, Fetch, Holds, RelayKeys, ServiceKeys};
 use crate::store::{ChangeVersions, Store, StoreError};
 
 /// An edit by another process must show within a second.
@@ -29,6 +29,7 @@ struct Watched {
     fetch: Arc<Fetch>,
     keys: Arc<ServiceKeys>,
     relay_keys: Arc<RelayKeys>,
+    holds: Arc<Holds>,
 }
 
 impl Watched {
@@ -79,6 +80,7 @@ impl Pulse {
         fetch: Arc<Fetch>,
         keys: Arc<ServiceKeys>,
         relay_keys: Arc<RelayKeys>,
+        holds: Arc<Holds>,
     ) {
         let watched = Watched {
             store,
@@ -86,6 +88,7 @@ impl Pulse {
             fetch,
             keys,
             relay_keys,
+            holds,
         };
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -124,7 +127,12 @@ impl Pulse {
         if seen.is_none_or(|seen| seen.entries != now.entries) {
             watched.allow_list.refresh().await?;
         }
-        if seen.is_none_or(|seen| seen.access != now.access) {
+        let held = seen.is_none_or(|seen| seen.holds != now.holds);
+        if held {
+            watched.holds.refresh().await?;
+        }
+        // Also for a hold: a fetch under way looked for it before it was there.
+        if held || seen.is_none_or(|seen| seen.access != now.access) {
             watched.fetch.forget();
         }
         if seen.is_none_or(|seen| seen.keys != now.keys) {

@@ -37,6 +37,25 @@ impl Ordering {
     }
 }
 
+/// A launcher, a person for himself, or an admin: who may see and revoke leases.
+pub(super) struct Managing(Orderer);
+
+impl Managing {
+    pub(super) fn orderer(&self) -> &Orderer {
+        &self.0
+    }
+}
+
+/// An admin's token.
+pub(super) struct Administering(TokenRecord);
+
+impl Administering {
+    /// As audit and holds name who did it.
+    pub(super) fn name(&self) -> String {
+        format!("admin:{}", self.0.name)
+    }
+}
+
 /// A launcher, an admin or an auditor.
 pub(super) struct Reader(TokenRecord);
 
@@ -146,14 +165,51 @@ impl FromRequest for Ordering {
         let access = access(request);
         Box::pin(async move {
             let access = access?;
-            let token = token?;
-            if token.kind() == TokenKind::Session {
-                let live = user(&access, &token).await?;
-                return Ok(Self(Orderer::Person(live.subject.person().clone())));
-            }
-            let record = api_token(&access, &token).await?;
-            require_role(&record, &[Role::Launcher])?;
-            Ok(Self(Orderer::Launcher(record)))
+            Ok(Self(orderer(&access, &token?).await?))
+        })
+    }
+}
+
+impl FromRequest for Managing {
+    type Error = Problem;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let kinds = [TokenKind::Launcher, TokenKind::Session, TokenKind::Admin];
+        let token = bearer(request, &kinds);
+        let access = access(request);
+        Box::pin(async move {
+            let access = access?;
+            Ok(Self(orderer(&access, &token?).await?))
+        })
+    }
+}
+
+async fn orderer(access: &Access, token: &Token) -> Result<Orderer, Problem> {
+    if token.kind() == TokenKind::Session {
+        let live = user(access, token).await?;
+        return Ok(Orderer::Person(live.subject.person().clone()));
+    }
+    let record = api_token(access, token).await?;
+    if record.role == Role::Admin {
+        return Ok(Orderer::Admin(record.name));
+    }
+    require_role(&record, &[Role::Launcher])?;
+    Ok(Orderer::Launcher(record))
+}
+
+impl FromRequest for Administering {
+    type Error = Problem;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let token = bearer(request, &[TokenKind::Admin]);
+        let access = access(request);
+        Box::pin(async move {
+            let access = access?;
+            let record = api_token(&access, &token?).await?;
+            require_role(&record, &[Role::Admin])?;
+            Ok(Self(record))
         })
     }
 }

@@ -174,6 +174,7 @@ fn fetch_status(error: &FetchError) -> (StatusCode, &'static str) {
         FetchError::UnknownToken => (StatusCode::UNAUTHORIZED, "unknown_token"),
         FetchError::LeaseExpired(_) => (StatusCode::FORBIDDEN, "lease_expired"),
         FetchError::LeaseRevoked => (StatusCode::FORBIDDEN, "revoked"),
+        FetchError::Held { .. } => (StatusCode::FORBIDDEN, "held"),
         FetchError::NotOffered { .. } => (StatusCode::FORBIDDEN, "not_offered"),
         FetchError::NotAllowed { .. } | FetchError::CannotNarrow { .. } => {
             (StatusCode::FORBIDDEN, "not_allowed")

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::actor::{Ordering, Sent};
+use super::actor::{Managing, Ordering, Sent};
 use super::{Problem, Site};
 use crate::flow::{LeaseMade, LeaseOrder, Leases};
 use crate::model::{
@@ -186,7 +186,7 @@ struct Page {
 
 /// `GET /api/v1/leases`.
 pub(super) async fn list(
-    by: Ordering,
+    by: Managing,
     query: Sent<web::Query<ListQuery>>,
     leases: web::Data<Leases>,
 ) -> Result<HttpResponse, Error> {
@@ -208,7 +208,7 @@ pub(super) async fn list(
 
 /// `GET /api/v1/leases/{lease}`.
 pub(super) async fn read(
-    by: Ordering,
+    by: Managing,
     id: Sent<web::Path<LeaseId>>,
     leases: web::Data<Leases>,
 ) -> Result<HttpResponse, Error> {
@@ -221,7 +221,7 @@ pub(super) async fn read(
 
 /// `DELETE /api/v1/leases/{lease}`.
 pub(super) async fn revoke(
-    by: Ordering,
+    by: Managing,
     id: Sent<web::Path<LeaseId>>,
     leases: web::Data<Leases>,
 ) -> Result<HttpResponse, Error> {
@@ -240,7 +240,7 @@ pub(super) struct JobQuery {
 
 /// `DELETE /api/v1/leases?job=`.
 pub(super) async fn revoke_job(
-    by: Ordering,
+    by: Managing,
     query: Sent<web::Query<JobQuery>>,
     leases: web::Data<Leases>,
 ) -> Result<HttpResponse, Error> {

@@ -20,6 +20,7 @@ mod metrics;
 mod middleware;
 mod page;
 mod people;
+mod revoke;
 mod routes;
 mod server;
 mod slo;

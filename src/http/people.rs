@@ -10,7 +10,7 @@ use super::actor::Browser;
 use super::cookies::Kind;
 use super::middleware::InTime;
 use super::{Problem, Site, page};
-use crate::flow::{Access, Admins, Grants, Idps, Logout, return_target};
+use crate::flow::{Access, Admins, Grants, Idps, Logout, Revoke, return_target};
 
 /// What the person has, and what not.
 pub(super) async fn portal(
@@ -84,14 +84,19 @@ pub(super) async fn login(
 #[derive(Deserialize)]
 pub(super) struct LogoutForm {
     csrf: String,
+    /// `1`: every session of the person, and the leases.
+    #[serde(default)]
+    everywhere: Option<String>,
 }
 
-/// Ends the browser's session; leases go on. Where its IdP takes logout requests, the browser goes there next.
+/// Ends the browser's session, after which leases go on; or with `everywhere` all sessions and leases of
+/// the person. Where its IdP takes logout requests, the browser goes there next.
 pub(super) async fn sign_out(
     request: HttpRequest,
     browser: Result<Browser, Problem>,
     form: Option<InTime<web::Form<LogoutForm>>>,
     access: web::Data<Access>,
+    revoke: web::Data<Revoke>,
     logout: web::Data<Logout>,
     site: web::Data<Site>,
 ) -> HttpResponse {
@@ -103,7 +108,13 @@ pub(super) async fn sign_out(
     if let Err(problem) = browser.require_form(&request, &site, sent) {
         return problem.answer(&request);
     }
-    if let Err(error) = access.sign_out(browser.live()).await {
+    let everywhere = form.is_some_and(|form| form.0.everywhere.as_deref() == Some("1"));
+    let ended = if everywhere {
+        revoke.everywhere(browser.live()).await
+    } else {
+        access.sign_out(browser.live()).await
+    };
+    if let Err(error) = ended {
         return Problem::from(error).answer(&request);
     }
     let mut response = match logout.begin(browser.live()) {

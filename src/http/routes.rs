@@ -3,8 +3,8 @@
 use actix_web::{Route, web};
 
 use super::{
-    acs, admin, api, console, device, health, idps, job, leases, metrics, page, people, slo,
-    well_known,
+    acs, admin, api, console, device, health, idps, job, leases, metrics, page, people, revoke,
+    slo, well_known,
 };
 
 /// Who may call a route.
@@ -18,10 +18,14 @@ pub enum Needs {
     User,
     /// A launcher's bearer token, or a session's for the person's own.
     LauncherOrUser,
+    /// A launcher's or admin's bearer token, or a session's for the person's own.
+    LauncherUserOrAdmin,
     /// A launcher's, admin's or auditor's bearer token.
     LauncherOrAdmin,
     /// An admin's or auditor's bearer token.
     AdminOrAuditor,
+    /// An admin's bearer token.
+    Admin,
     /// A browser with an admin's session cookie; others of a session get 403, the rest is sent to the
     /// sign-in.
     AdminBrowser,
@@ -91,18 +95,32 @@ pub const ROUTES: &[RouteEntry] = &[
     ),
     row!("POST", "/api/v1/leases", LauncherOrUser, || web::post()
         .to(leases::create)),
-    row!("GET", "/api/v1/leases", LauncherOrUser, || web::get()
+    row!("GET", "/api/v1/leases", LauncherUserOrAdmin, || web::get()
         .to(leases::list)),
-    row!("DELETE", "/api/v1/leases", LauncherOrUser, || web::delete()
-        .to(leases::revoke_job)),
-    row!("GET", "/api/v1/leases/{lease}", LauncherOrUser, || {
+    row!("DELETE", "/api/v1/leases", LauncherUserOrAdmin, || {
+        web::delete().to(leases::revoke_job)
+    }),
+    row!("GET", "/api/v1/leases/{lease}", LauncherUserOrAdmin, || {
         web::get().to(leases::read)
     }),
-    row!("DELETE", "/api/v1/leases/{lease}", LauncherOrUser, || {
-        web::delete().to(leases::revoke)
-    }),
+    row!(
+        "DELETE",
+        "/api/v1/leases/{lease}",
+        LauncherUserOrAdmin,
+        || { web::delete().to(leases::revoke) }
+    ),
     row!("GET", "/api/v1/admin/idps", AdminOrAuditor, || web::get()
         .to(idps::list)),
+    row!("GET", "/api/v1/admin/sessions", AdminOrAuditor, || {
+        web::get().to(revoke::sessions)
+    }),
+    row!("POST", "/api/v1/admin/revoke", Admin, || web::post()
+        .to(revoke::revoke)),
+    row!("GET", "/api/v1/admin/holds", AdminOrAuditor, || web::get()
+        .to(revoke::holds)),
+    row!("DELETE", "/api/v1/admin/holds/{hold}", Admin, || {
+        web::delete().to(revoke::release)
+    }),
     row!("GET", "/metrics", AdminOrAuditor, || web::get()
         .to(metrics::with_token)),
     row!("POST", "/api/v1/admin/explain", AdminOrAuditor, || {

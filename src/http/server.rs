@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::{Problem, middleware, routes};
 use crate::flow::{
     Access, Admins, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout, Metrics, Pulse,
-    RelayKeys, ServiceKeys, SignIn,
+    RelayKeys, Revoke, ServiceKeys, SignIn,
 };
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
@@ -75,6 +75,8 @@ pub struct Flows {
     pub fetch: Arc<Fetch>,
     /// Leases.
     pub leases: Arc<Leases>,
+    /// The kill switch.
+    pub revoke: Arc<Revoke>,
     /// The IdPs in force.
     pub idps: Arc<Idps>,
     /// What is measured.
@@ -185,6 +187,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.grants))
         .app_data(web::Data::from(flows.fetch))
         .app_data(web::Data::from(flows.leases))
+        .app_data(web::Data::from(flows.revoke))
         .app_data(web::Data::from(flows.idps))
         .app_data(web::Data::from(flows.metrics))
         .app_data(web::Data::from(flows.keys))

@@ -116,6 +116,10 @@ id! {
     RelayKeyId, "relay key", "rky_"
 }
 id! {
+    /// A hold.
+    HoldId, "hold", "hld_"
+}
+id! {
     /// What a refusal shows and the log repeats, so that one can be found by the other.
     Reference, "refusal", "ref_"
 }

@@ -9,6 +9,7 @@ mod credentials;
 mod entropy;
 mod entry;
 mod hex;
+mod hold;
 mod id;
 mod lease;
 mod name;
@@ -27,7 +28,10 @@ pub use credentials::{Credentials, IssueKey};
 pub use entropy::{Entropy, OsEntropy};
 pub use entry::{Effect, Entry, EntryDraft, EntryProblem, EntrySource, Method};
 pub use hex::hex;
-pub use id::{EntryId, IdError, LeaseId, Reference, RelayKeyId, ServiceKeyId, SessionId, TokenId};
+pub use hold::{Hold, HoldScope};
+pub use id::{
+    EntryId, HoldId, IdError, LeaseId, Reference, RelayKeyId, ServiceKeyId, SessionId, TokenId,
+};
 pub use lease::Lease;
 pub use name::{IdpName, JobName, NameError, SessionName, TokenName, UserName};
 pub use narrowing::{

@@ -13,6 +13,8 @@ pub struct ChangeVersions {
     pub access: i64,
     /// rolegate's own key pairs.
     pub keys: i64,
+    /// Holds that were placed or released.
+    pub holds: i64,
 }
 
 impl Store {
@@ -28,6 +30,7 @@ impl Store {
                 "entries" => versions.entries = record.number("version")?,
                 "access" => versions.access = record.number("version")?,
                 "keys" => versions.keys = record.number("version")?,
+                "holds" => versions.holds = record.number("version")?,
                 _ => {}
             }
         }

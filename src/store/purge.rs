@@ -142,7 +142,7 @@ mod tests {
         let purged = store.purge().await.unwrap();
         assert_eq!((purged.requests, purged.sessions), (1, 1));
         assert_eq!((purged.credentials, purged.replay_ids), (0, 0));
-        assert_eq!(store.list_sessions(None, 10).await.unwrap().len(), 1);
+        assert_eq!(store.list_sessions(None, None, 10).await.unwrap().len(), 1);
 
         bench.clock.advance(TimeDelta::hours(25));
         let purged = store.purge().await.unwrap();

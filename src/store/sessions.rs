@@ -225,18 +225,20 @@ impl Store {
         self.live(live!("id = $1"), id.as_str().to_owned()).await
     }
 
-    /// Sessions in the order of their sign-in, those that ended too.
+    /// Sessions in the order of their sign-in, those that ended too; of one user where `user` says so.
     pub async fn list_sessions(
         &self,
+        user: Option<&UserName>,
         after: Option<&SessionId>,
         limit: u32,
     ) -> Result<Vec<SessionRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, idp, user_name, state, signed_in_at, expires_at, ended_at FROM sessions
-             WHERE id > $1 ORDER BY id LIMIT $2",
+             WHERE id > $1 AND (CAST($3 AS TEXT) IS NULL OR user_name = $3) ORDER BY id LIMIT $2",
         )
         .bind(after.map_or("", SessionId::as_str))
         .bind(i64::from(limit))
+        .bind(user.map(|user| user.as_str().to_owned()))
         .fetch_all(self.reader())
         .await?;
         rows.iter().map(read_row).collect()
@@ -349,7 +351,7 @@ fn parts_of(id: &SessionId) -> Place<'_> {
     }
 }
 
-async fn forget_ended(connection: &mut sqlx::AnyConnection) -> Result<(), StoreError> {
+pub(super) async fn forget_ended(connection: &mut sqlx::AnyConnection) -> Result<(), StoreError> {
     sqlx::query(
         "DELETE FROM credentials
          WHERE session IN (SELECT id FROM sessions WHERE ended_at IS NOT NULL)",

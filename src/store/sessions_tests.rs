@@ -111,12 +111,15 @@ async fn the_newest_confirmed_session_of_the_very_person_counts() {
         store.idps_of_user(&ann.user).await.unwrap(),
         vec![idp("entra")]
     );
-    let listed = store.list_sessions(None, 10).await.unwrap();
+    let listed = store.list_sessions(None, None, 10).await.unwrap();
     assert_eq!(
         listed.iter().filter(|row| row.ended_at.is_some()).count(),
         2
     );
-    let rest = store.list_sessions(Some(&listed[0].id), 1).await.unwrap();
+    let rest = store
+        .list_sessions(None, Some(&listed[0].id), 1)
+        .await
+        .unwrap();
     assert_eq!(rest, vec![listed[1].clone()]);
 }
 

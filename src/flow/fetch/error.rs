@@ -19,6 +19,12 @@ pub enum FetchError {
     /// The lease was revoked.
     #[error("the lease was revoked; ask the launcher or an admin why")]
     LeaseRevoked,
+    /// A hold stands in the way.
+    #[error("held by an admin: {reason}")]
+    Held {
+        /// The admin's words.
+        reason: String,
+    },
     /// The sign-in does not offer the role.
     #[error(
         "the newest sign-in of {user} does not offer {role}; have the IdP offer it and sign in again"

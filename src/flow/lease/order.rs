@@ -14,13 +14,15 @@ pub enum Orderer {
     Launcher(TokenRecord),
     /// The person, for a job of his own.
     Person(Person),
+    /// An admin, who sees and revokes every lease and makes none.
+    Admin(TokenName),
 }
 
 impl Orderer {
     pub(super) fn launcher(&self) -> Option<&TokenName> {
         match self {
             Self::Launcher(token) => Some(&token.name),
-            Self::Person(_) => None,
+            Self::Person(_) | Self::Admin(_) => None,
         }
     }
 
@@ -28,13 +30,14 @@ impl Orderer {
         match self {
             Self::Launcher(token) => format!("launcher:{}", token.name),
             Self::Person(person) => format!("user:{}", person.user),
+            Self::Admin(name) => format!("admin:{name}"),
         }
     }
 
     /// Who the keys of repeatable calls belong to: the same user of two IdPs is two people.
     pub(super) fn owner(&self) -> String {
         match self {
-            Self::Launcher(_) => self.name(),
+            Self::Launcher(_) | Self::Admin(_) => self.name(),
             Self::Person(person) => format!("user:{}/{}", person.idp, person.user),
         }
     }
@@ -44,6 +47,7 @@ impl Orderer {
         match self {
             Self::Launcher(token) => lease.launcher.as_ref() == Some(&token.name),
             Self::Person(person) => lease.person == *person,
+            Self::Admin(_) => true,
         }
     }
 }
@@ -93,6 +97,11 @@ impl LeaseOrder {
 /// A launcher token without patterns reaches nothing; a person reaches himself.
 pub(super) fn within_reach(by: &Orderer, order: &LeaseOrder) -> Result<(), LeaseError> {
     match by {
+        Orderer::Admin(_) => {
+            return Err(LeaseError::OutsideToken(
+                "an admin's token makes no leases; use a launcher token".to_owned(),
+            ));
+        }
         Orderer::Person(person) => {
             let same_idp = order.idp.as_ref().is_none_or(|idp| *idp == person.idp);
             if order.user != person.user || !same_idp {

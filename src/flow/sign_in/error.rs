@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::flow::explain::{browser_check, replay_check, request_check, unsolicited_check};
-use crate::model::{IdpName, Reference};
+use crate::model::{Hold, IdpName, Person, Reference};
 use crate::saml::{Check, FormError, Refusal, Vendor, mend};
 use crate::store::StoreError;
 
@@ -58,6 +58,11 @@ pub(super) enum Reason {
     OtherBrowser,
     #[error("this assertion, or its response, was accepted before")]
     Replayed,
+    #[error(
+        "user {user} of IdP {idp} is held by an admin: {hold_id} of {scope}, placed by {by}: {reason}",
+        user = .0.user, idp = .0.idp, hold_id = .1.id, scope = .1.scope, by = .1.created_by, reason = .1.reason
+    )]
+    Held(Person, Box<Hold>),
 }
 
 impl Reason {
@@ -89,6 +94,10 @@ impl Reason {
             Self::RequestUnknown(idp) => request_check(idp, vendor),
             Self::OtherBrowser => browser_check(),
             Self::Replayed => replay_check(None),
+            Self::Held(_, hold) => {
+                let mend = format!("`rolegate release {}` lets them in again", hold.id);
+                Check::failed("held", "no hold on the user", self.to_string(), mend)
+            }
         }
     }
 
@@ -101,6 +110,7 @@ impl Reason {
             Self::RequestUnknown(_) => "request_unknown",
             Self::OtherBrowser => "request_of_another_browser",
             Self::Replayed => "replayed",
+            Self::Held(..) => "held",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::Stop;
+use super::error::{Reason, Stop};
 use super::{Confirmed, SignIn, SignInError, SignedIn, Started, return_target};
 use crate::audit::{Event, EventKind};
 use crate::model::{IdpName, SessionId, Subject, Token, TokenHash, TokenKind, hex};
@@ -74,6 +74,11 @@ impl SignIn {
         };
         let (live, proof) = parts.store.open_session(fresh, new).await?;
         let subject = Arc::clone(&live.subject);
+        // Now that it stands: a revocation either found it, or its hold is there to be seen.
+        if let Some(hold) = parts.store.hold_on(subject.person()).await? {
+            parts.store.end_session(subject.session()).await?;
+            return Err(Reason::Held(subject.person().clone(), Box::new(hold)).into());
+        }
         if let Err(error) = parts.recorder.record(accepted(&subject)).await {
             // A session that the audit does not know must not be drawn on.
             parts.store.end_session(subject.session()).await?;

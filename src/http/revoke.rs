@@ -1,0 +1,167 @@
+//! The kill switch for admins: what there is, revoking, holds.
+//!
+//! Only translates. A revocation's answer is to the letter what `rolegate revoke --json` prints.
+
+use actix_web::http::StatusCode;
+use actix_web::{Error, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+
+use super::Problem;
+use super::actor::{Administering, Auditing, Sent};
+use crate::flow::{Access, HoldView, Revoke, RevokeOrder, Selector, SessionRow, good_reason};
+use crate::model::{
+    HoldId, IdpName, LeaseId, RolePattern, SessionId, TokenName, UserName, rfc3339,
+};
+
+/// How many sessions one page of a list holds.
+const PAGE: u32 = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionsQuery {
+    user: Option<UserName>,
+    after: Option<SessionId>,
+}
+
+#[derive(Serialize)]
+struct SessionShown {
+    session: String,
+    user: String,
+    idp: String,
+    state: &'static str,
+    signed_in_at: String,
+    expires_at: String,
+    ended_at: Option<String>,
+}
+
+impl From<SessionRow> for SessionShown {
+    fn from(row: SessionRow) -> Self {
+        Self {
+            session: row.id.to_string(),
+            user: row.person.user.to_string(),
+            idp: row.person.idp.to_string(),
+            state: row.state.as_str(),
+            signed_in_at: rfc3339(row.signed_in_at),
+            expires_at: rfc3339(row.expires_at),
+            ended_at: row.ended_at.map(rfc3339),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Page<T> {
+    items: Vec<T>,
+    next: Option<String>,
+}
+
+/// `GET /api/v1/admin/sessions`.
+pub(super) async fn sessions(
+    _: Auditing,
+    query: Sent<web::Query<SessionsQuery>>,
+    access: web::Data<Access>,
+) -> Result<HttpResponse, Error> {
+    let SessionsQuery { user, after } = query?.0.into_inner();
+    let found = access.sessions(user.as_ref(), after.as_ref(), PAGE + 1);
+    let mut found = found.await.map_err(Problem::from)?;
+    let full = usize::try_from(PAGE).unwrap_or(usize::MAX);
+    let more = found.len() > full;
+    found.truncate(full);
+    let next = found.last().filter(|_| more).map(|row| row.id.to_string());
+    let items = found.into_iter().map(SessionShown::from).collect();
+    Ok(HttpResponse::Ok().json(Page { items, next }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Order {
+    #[serde(default)]
+    user: Option<UserName>,
+    #[serde(default)]
+    idp: Option<IdpName>,
+    #[serde(default)]
+    role_arn: Option<RolePattern>,
+    #[serde(default)]
+    launcher: Option<TokenName>,
+    #[serde(default)]
+    session: Option<SessionId>,
+    #[serde(default)]
+    lease: Option<LeaseId>,
+    #[serde(default)]
+    all: bool,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    hold: bool,
+}
+
+impl Order {
+    /// The one selector that is given.
+    fn selector(self) -> Result<Selector, Problem> {
+        let idp = self.idp.clone();
+        let user = self.user.map(|user| Selector::User {
+            user,
+            idp: self.idp,
+        });
+        let of_idp = idp.is_some() && user.is_none();
+        let given = [
+            user,
+            self.role_arn.map(Selector::Role),
+            self.launcher.map(Selector::Launcher),
+            self.session.map(Selector::Session),
+            self.lease.map(Selector::Lease),
+            self.all.then_some(Selector::All),
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(selector), None) if !of_idp => Ok(selector),
+            _ => Err(Problem::bad_request(
+                "send exactly one of user, role_arn, launcher, session, lease and all: true; idp goes with user alone",
+            )),
+        }
+    }
+}
+
+/// `POST /api/v1/admin/revoke`.
+pub(super) async fn revoke(
+    by: Administering,
+    order: Sent<web::Json<Order>>,
+    revoke: web::Data<Revoke>,
+) -> Result<HttpResponse, Error> {
+    let order = order?.0.into_inner();
+    let (reason, hold, by) = (order.reason.clone(), order.hold, by.name());
+    let selector = order.selector()?;
+    let reason = good_reason(&reason).map_err(Problem::bad_request)?;
+    let order = RevokeOrder {
+        reason,
+        by: &by,
+        hold,
+    };
+    let done = revoke
+        .revoke(&selector, order)
+        .await
+        .map_err(Problem::from)?;
+    let unknown = "there is no such session or lease";
+    let done = done.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "not_found", unknown))?;
+    Ok(HttpResponse::Ok().json(done))
+}
+
+/// `GET /api/v1/admin/holds`: all in one page, for there are few.
+pub(super) async fn holds(_: Auditing, revoke: web::Data<Revoke>) -> Result<HttpResponse, Error> {
+    let holds = revoke.holds().await.map_err(Problem::from)?;
+    let items = holds.iter().map(HoldView::from).collect();
+    Ok(HttpResponse::Ok().json(Page { items, next: None }))
+}
+
+/// `DELETE /api/v1/admin/holds/{hold}`.
+pub(super) async fn release(
+    by: Administering,
+    id: Sent<web::Path<HoldId>>,
+    revoke: web::Data<Revoke>,
+) -> Result<HttpResponse, Error> {
+    let released = revoke.release(&id?.0, &by.name()).await;
+    if released.map_err(Problem::from)? {
+        return Ok(HttpResponse::NoContent().finish());
+    }
+    let title = "no hold of this id is in force; GET /api/v1/admin/holds lists them";
+    Err(Problem::new(StatusCode::NOT_FOUND, "not_found", title).into())
+}

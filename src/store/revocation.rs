@@ -1,0 +1,279 @@
+//! Revoking, final for what exists: sessions, leases, credentials and claims in one transaction.
+//!
+//! A mint under way finds its claim row gone or its session ended, and what it brings is dropped. What
+//! AWS has issued before, no store can call back: it is told with its latest end.
+
+mod reach;
+
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use super::rows::{Record, millis};
+use super::sessions::{forget_ended, read_person};
+use super::{Store, StoreError};
+use crate::model::{
+    Hold, IdpName, JobName, LeaseId, Person, RoleArn, RolePattern, SessionId, TokenName, UserName,
+};
+
+use reach::{Reach, reach_of};
+
+/// What is to be revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// A user's sessions and leases, at one IdP or at all.
+    User {
+        /// The user.
+        user: UserName,
+        /// The IdP, or every one.
+        idp: Option<IdpName>,
+    },
+    /// The leases and credentials of the roles that fit.
+    Role(RolePattern),
+    /// The leases that launchers of this name made.
+    Launcher(TokenName),
+    /// One session, and the leases that draw on it.
+    Session(SessionId),
+    /// One lease.
+    Lease(LeaseId),
+    /// Every session, lease and credential.
+    All,
+}
+
+/// Why, by whom, and whether what comes next is refused too.
+#[derive(Debug, Clone, Copy)]
+pub struct RevokeOrder<'a> {
+    /// The admin's words.
+    pub reason: &'a str,
+    /// Who does it.
+    pub by: &'a str,
+    /// Whether to place a hold.
+    pub hold: bool,
+}
+
+/// A lease that was revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokedLease {
+    /// Its identifier.
+    pub id: LeaseId,
+    /// Whose it was.
+    pub person: Person,
+    /// The role.
+    pub role: RoleArn,
+    /// The job.
+    pub job: JobName,
+    /// Who had made it.
+    pub launcher: Option<TokenName>,
+}
+
+/// Credentials that AWS issued and that it goes on to accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StillLive {
+    /// The role.
+    pub role: RoleArn,
+    /// Whose they are.
+    pub person: Person,
+    /// When the last of them ends.
+    pub until: DateTime<Utc>,
+}
+
+/// What a revocation hit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// When it took place.
+    pub at: DateTime<Utc>,
+    /// The sessions that it ended and that could be used before.
+    pub sessions: Vec<(SessionId, Person)>,
+    /// The leases that it revoked and that counted before.
+    pub leases: Vec<RevokedLease>,
+    /// How many unexpired credentials the store no longer has.
+    pub forgotten: usize,
+    /// What of theirs AWS goes on to accept, by role and person.
+    pub still_live: Vec<StillLive>,
+    /// The hold that was placed.
+    pub hold: Option<Hold>,
+}
+
+impl Store {
+    /// Revokes what `selector` names and exists now, and places the hold in the same transaction. `None`:
+    /// no such session or lease is known.
+    pub async fn revoke(
+        &self,
+        selector: &Selector,
+        order: RevokeOrder<'_>,
+    ) -> Result<Option<Revocation>, StoreError> {
+        let at = self.now();
+        let mut transaction = self.begin().await?;
+        let Some(reach) = reach_of(&mut transaction, selector, at).await? else {
+            return Ok(None);
+        };
+        let mut revocation = Revocation {
+            at,
+            sessions: Vec::new(),
+            leases: revoke_leases(&mut transaction, &reach, at, order.reason).await?,
+            forgotten: 0,
+            still_live: Vec::new(),
+            hold: None,
+        };
+        find_live(&mut transaction, &reach, &mut revocation).await?;
+        if reach.ends_sessions {
+            revocation.sessions = end_sessions(&mut transaction, &reach, at).await?;
+            forget_ended(&mut transaction).await?;
+        }
+        if reach.forgets {
+            forget(&mut transaction, &reach).await?;
+        }
+        if order.hold {
+            let scope = reach.scope;
+            let hold = self.place_hold(&mut transaction, scope, selector, &order);
+            revocation.hold = Some(hold.await?);
+        }
+        // The triggers see sessions and leases; credentials that went are in every process's memory too.
+        sqlx::query("UPDATE changes SET version = version + 1 WHERE topic = 'access'")
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(Some(revocation))
+    }
+}
+
+async fn revoke_leases(
+    connection: &mut AnyConnection,
+    reach: &Reach,
+    now: DateTime<Utc>,
+    reason: &str,
+) -> Result<Vec<RevokedLease>, StoreError> {
+    let mut revoked = Vec::new();
+    for role in reach.roles.iter().filter(|_| reach.ends_leases) {
+        let rows = sqlx::query(
+            "UPDATE leases SET revoked_at = $1, revoke_reason = $2
+             WHERE revoked_at IS NULL AND expires_at > $1
+             AND (CAST($3 AS TEXT) IS NULL OR user_name = $3)
+             AND (CAST($4 AS TEXT) IS NULL OR idp = $4)
+             AND (CAST($5 AS TEXT) IS NULL OR role = $5)
+             AND (CAST($6 AS TEXT) IS NULL OR launcher = $6)
+             AND (CAST($7 AS TEXT) IS NULL OR id = $7)
+             RETURNING id, user_name, idp, role, job, launcher",
+        )
+        .bind(millis(now))
+        .bind(reason)
+        .bind(reach.user.clone())
+        .bind(reach.idp.clone())
+        .bind(role.clone())
+        .bind(reach.launcher.clone())
+        .bind(reach.lease.clone())
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in &rows {
+            revoked.push(read_lease(row)?);
+        }
+    }
+    Ok(revoked)
+}
+
+fn read_lease(row: &AnyRow) -> Result<RevokedLease, StoreError> {
+    let record = Record::new(row, "leases", "id");
+    Ok(RevokedLease {
+        id: record.parsed("id")?,
+        person: read_person(&record)?,
+        role: record.parsed("role")?,
+        job: record.parsed("job")?,
+        launcher: record.maybe_parsed("launcher")?,
+    })
+}
+
+/// Before anything is deleted: what AWS issued to whom this hits, and until when.
+async fn find_live(
+    connection: &mut AnyConnection,
+    reach: &Reach,
+    revocation: &mut Revocation,
+) -> Result<(), StoreError> {
+    let leased: HashSet<(Person, RoleArn)> = revocation
+        .leases
+        .iter()
+        .map(|lease| (lease.person.clone(), lease.role.clone()))
+        .collect();
+    let mut live: BTreeMap<(RoleArn, Person), DateTime<Utc>> = BTreeMap::new();
+    for role in &reach.roles {
+        let rows = sqlx::query(
+            "SELECT c.issue_key, c.session, c.role, s.user_name, s.idp, c.expires_at
+             FROM credentials c JOIN sessions s ON s.id = c.session
+             WHERE c.expires_at > $1
+             AND (CAST($2 AS TEXT) IS NULL OR s.user_name = $2)
+             AND (CAST($3 AS TEXT) IS NULL OR s.idp = $3)
+             AND (CAST($4 AS TEXT) IS NULL OR c.role = $4)",
+        )
+        .bind(millis(revocation.at))
+        .bind(reach.user.clone())
+        .bind(reach.idp.clone())
+        .bind(role.clone())
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in &rows {
+            let record = Record::new(row, "credentials", "issue_key");
+            let session = record.text("session")?;
+            let of_session = reach.session.as_ref().is_none_or(|only| *only == session);
+            let goes = reach.forgets || (reach.ends_sessions && of_session);
+            let hit: (Person, RoleArn) = (read_person(&record)?, record.parsed("role")?);
+            if !goes && !leased.contains(&hit) {
+                continue;
+            }
+            revocation.forgotten += usize::from(goes);
+            let end = record.time("expires_at")?;
+            let until = live.entry((hit.1, hit.0)).or_insert(end);
+            *until = end.max(*until);
+        }
+    }
+    let found = live.into_iter().map(|((role, person), until)| StillLive {
+        role,
+        person,
+        until,
+    });
+    revocation.still_live = found.collect();
+    Ok(())
+}
+
+async fn end_sessions(
+    connection: &mut AnyConnection,
+    reach: &Reach,
+    now: DateTime<Utc>,
+) -> Result<Vec<(SessionId, Person)>, StoreError> {
+    let rows = sqlx::query(
+        "UPDATE sessions SET ended_at = $1, token = NULL, confirm = NULL
+         WHERE ended_at IS NULL
+         AND (CAST($2 AS TEXT) IS NULL OR user_name = $2)
+         AND (CAST($3 AS TEXT) IS NULL OR idp = $3)
+         AND (CAST($4 AS TEXT) IS NULL OR id = $4)
+         RETURNING id, user_name, idp, expires_at",
+    )
+    .bind(millis(now))
+    .bind(reach.user.clone())
+    .bind(reach.idp.clone())
+    .bind(reach.session.clone())
+    .fetch_all(connection)
+    .await?;
+    let mut ended = Vec::new();
+    for row in &rows {
+        let record = Record::new(row, "sessions", "id");
+        if now < record.time("expires_at")? {
+            ended.push((record.parsed("id")?, read_person(&record)?));
+        }
+    }
+    Ok(ended)
+}
+
+/// Issued credentials and claims alike, so that a mint under way has nowhere to put what it brings.
+async fn forget(connection: &mut AnyConnection, reach: &Reach) -> Result<(), StoreError> {
+    for role in &reach.roles {
+        sqlx::query("DELETE FROM credentials WHERE CAST($1 AS TEXT) IS NULL OR role = $1")
+            .bind(role.clone())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
