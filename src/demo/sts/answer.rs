@@ -25,9 +25,9 @@ impl Failure {
         }
     }
 
-    /// IAM says no: role, provider, pair or `SAML:aud` do not go together.
-    pub(super) fn denied() -> Self {
-        let text = "Not authorized to perform sts:AssumeRoleWithSAML";
+    /// IAM says no to `action`: role, provider, and what was signed do not go together.
+    pub(super) fn denied(action: &str) -> Self {
+        let text = format!("Not authorized to perform sts:{action}");
         Self::new(403, "AccessDenied", text)
     }
 
@@ -37,7 +37,7 @@ impl Failure {
     }
 
     /// The assertion is too old.
-    pub(super) fn expired(message: &'static str) -> Self {
+    pub(super) fn expired(message: impl Into<String>) -> Self {
         Self::new(400, "ExpiredTokenException", message)
     }
 

@@ -9,13 +9,18 @@ use openssl::sha::sha1;
 
 use super::answer::{Failure, element};
 use super::checks::Checks;
+use super::context::Context;
+use super::fault::Fault;
+use super::issue::{Issued, Request};
 use super::parameters::Call;
-use super::sessions::Session;
+use super::policy::Principal;
 use super::statement::{self, Bearer};
-use super::{Fault, Inner, RoleTrust, signature};
+use super::tags::Tags;
+use super::{Inner, signature};
 use crate::demo::xml::{self, Element};
-use crate::model::{SessionName, rfc3339};
+use crate::model::SessionName;
 
+const ACTION: &str = "AssumeRoleWithSAML";
 const FORMATS: &str = "urn:oasis:names:tc:SAML:2.0:nameid-format:";
 
 /// What the verified assertion says, all of it checked.
@@ -24,6 +29,7 @@ struct Claims {
     bearer: Bearer,
     session_name: SessionName,
     source_identity: Option<SessionName>,
+    tags: Tags,
     expires_at: DateTime<Utc>,
 }
 
@@ -53,15 +59,25 @@ impl Inner {
         let known = statement::issuer(&response, &assertion, issuer);
         checks.note("issuer", known)?;
         let claims = self.claims(&call, &response, &assertion, issuer, checks)?;
-        checks.require("pair offered", offers(&assertion, &call), Failure::denied)?;
-        let trust = self.trust(&call, &claims.bearer.recipient);
-        let trust = checks.note("trust policy with SAML:aud", trust)?;
-        checks.require(
-            "maximum duration of the role",
-            call.seconds <= trust.max_session_duration,
-            || Failure::invalid("The requested DurationSeconds exceeds the MaxSessionDuration set for this role."),
-        )?;
-        Ok(self.issue(&call, &claims, fault))
+        let denied = || Failure::denied(ACTION);
+        checks.require("pair offered", offers(&assertion, &call), denied)?;
+        let same_account = call.asked.role.account() == call.provider.account()
+            && call.asked.role.partition() == call.provider.partition();
+        checks.require("provider of the role's account", same_account, denied)?;
+        let request = Request {
+            action: ACTION,
+            asked: &call.asked,
+            principal: Principal::Federated(call.provider.as_str().to_owned()),
+            context: context(&call, &claims),
+            session_name: &claims.session_name,
+            tags: claims.tags.clone(),
+            source_identity: claims.source_identity.as_ref().map(ToString::to_string),
+            end: Some(claims.expires_at),
+            chained: false,
+            denied: &Failure::denied,
+        };
+        let issued = self.issue(request, "trust policy with SAML:aud", checks, fault)?;
+        Ok(result(&call, &claims, issued, fault))
     }
 
     fn claims(
@@ -77,7 +93,7 @@ impl Inner {
         let age = statement::age(response, assertion, now);
         checks.note("five minutes since IssueInstant", age)?;
         checks.note("conditions", statement::window(assertion, now))?;
-        let audience = statement::audience(assertion, call.role.partition());
+        let audience = statement::audience(assertion, call.asked.role.partition());
         checks.note("audience", audience)?;
         let bearer = statement::bearer(assertion, now);
         let bearer = checks.note("one bearer confirmation with Recipient", bearer)?;
@@ -85,96 +101,74 @@ impl Inner {
         let session_name = checks.note("RoleSessionName", session_name)?;
         let source_identity = statement::source_identity(assertion);
         let source_identity = checks.note("SourceIdentity", source_identity)?;
-        checks.note("session tags", statement::tags(assertion))?;
+        let tags = checks.note("session tags", statement::tags(assertion))?;
         let shorter = checks.note("SessionDuration", statement::session_duration(assertion))?;
         let end = statement::session_end(assertion, now);
         let end = checks.note("SessionNotOnOrAfter", end)?;
-        let seconds = shorter.map_or(call.seconds, |shorter| shorter.min(call.seconds));
+        let seconds = shorter.map_or(call.asked.seconds, |shorter| {
+            shorter.min(call.asked.seconds)
+        });
         let expires_at = now + TimeDelta::seconds(i64::from(seconds));
         Ok(Claims {
             issuer: issuer.to_owned(),
             bearer,
             session_name,
             source_identity,
+            tags,
             expires_at: end.map_or(expires_at, |end| end.min(expires_at)),
         })
     }
+}
 
-    /// The role, if its trust policy lets this provider in with this `SAML:aud`.
-    fn trust(&self, call: &Call<'_>, recipient: &str) -> Result<&RoleTrust, Failure> {
-        let same_account = call.role.account() == call.provider.account()
-            && call.role.partition() == call.provider.partition();
-        let named = |list: &[String], wanted: &str| list.iter().any(|known| known == wanted);
-        let trusts = |trust: &&RoleTrust| {
-            trust.role_arn == call.role.as_str()
-                && named(&trust.provider_arns, call.provider.as_str())
-                && named(&trust.saml_aud, recipient)
-        };
-        let found = self.trusts.iter().find(trusts);
-        found.filter(|_| same_account).ok_or_else(Failure::denied)
-    }
+/// What the trust policy can ask of an assertion.
+fn context(call: &Call<'_>, claims: &Claims) -> Context {
+    Context::default()
+        .with("SAML:aud", Some(&claims.bearer.recipient))
+        .with("SAML:iss", Some(&claims.issuer))
+        .with("SAML:sub", Some(&claims.bearer.name_id))
+        .with("SAML:sub_type", Some(subject_type(&claims.bearer)))
+        .with("SAML:namequalifier", Some(&qualifier(call, claims)))
+        .with("aws:FederatedProvider", Some(call.provider.as_str()))
+}
 
-    fn issue(&self, call: &Call<'_>, claims: &Claims, fault: &Fault) -> String {
-        let role = if *fault == Fault::WrongRole {
-            "another-role"
-        } else {
-            call.role.name()
-        };
-        let (session, secrets) = Session::new(
-            &*self.entropy,
-            &call.role,
-            role,
-            &claims.session_name,
-            claims.expires_at,
-        );
-        let audience = if *fault == Fault::WrongAudience {
-            "https://signin.aws.amazon.com/saml"
-        } else {
-            &claims.bearer.recipient
-        };
-        let result = [
-            element("Audience", audience),
-            format!(
-                "<AssumedRoleUser>{}{}</AssumedRoleUser>",
-                element("AssumedRoleId", &session.user_id),
-                element("Arn", &session.arn)
-            ),
-            format!(
-                "<Credentials>{secrets}{}</Credentials>",
-                element("Expiration", &rfc3339(claims.expires_at))
-            ),
-            subject(call, claims),
-            element("PackedPolicySize", "0"),
-        ];
-        self.sessions.keep(session);
-        result.concat()
-    }
+fn result(call: &Call<'_>, claims: &Claims, issued: Issued, fault: &Fault) -> String {
+    let audience = if *fault == Fault::WrongAudience {
+        "https://signin.aws.amazon.com/saml"
+    } else {
+        &claims.bearer.recipient
+    };
+    [
+        element("Audience", audience),
+        issued.user,
+        issued.credentials,
+        subject(call, claims),
+        issued.packed,
+    ]
+    .concat()
 }
 
 /// Subject, its type and qualifier, the issuer, and the source identity where there is one.
 fn subject(call: &Call<'_>, claims: &Claims) -> String {
-    let format = claims.bearer.format.as_str();
-    let qualified = format!(
-        "{}{}/{}",
-        claims.issuer,
-        call.provider.account(),
-        call.provider.name()
-    );
     let source_identity = claims.source_identity.as_ref();
     [
         element("Subject", &claims.bearer.name_id),
-        element(
-            "NameQualifier",
-            &STANDARD.encode(sha1(qualified.as_bytes())),
-        ),
-        element(
-            "SubjectType",
-            format.strip_prefix(FORMATS).unwrap_or(format),
-        ),
+        element("NameQualifier", &qualifier(call, claims)),
+        element("SubjectType", subject_type(&claims.bearer)),
         element("Issuer", &claims.issuer),
         source_identity.map_or_else(String::new, |name| element("SourceIdentity", name.as_str())),
     ]
     .concat()
+}
+
+fn subject_type(bearer: &Bearer) -> &str {
+    let format = bearer.format.as_str();
+    format.strip_prefix(FORMATS).unwrap_or(format)
+}
+
+fn qualifier(call: &Call<'_>, claims: &Claims) -> String {
+    let (account, name) = (call.provider.account(), call.provider.name());
+    let qualified = format!("{}{account}/{name}", claims.issuer);
+    STANDARD.encode(sha1(qualified.as_bytes()))
 }
 
 fn decode(encoded: &str) -> Result<(String, Element), Failure> {
@@ -188,7 +182,7 @@ fn decode(encoded: &str) -> Result<(String, Element), Failure> {
 
 /// Whether a Role value is the pair that was asked for, in either order.
 fn offers(assertion: &Element, call: &Call<'_>) -> bool {
-    let (role, provider) = (call.role.as_str(), call.provider.as_str());
+    let (role, provider) = (call.asked.role.as_str(), call.provider.as_str());
     let is_pair = |value: &&str| {
         // Commas are legal in role names, so the text is matched from its ends.
         [(role, provider), (provider, role)]

@@ -1,21 +1,44 @@
 //! A sandbox STS that is as strict as AWS: signature, Issuer, audience, Recipient against the role's
 //! trust policy, one bearer confirmation, five minutes, session name, offered pair, maximum duration;
-//! AWS's codes and texts. It can be told to misbehave.
+//! AWS's codes and texts; and `AssumeRole`, `AssumeRoleWithWebIdentity`, trust policies as JSON, session
+//! policies, tags and the console's federation endpoint likewise. It can be told to misbehave.
 //!
 //! Where AWS's behaviour is not known it takes the stricter side: the pair must stand in the assertion,
 //! the earlier IssueInstant counts, and an audience beside AWS's is taken within one restriction only.
 
 mod answer;
 mod assume;
+mod assume_role;
+mod caller;
 mod checks;
+mod condition;
+mod context;
+mod fault;
+mod federation;
 mod identity;
+mod issue;
+mod keys;
 mod parameters;
+mod policy;
 mod provider;
+mod session_policy;
 mod sessions;
+mod settings;
 mod signature;
 mod statement;
+mod tags;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_account;
+#[cfg(test)]
+mod tests_control;
+#[cfg(test)]
+mod tests_policy;
+#[cfg(test)]
+mod tests_token;
+mod token;
+mod web_identity;
 
 use std::collections::HashMap;
 use std::io;
@@ -30,98 +53,30 @@ use super::serving::{Serving, loopback};
 use crate::model::{Clock, Entropy, hex};
 use answer::Failure;
 use checks::Checks;
+use fault::Faults;
+use federation::SigninTokens;
+use keys::IssuerKeys;
 use provider::Provider;
 use sessions::Sessions;
+
+pub use fault::Fault;
+pub use policy::{TrustPolicyDocument, TrustPolicyError};
+pub use session_policy::PACKED_LIMIT;
+pub use settings::{
+    Account, DemoPrincipal, OidcProvider, Role, RoleTrust, SamlProvider, StsSettings,
+};
+pub use tags::Tag;
 
 /// The STS API's version, of which there is one.
 const VERSION: &str = "2011-06-15";
 /// What is logged for a call that succeeded.
 const DONE: &str = "OK";
-
-/// STS's part of an AWS account.
-pub struct StsSettings {
-    /// The roles with their trust policies.
-    pub trusts: Vec<RoleTrust>,
-    /// The SAML providers in IAM.
-    pub providers: Vec<SamlProvider>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness.
-    pub entropy: Arc<dyn Entropy>,
-}
-
-/// A SAML provider in IAM.
-#[derive(Debug, Clone)]
-pub struct SamlProvider {
-    /// Its ARN.
-    pub arn: String,
-    /// The metadata that was uploaded.
-    pub metadata_xml: String,
-}
-
-/// A role with what its trust policy says.
-#[derive(Debug, Clone)]
-pub struct RoleTrust {
-    /// The role.
-    pub role_arn: String,
-    /// The providers that are its principal.
-    pub provider_arns: Vec<String>,
-    /// The values of `SAML:aud`.
-    pub saml_aud: Vec<String>,
-    /// `MaxSessionDuration`, in seconds.
-    pub max_session_duration: u32,
-}
-
-/// How `AssumeRoleWithSAML` misbehaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// Not at all.
-    None,
-    /// Throttles every call.
-    Throttle,
-    /// Answers 503.
-    ServiceUnavailable,
-    /// Never answers.
-    Hang,
-    /// Answers 200 with no XML.
-    Garbage,
-    /// Answers for another role.
-    WrongRole,
-    /// Answers for another audience.
-    WrongAudience,
-    /// Denies every call.
-    Denied,
-    /// Cuts the connection.
-    DropConnection,
-    /// Answers after this time.
-    Slow(Duration),
-    /// One way for some calls, then another.
-    FirstThen {
-        /// How the first calls go.
-        first: Box<Fault>,
-        /// How many those are.
-        calls: usize,
-        /// How all later ones go.
-        then: Box<Fault>,
-    },
-}
-
-impl Fault {
-    /// The fault of the next call.
-    fn next(&mut self) -> Self {
-        match self {
-            Self::FirstThen { first, calls, then } => {
-                if let Some(left) = calls.checked_sub(1) {
-                    *calls = left;
-                    return first.next();
-                }
-                *self = (**then).clone();
-                self.next()
-            }
-            one => one.clone(),
-        }
-    }
-}
+/// The actions that can misbehave.
+const ASSUMING: &[&str] = &[
+    "AssumeRole",
+    "AssumeRoleWithSAML",
+    "AssumeRoleWithWebIdentity",
+];
 
 /// A call that was made, and what came of it.
 #[derive(Debug, Clone, Serialize)]
@@ -142,14 +97,44 @@ pub struct StsCall {
     pub request_id: String,
 }
 
+/// What a session carries, without its keys.
+#[derive(Debug, Clone, Serialize)]
+pub struct IssuedSession {
+    /// The key's id.
+    pub access_key_id: String,
+    /// The role.
+    pub role_arn: String,
+    /// The assumed role.
+    pub arn: String,
+    /// When it was issued.
+    pub issued_at: DateTime<Utc>,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+    /// Whether it was assumed with another role's credentials.
+    pub chained: bool,
+    /// The session policy, as it was sent.
+    pub policy: Option<String>,
+    /// The session tags.
+    pub tags: Vec<Tag>,
+    /// The keys of the transitive ones.
+    pub transitive_tag_keys: Vec<String>,
+    /// The source identity.
+    pub source_identity: Option<String>,
+}
+
 struct Inner {
-    trusts: Vec<RoleTrust>,
+    roles: Vec<Role>,
     providers: Vec<Provider>,
+    principals: Vec<DemoPrincipal>,
+    oidc_providers: Vec<OidcProvider>,
+    issuer_keys: IssuerKeys,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     sessions: Sessions,
+    signin_tokens: SigninTokens,
     calls: Mutex<Vec<StsCall>>,
-    fault: Mutex<Fault>,
+    faults: Mutex<Faults>,
+    lifetime: Mutex<Option<Duration>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -163,20 +148,28 @@ pub struct SandboxSts {
 }
 
 impl SandboxSts {
-    /// Serves on a free loopback port. Metadata without a signing certificate is an error.
+    /// Serves an account that has SAML providers only, on a free loopback port. Metadata without a
+    /// signing certificate is an error.
+    pub async fn start(settings: StsSettings) -> io::Result<Self> {
+        Self::start_with(settings, Account::default()).await
+    }
+
+    /// Serves an account with users, OIDC providers and roles with policies of their own too.
     #[expect(
         clippy::unused_async,
         reason = "must be called within a runtime, where the server is spawned"
     )]
-    pub async fn start(settings: StsSettings) -> io::Result<Self> {
+    pub async fn start_with(settings: StsSettings, account: Account) -> io::Result<Self> {
         signature::prepare();
-        let inner = Arc::new(Inner::new(settings)?);
+        let inner = Arc::new(Inner::new(settings, account)?);
         let shared = Arc::clone(&inner);
         let serving = Serving::start(loopback()?, move |app| {
             app.app_data(web::Data::from(Arc::clone(&shared)))
                 .app_data(web::PayloadConfig::new(512 * 1024))
                 .route("/", web::post().to(handle))
-                .route("/log", web::get().to(log));
+                .route("/log", web::get().to(log))
+                .route("/federation", web::get().to(federation::handle))
+                .route("/federation", web::post().to(federation::handle));
         })?;
         Ok(Self { inner, serving })
     }
@@ -200,9 +193,40 @@ impl SandboxSts {
             .count()
     }
 
-    /// Misbehaves from now on, or behaves again.
+    /// The console's federation endpoint.
+    pub fn federation_url(&self) -> String {
+        format!("{}/federation", self.serving.url)
+    }
+
+    /// Misbehaves from now on, or behaves again, in all Assume actions.
     pub fn set_fault(&self, fault: Fault) {
-        *locked(&self.inner.fault) = fault;
+        locked(&self.inner.faults).set(fault);
+    }
+
+    /// Misbehaves for one role, before what [`Self::set_fault`] says; `None` takes that back.
+    pub fn set_fault_for(&self, role_arn: &str, fault: Fault) {
+        locked(&self.inner.faults).set_for(role_arn, fault);
+    }
+
+    /// Credentials issued from now on end this soon, whatever was asked.
+    pub fn set_lifetime(&self, lifetime: Option<Duration>) {
+        *locked(&self.inner.lifetime) = lifetime;
+    }
+
+    /// Forgets the issuers' keys, as AWS does in time: the next token has them fetched again.
+    pub fn forget_issuer_keys(&self) {
+        self.inner.issuer_keys.clear();
+    }
+
+    /// Refuses sessions of the role that were issued before `time`, as `AWSRevokeOlderSessions` does.
+    pub fn revoke_older_than(&self, role_arn: &str, time: DateTime<Utc>) {
+        self.inner.sessions.revoke(role_arn, time);
+    }
+
+    /// What was issued for a role, the oldest first.
+    pub fn issued_for(&self, role_arn: &str) -> Vec<IssuedSession> {
+        let sessions = self.inner.sessions.of(role_arn).into_iter();
+        sessions.map(sessions::Session::shown).collect()
     }
 
     /// Ends it.
@@ -220,23 +244,19 @@ async fn handle(request: HttpRequest, body: web::Bytes, sts: web::Data<Inner>) -
     let form: HashMap<String, String> = url::form_urlencoded::parse(&body).into_owned().collect();
     let action = form.get("Action").cloned().unwrap_or_default();
     let mut fault = Fault::None;
-    if action == "AssumeRoleWithSAML" {
-        fault = locked(&sts.fault).next();
-        if let Some(answer) = sts.misbehave(&fault, &form, &request_id).await {
-            return answer;
+    if ASSUMING.contains(&action.as_str()) {
+        let role = form.get("RoleArn").map(String::as_str);
+        fault = locked(&sts.faults).next(role, sts.clock.now());
+        if let Fault::Slow(time) = fault {
+            tokio::time::sleep(time).await;
+        }
+        if let Some(failure) = fault.failure(&action) {
+            sts.record(&form, failure.code, Checks::default(), &request_id);
+            return fault.answer(&failure, &request_id).await;
         }
     }
     let mut checks = Checks::default();
-    let known = form.get("Version").map(String::as_str) == Some(VERSION);
-    let outcome = match action.as_str() {
-        "AssumeRoleWithSAML" if known => sts.assume_role_with_saml(&form, &mut checks, &fault),
-        "GetCallerIdentity" if known => sts.caller_identity(&request, &body, &mut checks),
-        _ => Err(Failure::new(
-            400,
-            "InvalidAction",
-            format!("Could not find operation {action} for version {VERSION}"),
-        )),
-    };
+    let outcome = sts.act(&request, &body, &form, &mut checks, &fault).await;
     let code = outcome
         .as_ref()
         .map_or_else(|failure| failure.code, |_| DONE);
@@ -248,17 +268,60 @@ async fn handle(request: HttpRequest, body: web::Bytes, sts: web::Data<Inner>) -
 }
 
 impl Inner {
-    fn new(settings: StsSettings) -> io::Result<Self> {
+    fn new(settings: StsSettings, account: Account) -> io::Result<Self> {
+        settings::check(&account)?;
         let providers = settings.providers.iter().map(provider::read);
         Ok(Self {
             providers: providers.collect::<io::Result<_>>()?,
-            trusts: settings.trusts,
+            roles: settings::roles(&settings.trusts, account.roles)?,
+            principals: account.principals,
+            oidc_providers: account.oidc_providers,
+            issuer_keys: IssuerKeys::new(account.issuer_documents, account.issuer_bases),
             clock: settings.clock,
             entropy: settings.entropy,
             sessions: Sessions::default(),
+            signin_tokens: SigninTokens::default(),
             calls: Mutex::default(),
-            fault: Mutex::new(Fault::None),
+            faults: Mutex::new(Faults::new()),
+            lifetime: Mutex::new(account.lifetime),
         })
+    }
+
+    /// The result's XML.
+    async fn act(
+        &self,
+        request: &HttpRequest,
+        body: &[u8],
+        form: &HashMap<String, String>,
+        checks: &mut Checks,
+        fault: &Fault,
+    ) -> Result<String, Failure> {
+        let action = form.get("Action").map(String::as_str).unwrap_or_default();
+        let known = form.get("Version").map(String::as_str) == Some(VERSION);
+        match action {
+            "AssumeRoleWithSAML" if known => self.assume_role_with_saml(form, checks, fault),
+            "AssumeRoleWithWebIdentity" if known => {
+                self.assume_role_with_web_identity(form, checks, fault)
+                    .await
+            }
+            "AssumeRole" if known => {
+                let caller = self.caller(action, request, body, checks)?;
+                self.assume_role(&caller, form, checks, fault)
+            }
+            "GetCallerIdentity" if known => {
+                let caller = self.caller(action, request, body, checks)?;
+                Ok(Self::caller_identity(&caller))
+            }
+            "DescribeSandboxSession" if known => {
+                let caller = self.caller(action, request, body, checks)?;
+                Self::describe_session(&caller)
+            }
+            _ => Err(Failure::new(
+                400,
+                "InvalidAction",
+                format!("Could not find operation {action} for version {VERSION}"),
+            )),
+        }
     }
 
     /// A request id in the form of AWS's.
@@ -293,39 +356,5 @@ impl Inner {
             at: self.clock.now(),
             request_id: request_id.to_owned(),
         });
-    }
-
-    /// Answers in the wrong way; `None` where the fault is in a good answer.
-    async fn misbehave(
-        &self,
-        fault: &Fault,
-        form: &HashMap<String, String>,
-        request_id: &str,
-    ) -> Option<HttpResponse> {
-        let failure = match fault {
-            Fault::Throttle => Failure::new(400, "Throttling", "Rate exceeded"),
-            Fault::ServiceUnavailable => {
-                let text = "Service is unavailable";
-                Failure::new(503, "ServiceUnavailable", text)
-            }
-            Fault::Denied => Failure::denied(),
-            Fault::Hang | Fault::Garbage | Fault::DropConnection => {
-                Failure::new(200, "Misbehaved", "")
-            }
-            Fault::Slow(time) => {
-                tokio::time::sleep(*time).await;
-                return None;
-            }
-            Fault::None | Fault::WrongRole | Fault::WrongAudience | Fault::FirstThen { .. } => {
-                return None;
-            }
-        };
-        self.record(form, failure.code, Checks::default(), request_id);
-        match fault {
-            Fault::Hang => std::future::pending().await,
-            Fault::Garbage => Some(HttpResponse::Ok().body("this is no XML")),
-            Fault::DropConnection => Some(answer::cut()),
-            _ => Some(failure.answer(request_id)),
-        }
     }
 }

@@ -1,37 +1,58 @@
-//! The parameters of `AssumeRoleWithSAML`, by the limits of the service model.
+//! The parameters of the Assume actions, by the limits of the service model.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::answer::Failure;
-use crate::model::{RoleArn, SamlProviderArn};
+use super::session_policy;
+use crate::model::{RoleArn, SamlProviderArn, SessionName};
 
-/// What was asked.
-pub(super) struct Call<'a> {
+/// What every Assume action is asked.
+pub(super) struct Asked<'a> {
     pub(super) role: RoleArn,
+    /// DurationSeconds, or its default.
+    pub(super) seconds: u32,
+    /// The session policy.
+    pub(super) policy: Option<&'a str>,
+}
+
+/// What `AssumeRoleWithSAML` is asked.
+pub(super) struct Call<'a> {
+    pub(super) asked: Asked<'a>,
     pub(super) provider: SamlProviderArn,
     /// The base64 of the response.
     pub(super) encoded: &'a str,
-    /// DurationSeconds, or its default.
-    pub(super) seconds: u32,
 }
 
-impl<'a> Call<'a> {
+impl<'a> Asked<'a> {
     pub(super) fn read(form: &'a HashMap<String, String>) -> Result<Self, Failure> {
         let role = sized(form, "RoleArn", "roleArn", 20..=2048)?;
-        let provider = sized(form, "PrincipalArn", "principalArn", 20..=2048)?;
-        let encoded = sized(form, "SAMLAssertion", "sAMLAssertion", 4..=100_000)?;
-        policies(form)?;
-        let bad_arn = || Failure::invalid("Request ARN is invalid");
+        let policy = policies(form)?;
         Ok(Self {
             role: role.parse().map_err(|_| bad_arn())?,
-            provider: provider.parse().map_err(|_| bad_arn())?,
-            encoded,
             seconds: seconds(form)?,
+            policy,
         })
     }
 }
 
-fn constraint(value: &str, name: &str, rule: &str) -> Failure {
+impl<'a> Call<'a> {
+    pub(super) fn read(form: &'a HashMap<String, String>) -> Result<Self, Failure> {
+        let provider = sized(form, "PrincipalArn", "principalArn", 20..=2048)?;
+        let encoded = sized(form, "SAMLAssertion", "sAMLAssertion", 4..=100_000)?;
+        Ok(Self {
+            asked: Asked::read(form)?,
+            provider: provider.parse().map_err(|_| bad_arn())?,
+            encoded,
+        })
+    }
+}
+
+fn bad_arn() -> Failure {
+    Failure::invalid("Request ARN is invalid")
+}
+
+/// A parameter breaks a constraint, in AWS's words.
+pub(super) fn constraint(value: &str, name: &str, rule: &str) -> Failure {
     // AWS repeats the value; what may be a token is left out of logs here.
     let shown: String = value.chars().take(64).collect();
     Failure::invalid(format!(
@@ -39,7 +60,8 @@ fn constraint(value: &str, name: &str, rule: &str) -> Failure {
     ))
 }
 
-fn sized<'a>(
+/// A parameter that must be there, with a length in `lengths`.
+pub(super) fn sized<'a>(
     form: &'a HashMap<String, String>,
     parameter: &str,
     name: &str,
@@ -57,6 +79,75 @@ fn sized<'a>(
         return Err(constraint(value, name, &rule));
     }
     Ok(value)
+}
+
+/// `RoleSessionName`, by its pattern.
+pub(super) fn session_name(form: &HashMap<String, String>) -> Result<SessionName, Failure> {
+    let name = sized(form, "RoleSessionName", "roleSessionName", 2..=64)?;
+    let rule = "satisfy regular expression pattern: [\\w+=,.@-]*";
+    name.parse()
+        .map_err(|_| constraint(name, "roleSessionName", rule))
+}
+
+/// `SourceIdentity`, which may be absent and is none of AWS's own names.
+pub(super) fn source_identity(form: &HashMap<String, String>) -> Result<Option<String>, Failure> {
+    if !form.contains_key("SourceIdentity") {
+        return Ok(None);
+    }
+    let name = sized(form, "SourceIdentity", "sourceIdentity", 2..=64)?;
+    let good = name.parse::<SessionName>().is_ok() && !name.starts_with("aws:");
+    if !good {
+        let rule = "satisfy regular expression pattern: [\\w+=,.@-]*";
+        return Err(constraint(name, "sourceIdentity", rule));
+    }
+    Ok(Some(name.to_owned()))
+}
+
+/// `ExternalId`, which may be absent.
+pub(super) fn external_id(form: &HashMap<String, String>) -> Result<Option<&str>, Failure> {
+    if !form.contains_key("ExternalId") {
+        return Ok(None);
+    }
+    let id = sized(form, "ExternalId", "externalId", 2..=1224)?;
+    let good =
+        |character: char| character.is_ascii_alphanumeric() || "_+=,.@:/-".contains(character);
+    if !id.chars().all(good) {
+        let rule = "satisfy regular expression pattern: [\\w+=,.@:\\/-]*";
+        return Err(constraint(id, "externalId", rule));
+    }
+    Ok(Some(id))
+}
+
+/// The fields of `NAME.member.1`, `.2` and so on, without a gap; a plain value's field is empty.
+pub(super) fn members<'a>(
+    form: &'a HashMap<String, String>,
+    name: &str,
+) -> Result<Vec<Vec<(&'a str, &'a str)>>, Failure> {
+    let start = format!("{name}.member.");
+    let mut found: BTreeMap<usize, Vec<(&str, &str)>> = BTreeMap::new();
+    for (key, value) in form {
+        let Some(rest) = key.strip_prefix(&start) else {
+            continue;
+        };
+        let (number, field) = rest.split_once('.').unwrap_or((rest, ""));
+        let number = number.parse().map_err(|_| malformed(key))?;
+        found.entry(number).or_default().push((field, value));
+    }
+    let gap = (1..)
+        .zip(found.keys())
+        .find(|(wanted, found)| wanted != *found);
+    if gap.is_some() {
+        return Err(malformed(name));
+    }
+    Ok(found.into_values().collect())
+}
+
+fn malformed(key: &str) -> Failure {
+    Failure::new(
+        400,
+        "MalformedInput",
+        format!("Unexpected list element at {key}"),
+    )
 }
 
 fn seconds(form: &HashMap<String, String>) -> Result<u32, Failure> {
@@ -81,21 +172,17 @@ fn seconds(form: &HashMap<String, String>) -> Result<u32, Failure> {
     }
 }
 
-/// Session policies are checked for size and syntax; nothing here enforces permissions.
-fn policies(form: &HashMap<String, String>) -> Result<(), Failure> {
-    if form.contains_key("Policy") {
-        let policy = sized(form, "Policy", "policy", 1..=2048)?;
-        let parsed: Result<serde_json::Map<String, serde_json::Value>, _> =
-            serde_json::from_str(policy);
-        if parsed.is_err() {
-            let text = "Syntax errors in policy.";
-            return Err(Failure::new(400, "MalformedPolicyDocument", text));
-        }
-    }
+/// The session policy, checked for size and syntax.
+fn policies(form: &HashMap<String, String>) -> Result<Option<&str>, Failure> {
     let arns = form.keys().filter(|key| key.starts_with("PolicyArns."));
     if arns.count() > 10 {
         let rule = "have length less than or equal to 10";
         return Err(constraint("...", "policyArns", rule));
     }
-    Ok(())
+    if !form.contains_key("Policy") {
+        return Ok(None);
+    }
+    let policy = sized(form, "Policy", "policy", 1..=2048)?;
+    session_policy::check(policy)?;
+    Ok(Some(policy))
 }

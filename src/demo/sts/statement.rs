@@ -5,6 +5,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::answer::Failure;
+use super::tags::{Tag, Tags};
 use crate::demo::xml::{ASSERTION, Element, PROTOCOL};
 use crate::model::{Partition, SessionName};
 
@@ -122,7 +123,7 @@ pub(super) fn bearer(assertion: &Element, now: DateTime<Utc>) -> Result<Bearer, 
     let subject = assertion.only(ASSERTION, "Subject");
     let name_id = subject.and_then(|subject| subject.only(ASSERTION, "NameID"));
     let (Some(subject), Some(name_id)) = (subject, name_id) else {
-        return Err(Failure::denied());
+        return Err(Failure::denied("AssumeRoleWithSAML"));
     };
     let required = |what: &str| Failure::token(format!("{what} is required in AuthnResponse"));
     let confirmation = subject
@@ -220,28 +221,23 @@ pub(super) fn session_end(
     Ok(earliest)
 }
 
-/// Session tags by IAM's limits: 50 of them, keys of 128 characters, one value of 256 each.
-pub(super) fn tags(assertion: &Element) -> Result<(), Failure> {
-    let mut keys = Vec::new();
+/// Session tags, which have one value each, and which of them are transitive.
+pub(super) fn tags(assertion: &Element) -> Result<Tags, Failure> {
+    let mut all = Vec::new();
     for (name, values) in attributes(assertion) {
         let Some(key) = name.strip_prefix("PrincipalTag:") else {
             continue;
         };
-        let fits = |text: &str, most: usize| text.chars().count() <= most;
-        let good_value = matches!(values[..], [value] if fits(value, 256));
-        if key.is_empty() || !fits(key, 128) || !good_value {
+        let [value] = values[..] else {
             return Err(Failure::invalid(format!(
                 "Tag {key:?} in AuthnResponse is invalid"
             )));
-        }
-        keys.push(key.to_lowercase());
+        };
+        all.push(Tag {
+            key: key.to_owned(),
+            value: value.to_owned(),
+        });
     }
-    let count = keys.len();
-    keys.sort();
-    keys.dedup();
-    if count > 50 || keys.len() < count {
-        let text = "Session tags in AuthnResponse are more than 50 or duplicate";
-        return Err(Failure::invalid(text));
-    }
-    Ok(())
+    let transitive = values(assertion, "TransitiveTagKeys");
+    Tags::checked(all, transitive.into_iter().map(str::to_owned).collect())
 }

@@ -127,7 +127,7 @@ async fn parameters_have_the_service_models_limits() {
     let response = stage.idp.sign(&stage.plan());
     let long_arn = format!("arn:aws:iam::123456789012:role/{}", "x".repeat(2048));
     let long_response = "A".repeat(100_001);
-    let policy = "{\"Version\":\"2012-10-17\"}";
+    let policy = "{\"Version\":\"2012-10-17\",\"Statement\":{\"Effect\":\"Allow\",\"Action\":\"s3:*\",\"Resource\":\"*\"}}";
     for (parameter, value, code) in [
         ("DurationSeconds", "900", "OK"),
         ("DurationSeconds", "43200", "OK"),
@@ -151,6 +151,11 @@ async fn parameters_have_the_service_models_limits() {
         ("SAMLAssertion", "****", TOKEN),
         ("SAMLAssertion", "AAAA", TOKEN),
         ("Policy", "allow all", "MalformedPolicyDocument"),
+        (
+            "Policy",
+            "{\"Version\":\"2012-10-17\"}",
+            "MalformedPolicyDocument",
+        ),
         ("Version", "2010-05-08", "InvalidAction"),
         ("Action", "AssumeRoot", "InvalidAction"),
     ] {
