@@ -31,6 +31,7 @@ mod museum;
 mod mutants;
 mod parts;
 mod real_parts;
+mod renewal;
 mod relay;
 mod routes;
 mod sign_in;

@@ -1,12 +1,13 @@
 //! A whole gateway as a child process, beside a demo IdP and a strict sandbox STS, on loopback.
 
+mod account;
 mod process;
 
 use std::sync::Arc;
 
 use reqwest::StatusCode;
 use rolegate::demo::idp::{DemoIdp, DemoUser, IdpSettings, ResponsePlan};
-use rolegate::demo::sts::{RoleTrust, SamlProvider, SandboxSts, StsSettings};
+use rolegate::demo::sts::{Account, RoleTrust, SamlProvider, SandboxSts, StsSettings};
 use rolegate::model::{OsEntropy, SystemClock};
 use serde_json::{Value, json};
 
@@ -62,6 +63,8 @@ pub(crate) struct Setting {
     pub(crate) tables: String,
     /// More environment variables of the gateway.
     pub(crate) variables: Variables,
+    /// Roles that trust rolegate itself, each by the policy that `trust-policy` prints: name and method.
+    pub(crate) trusting: Vec<(&'static str, &'static str)>,
 }
 
 impl Default for Setting {
@@ -75,6 +78,7 @@ impl Default for Setting {
             idp_lines: "",
             tables: String::new(),
             variables: Variables::new(),
+            trusting: Vec::new(),
         }
     }
 }
@@ -86,13 +90,24 @@ pub(crate) async fn sandbox(
     metadata: &str,
     names: &[&str],
 ) -> SandboxSts {
+    sandbox_with(acs, provider, metadata, names, Account::default()).await
+}
+
+/// As [`sandbox`], with more of an account.
+async fn sandbox_with(
+    acs: &str,
+    provider: &str,
+    metadata: &str,
+    names: &[&str],
+    account: Account,
+) -> SandboxSts {
     let trust = |name: &&str| RoleTrust {
         role_arn: role(name),
         provider_arns: vec![provider.to_owned()],
         saml_aud: vec![acs.to_owned()],
         max_session_duration: 43_200,
     };
-    SandboxSts::start(StsSettings {
+    let settings = StsSettings {
         trusts: names.iter().map(trust).collect(),
         providers: vec![SamlProvider {
             arn: provider.to_owned(),
@@ -100,9 +115,8 @@ pub(crate) async fn sandbox(
         }],
         clock: Arc::new(SystemClock),
         entropy: Arc::new(OsEntropy),
-    })
-    .await
-    .unwrap()
+    };
+    SandboxSts::start_with(settings, account).await.unwrap()
 }
 
 /// Writes `rolegate.toml` with one IdP called `name`.
@@ -154,9 +168,10 @@ impl World {
         })
         .await
         .unwrap();
-        let names = ["reader", "writer", "admin", "path/deep", "late"];
-        let sts = sandbox(&acs, &provider(), idp.metadata(), &names).await;
         configure(folder.path(), &public_url, "demo", idp.metadata(), &setting);
+        let account = account::account(folder.path(), &public_url, &setting.trusting).await;
+        let names = ["reader", "writer", "admin", "path/deep", "late"];
+        let sts = sandbox_with(&acs, &provider(), idp.metadata(), &names, account).await;
         let (path, variables) = (folder.path(), setting.variables);
         let gateway = Gateway::start_with(path, &public_url, sts.url(), variables).await;
         Self {
