@@ -53,6 +53,13 @@ fn public(key: &Jwk) -> Jwk {
     public
 }
 
+/// Without its id, which a signer would else write over the header's.
+fn unnamed(key: &Jwk) -> Jwk {
+    let mut key = key.clone();
+    key.set_parameter("kid", None).unwrap();
+    key
+}
+
 fn ec(curve: EcCurve, kid: &str) -> Jwk {
     named(Jwk::generate_ec_key(curve).unwrap(), kid)
 }
@@ -127,7 +134,7 @@ impl Issuer {
     fn sign(&self, claims: &Value) -> String {
         sign(
             claims,
-            &ES256.signer_from_jwk(&self.key).unwrap(),
+            &ES256.signer_from_jwk(&unnamed(&self.key)).unwrap(),
             Some("one"),
         )
     }
@@ -230,13 +237,28 @@ async fn the_algorithms_are_awss_and_the_key_must_fit() {
     let keys = [issuer.key.clone(), rsa.clone(), p384.clone(), p521.clone()];
     write(issuer.folder.path(), ISSUER, &keys);
     let claims = claims();
-    let es256 = ES256.signer_from_jwk(&issuer.key).unwrap();
+    let es256 = ES256.signer_from_jwk(&unnamed(&issuer.key)).unwrap();
     let signers: [(Box<dyn JwsSigner>, &str); 5] = [
-        (Box::new(RS256.signer_from_jwk(&rsa).unwrap()), "rsa"),
-        (Box::new(RS384.signer_from_jwk(&rsa).unwrap()), "rsa"),
-        (Box::new(RS512.signer_from_jwk(&rsa).unwrap()), "rsa"),
-        (Box::new(ES384.signer_from_jwk(&p384).unwrap()), "p384"),
-        (Box::new(ES512.signer_from_jwk(&p521).unwrap()), "p521"),
+        (
+            Box::new(RS256.signer_from_jwk(&unnamed(&rsa)).unwrap()),
+            "rsa",
+        ),
+        (
+            Box::new(RS384.signer_from_jwk(&unnamed(&rsa)).unwrap()),
+            "rsa",
+        ),
+        (
+            Box::new(RS512.signer_from_jwk(&unnamed(&rsa)).unwrap()),
+            "rsa",
+        ),
+        (
+            Box::new(ES384.signer_from_jwk(&unnamed(&p384)).unwrap()),
+            "p384",
+        ),
+        (
+            Box::new(ES512.signer_from_jwk(&unnamed(&p521)).unwrap()),
+            "p521",
+        ),
     ];
     for (signer, kid) in &signers {
         let good = sign(&claims, &**signer, Some(kid));
@@ -244,10 +266,10 @@ async fn the_algorithms_are_awss_and_the_key_must_fit() {
         let other = sign(&claims, &**signer, Some("one"));
         assert_eq!(issuer.redeem(JOB, &other).await.code(), TOKEN, "{kid}");
     }
-    let pss = josekit::jws::PS256.signer_from_jwk(&rsa).unwrap();
+    let pss = josekit::jws::PS256.signer_from_jwk(&unnamed(&rsa)).unwrap();
     let nameless = sign(&claims, &es256, None);
     let stranger = ec(EcCurve::P256, "one");
-    let forged = ES256.signer_from_jwk(&stranger).unwrap();
+    let forged = ES256.signer_from_jwk(&unnamed(&stranger)).unwrap();
     let good = issuer.sign(&claims);
     for bad in [
         sign(&claims, &pss, Some("rsa")),
