@@ -110,7 +110,6 @@ async fn a_user_assumes_a_role_and_it_is_remembered_what_with() {
 async fn what_breaks_a_limit_is_refused_in_awss_words() {
     let stage = Stage::with(account()).await;
     assert_eq!(assume(&stage, &broker(), FIRST, &[]).await.code(), "OK");
-    let long = "x".repeat(257);
     let policy = format!("{{\"Statement\":[],\"Id\":\"{}\"}}", "x".repeat(2048));
     for (form, code, text) in [
         (
@@ -141,8 +140,26 @@ async fn what_breaks_a_limit_is_refused_in_awss_words() {
             "MalformedPolicyDocument",
             "Syntax errors",
         ),
+    ] {
+        let answer = assume(&stage, &broker(), FIRST, form).await;
+        assert_eq!(answer.code(), code, "{form:?}");
+        assert!(
+            answer.text("Message").contains(text),
+            "{}",
+            answer.text("Message")
+        );
+    }
+}
+
+#[tokio::test]
+async fn tags_that_aws_would_not_take_are_refused() {
+    let stage = Stage::with(account()).await;
+    let good = [("Tags.member.1.Key", "a"), ("Tags.member.1.Value", "1")];
+    assert_eq!(assume(&stage, &broker(), FIRST, &good).await.code(), "OK");
+    let long = "x".repeat(257);
+    for (form, code, text) in [
         (
-            &[("Tags.member.1.Key", "a")],
+            &[("Tags.member.1.Key", "a")][..],
             "ValidationError",
             "tags.member.value",
         ),

@@ -275,13 +275,23 @@ async fn the_algorithms_are_awss_and_the_key_must_fit() {
         sign(&claims, &pss, Some("rsa")),
         sign(&claims, &es256, Some("unknown")),
         sign(&claims, &forged, Some("one")),
-        nameless.clone(),
+        nameless,
         good.replacen('.', "x.", 1),
         "a.b.c".to_owned(),
         "access-token".to_owned(),
     ] {
         assert_eq!(issuer.redeem(JOB, &bad).await.code(), TOKEN, "{bad:.60}");
     }
+}
+
+#[tokio::test]
+async fn keys_are_cached_and_one_key_needs_no_name() {
+    let issuer = Issuer::start().await;
+    let es256 = ES256.signer_from_jwk(&unnamed(&issuer.key)).unwrap();
+    let nameless = sign(&claims(), &es256, None);
+    let both = [issuer.key.clone(), ec(EcCurve::P384, "p384")];
+    write(issuer.folder.path(), ISSUER, &both);
+    assert_eq!(issuer.redeem(JOB, &nameless).await.code(), TOKEN);
     write(
         issuer.folder.path(),
         ISSUER,
