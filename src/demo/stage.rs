@@ -1,13 +1,15 @@
 //! What the tests of this room play on: an IdP, an STS that trusts it, and a clock that stands.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 
 use super::idp::{DemoIdp, DemoUser, IdpKey, IdpSettings, ResponsePlan};
-use super::sts::{RoleTrust, SamlProvider, SandboxSts, StsSettings};
+use super::sigv4::{Authorization, Signed};
+use super::sts::{Account, RoleTrust, SamlProvider, SandboxSts, StsSettings};
 use super::xml::{self, Element};
-use crate::model::{FixedClock, OsEntropy};
+use crate::model::{Clock, FixedClock, OsEntropy};
 
 pub(super) const ACS: &str = "https://gate.example.org/saml/acs";
 pub(super) const AUDIENCE: &str = "urn:amazon:webservices";
@@ -58,6 +60,11 @@ pub(super) fn idp_settings(key: IdpKey, clock: Arc<FixedClock>) -> IdpSettings {
 
 impl Stage {
     pub(super) async fn start() -> Self {
+        Self::with(Account::default()).await
+    }
+
+    /// With an account that has more than SAML.
+    pub(super) async fn with(account: Account) -> Self {
         let clock = Arc::new(FixedClock::new(start_of_time()));
         let settings = idp_settings(key(), Arc::clone(&clock));
         let idp = DemoIdp::start(settings).await.unwrap();
@@ -71,13 +78,13 @@ impl Stage {
             arn: arn.to_owned(),
             metadata_xml: idp.metadata().to_owned(),
         };
-        let sts = SandboxSts::start(StsSettings {
+        let settings = StsSettings {
             trusts: vec![trust(ROLE, 43_200), trust(SHORT, 3600)],
             providers: vec![provider(PROVIDER), provider(OTHER_PROVIDER)],
             clock: clock.clone(),
             entropy: Arc::new(OsEntropy),
-        });
-        let sts = sts.await.unwrap();
+        };
+        let sts = SandboxSts::start_with(settings, account).await.unwrap();
         Self { idp, sts, clock }
     }
 
@@ -108,6 +115,81 @@ impl Stage {
         let request = reqwest::Client::new().post(self.sts.url()).form(&form);
         Answer::of(request.send().await.unwrap()).await
     }
+
+    /// Calls `action` unsigned.
+    pub(super) async fn call(&self, action: &str, form: &[(&str, &str)]) -> Answer {
+        let body = body(action, form);
+        let request = reqwest::Client::new().post(self.sts.url()).body(body);
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// Calls `action`, signed as SDKs sign it.
+    pub(super) async fn signed(&self, by: &Keys, action: &str, form: &[(&str, &str)]) -> Answer {
+        let body = body(action, form);
+        let now = self.clock.now();
+        let scope = format!("{}/us-east-1/sts/aws4_request", now.format("%Y%m%d"));
+        let time = now.format("%Y%m%dT%H%M%SZ").to_string();
+        let mut headers = vec![
+            ("host", self.sts.url().trim_start_matches("http://")),
+            ("x-amz-date", time.as_str()),
+        ];
+        headers.extend(
+            by.token
+                .as_deref()
+                .map(|token| ("x-amz-security-token", token)),
+        );
+        let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
+        let start = format!(
+            "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={}, Signature=",
+            by.key,
+            names.join(";")
+        );
+        let headers: HashMap<String, String> = headers
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let request = Signed {
+            method: "POST",
+            path: "/",
+            query: "",
+            headers: &headers,
+            body: body.as_bytes(),
+        };
+        let made = request.signature(&Authorization::parse(&start).unwrap(), &by.secret);
+        let mut sent = reqwest::Client::new()
+            .post(self.sts.url())
+            .header("authorization", format!("{start}{}", made.unwrap()));
+        for (name, value) in &headers {
+            sent = sent.header(name, value);
+        }
+        Answer::of(sent.body(body).send().await.unwrap()).await
+    }
+}
+
+/// Credentials to sign with.
+pub(super) struct Keys {
+    pub(super) key: String,
+    pub(super) secret: String,
+    pub(super) token: Option<String>,
+}
+
+impl Keys {
+    /// Those that an answer holds.
+    pub(super) fn of(answer: &Answer) -> Self {
+        Self {
+            key: answer.text("AccessKeyId").to_owned(),
+            secret: answer.text("SecretAccessKey").to_owned(),
+            token: Some(answer.text("SessionToken").to_owned()),
+        }
+    }
+}
+
+fn body(action: &str, form: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("Action", action)
+        .append_pair("Version", "2011-06-15")
+        .extend_pairs(form)
+        .finish()
 }
 
 /// What the STS answered.

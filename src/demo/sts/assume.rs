@@ -76,8 +76,8 @@ impl Inner {
             chained: false,
             denied: &Failure::denied,
         };
-        let issued = self.issue(request, "trust policy with SAML:aud", checks, fault)?;
-        Ok(result(&call, &claims, issued, fault))
+        let made = self.issue(request, "trust policy with SAML:aud", checks, fault)?;
+        Ok(result(&call, &claims, made, fault))
     }
 
     fn claims(

@@ -114,10 +114,9 @@ impl Condition {
         };
         match self.quantifier {
             Some(Quantifier::All) => found.iter().all(fits),
-            Some(Quantifier::Any) => found.iter().any(fits),
             // A negated operator fails as soon as one value is what it excludes.
             None if self.negated => found.iter().all(fits),
-            None => found.iter().any(fits),
+            Some(Quantifier::Any) | None => found.iter().any(fits),
         }
     }
 }

@@ -25,11 +25,13 @@ pub(super) struct SigninTokens(Mutex<HashMap<String, (String, DateTime<Utc>)>>);
 
 /// The credentials as the endpoint names them.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Keys {
-    session_id: String,
-    session_key: String,
-    session_token: String,
+    #[serde(rename = "sessionId")]
+    id: String,
+    #[serde(rename = "sessionKey")]
+    key: String,
+    #[serde(rename = "sessionToken")]
+    token: String,
 }
 
 pub(super) async fn handle(
@@ -61,14 +63,15 @@ pub(super) async fn handle(
 
 impl Inner {
     fn signin_token(&self, form: &HashMap<String, String>) -> Result<HttpResponse, Failure> {
-        let keys = form.get("Session").map(String::as_str).unwrap_or("");
+        let keys = form.get("Session").map_or("", String::as_str);
         let keys: Result<Keys, _> = serde_json::from_str(keys);
         let keys = keys.map_err(|_| {
             Failure::invalid("Session must be JSON of sessionId, sessionKey and sessionToken")
         })?;
-        let session = self.sessions.find(&keys.session_id).filter(|session| {
-            session.secret == keys.session_key && session.token == keys.session_token
-        });
+        let session = self
+            .sessions
+            .find(&keys.id)
+            .filter(|session| session.secret == keys.key && session.token == keys.token);
         let wrong = || Failure::invalid("The credentials of the session are invalid");
         let session = session.ok_or_else(wrong)?;
         self.unexpired(&session).map_err(|_| wrong())?;
@@ -86,18 +89,18 @@ impl Inner {
     }
 
     fn login(&self, form: &HashMap<String, String>) -> Result<HttpResponse, Failure> {
-        let destination = form.get("Destination").map(String::as_str).unwrap_or("");
+        let destination = form.get("Destination").map_or("", String::as_str);
         let url = url::Url::parse(destination);
         if !url.is_ok_and(|url| url.scheme() == "https") {
             return Err(Failure::invalid(
                 "Destination must be an https URL of the console",
             ));
         }
-        let issuer = form.get("Issuer").map(String::as_str).unwrap_or("");
+        let issuer = form.get("Issuer").map_or("", String::as_str);
         if !issuer.is_empty() && url::Url::parse(issuer).is_err() {
             return Err(Failure::invalid("Issuer must be a URL"));
         }
-        let token = form.get("SigninToken").map(String::as_str).unwrap_or("");
+        let token = form.get("SigninToken").map_or("", String::as_str);
         // Taken out before it is looked at: it is good once, whatever comes of it.
         let found = locked(&self.signin_tokens.0).remove(token);
         let found = found.filter(|(_, until)| self.clock.now() < *until);

@@ -81,10 +81,9 @@ pub(super) fn packed(policy: Option<&str>, tags: &Tags) -> Result<usize, Failure
     if policy.is_none() && tags.all.is_empty() {
         return Ok(0);
     }
-    let mut text = policy.unwrap_or("").to_owned();
-    for tag in &tags.all {
-        text.push_str(&format!("\n{}={}", tag.key, tag.value));
-    }
+    let lines = tags.all.iter();
+    let lines = lines.map(|tag| ["\n", &tag.key, "=", &tag.value].concat());
+    let text = policy.unwrap_or("").to_owned() + &lines.collect::<String>();
     let mut packer = ZlibEncoder::new(Vec::new(), Compression::best());
     let bytes = packer
         .write_all(text.as_bytes())

@@ -58,7 +58,7 @@ impl Inner {
             chained: false,
             denied: &Failure::denied,
         };
-        let issued = self.issue(request, "trust policy", checks, fault)?;
+        let made = self.issue(request, "trust policy", checks, fault)?;
         let audience = if *fault == Fault::WrongAudience {
             "another.example.org"
         } else {
@@ -69,10 +69,10 @@ impl Inner {
         Ok([
             element("SubjectFromWebIdentityToken", subject),
             element("Audience", audience),
-            issued.user,
-            issued.credentials,
+            made.user,
+            made.credentials,
             element("Provider", &provider.arn),
-            issued.packed,
+            made.packed,
             named,
         ]
         .concat())
