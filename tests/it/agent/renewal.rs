@@ -26,7 +26,6 @@ async fn renews_ahead_keeps_over_trouble_and_drops_at_a_refusal() {
     assert_eq!(desk.until(StatusCode::OK).await["AccessKeyId"], "ASIATWO");
     for trouble in [
         refusal(503, "unavailable", "STS is away"),
-        refusal(429, "slow_down", "too many"),
         Plan::Answer(200, "no credentials".into()),
         Plan::Drop,
     ] {
