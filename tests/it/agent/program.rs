@@ -84,14 +84,12 @@ impl Running {
     pub(super) async fn line(&mut self) -> String {
         let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
         let line = line.expect("it says nothing").unwrap();
-        match line {
-            Some(line) => line,
-            None => {
-                let mut text = String::new();
-                self.stderr.read_to_string(&mut text).await.unwrap();
-                panic!("it ended: {text}")
-            }
-        }
+        let Some(line) = line else {
+            let mut text = String::new();
+            self.stderr.read_to_string(&mut text).await.unwrap();
+            panic!("it ended: {text}")
+        };
+        line
     }
 
     pub(super) fn signal(&self, name: &str) {
