@@ -141,6 +141,46 @@ async fn signals_reach_the_child_once() {
     assert_eq!(job.end().await.0, Some(143));
 }
 
+/// Runs its arguments at a terminal of their own, and types ^C once they are ready.
+const TERMINAL: &str = r#"
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+said = b""
+while True:
+    try:
+        said += os.read(terminal, 1000)
+    except OSError:
+        break
+    if said.strip() == b"ready":
+        os.write(terminal, b"\x03")
+print(said.count(b"interrupted"))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_typed_at_a_terminal_reaches_the_child_once() {
+    let upstream = Upstream::start(Plan::Credentials("ASIAONE", 3600)).await;
+    let home = tempfile::tempdir().unwrap();
+    // The twenty rounds after the first signal leave time for a second one.
+    let script = "trap 'echo interrupted; left=20' INT; echo ready; left=400; \
+        while [ $left -gt 0 ]; do sleep 0.05; left=$((left-1)); done; exit 6";
+    let agent = env!("CARGO_BIN_EXE_rolegate-agent");
+    let mut command = tokio::process::Command::new("python3");
+    command
+        .args(["-c", TERMINAL, agent, "exec", "--", "sh", "-c", script])
+        .env("ROLEGATE_URL", &upstream.url)
+        .env("ROLEGATE_LEASE_TOKEN", LEASE)
+        .current_dir(home.path())
+        .stdout(std::process::Stdio::piped());
+    let ended = end(command).await;
+    assert_eq!(
+        (ended.stdout.as_str(), ended.status.code()),
+        ("1\n", Some(6))
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn starts_nothing_where_the_gateway_refuses() {
     let home = tempfile::tempdir().unwrap();
