@@ -23,7 +23,7 @@ use crate::model::{Entropy, Secret};
 /// Where credentials are.
 const PATH: &str = "/v1/credentials";
 /// How long a whole request may take to arrive.
-const WHOLE_REQUEST: Duration = Duration::from_secs(5);
+const WHOLE_REQUEST: Duration = Duration::from_secs(10);
 
 /// A listener at work, and how the job reaches it.
 pub(super) struct Endpoint {

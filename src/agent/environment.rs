@@ -53,12 +53,12 @@ pub(super) fn for_child(
 
 /// A proxy would look for the agent on its own loopback.
 fn spare_loopback(variables: &mut BTreeMap<OsString, OsString>) {
-    let is_set = |name: &&str| {
+    let is_set = |name: &str| {
         variables
             .get(OsStr::new(name))
             .is_some_and(|value| !value.is_empty())
     };
-    if !PROXIES.iter().any(|name| is_set(&name)) {
+    if !PROXIES.iter().any(|name| is_set(name)) {
         return;
     }
     let (lower, upper) = ("no_proxy", "NO_PROXY");

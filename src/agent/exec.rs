@@ -1,6 +1,8 @@
 //! `exec`: a job's command, with credentials for as long as it runs.
 
 use std::ffi::OsString;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,8 +92,8 @@ fn private_folder() -> Result<tempfile::TempDir, AgentError> {
         .filter(|folder| folder.is_dir())
         .unwrap_or_else(std::env::temp_dir);
     let mut made = tempfile::Builder::new();
-    // tempfile makes folders with mode 0700.
     made.prefix("rolegate-")
+        .permissions(Permissions::from_mode(0o700))
         .tempdir_in(&base)
         .map_err(|problem| AgentError::Write {
             path: base,

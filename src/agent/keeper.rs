@@ -19,13 +19,13 @@ use crate::model::{Clock, Entropy};
 /// How long a caller waits where nothing is held: SDKs give up after 2 to 3 s.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// Longest time between two questions.
-const PROBE: Duration = Duration::from_secs(300);
+const PROBE: Duration = Duration::from_mins(5);
 /// A caller who finds that the last answer is older has it asked again, behind its back.
-const STALE: Duration = Duration::from_secs(60);
+const STALE: Duration = Duration::from_mins(1);
 /// After a refusal the gateway is left alone so long, whoever asks.
 const AFTER_REFUSAL: Duration = Duration::from_secs(2);
 /// And asked so often where nobody asks.
-const WHILE_REFUSED: Duration = Duration::from_secs(60);
+const WHILE_REFUSED: Duration = Duration::from_mins(1);
 /// First and longest pause while the gateway is away.
 const AWAY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
@@ -169,6 +169,7 @@ impl Keeper {
         let settled = changes.wait_for(|state| {
             state.held.is_some() || matches!(state.trouble, Some(Trouble::Refused { .. }))
         });
+        // Late or not, what is known now is the answer.
         let _late = timeout(patience, settled).await.is_err();
         let state = self.state.borrow().clone();
         match (state.held, state.trouble) {
@@ -226,9 +227,9 @@ fn next_check(life: TimeDelta, left: TimeDelta, jitter: u8) -> Duration {
     let until = (left - margin - earlier).to_std().unwrap_or_default();
     if until.is_zero() {
         let quarter = (left / 4).to_std().unwrap_or_default();
-        return quarter.clamp(Duration::from_secs(1), Duration::from_secs(60));
+        return quarter.clamp(Duration::from_secs(1), Duration::from_mins(1));
     }
-    let probe = PROBE - Duration::from_millis(200) * u32::from(jitter);
+    let probe = PROBE.saturating_sub(Duration::from_millis(200) * u32::from(jitter));
     until.clamp(Duration::from_secs(1), probe)
 }
 

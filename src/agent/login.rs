@@ -15,16 +15,16 @@ use zeroize::Zeroizing;
 use super::error::{AgentError, Trouble};
 use super::gateway::{Gateway, printable, trouble};
 use super::say;
-use super::sign_in::{Session, SignIns};
+use super::sign_in::{Kept, SignIns};
 use crate::model::rfc3339;
 
 /// How much slower to ask at `slow_down`, as RFC 8628 says.
 const SLOWER: Duration = Duration::from_secs(5);
 /// No code lasts longer.
-const LONGEST: Duration = Duration::from_secs(1800);
+const LONGEST: Duration = Duration::from_mins(30);
 
 #[derive(Deserialize)]
-struct Code {
+struct Offered {
     device_code: String,
     user_code: String,
     verification_uri: String,
@@ -43,7 +43,7 @@ pub(super) async fn run(gateway: &Gateway, no_browser: bool) -> Result<u8, Agent
     if !matches!(answer.status, 200 | 201) {
         return Err(trouble(&answer).into());
     }
-    let code: Code = serde_json::from_slice(&answer.body).map_err(|_| AgentError::Unexpected)?;
+    let code: Offered = serde_json::from_slice(&answer.body).map_err(|_| AgentError::Unexpected)?;
     show(&code, no_browser);
     let session = poll(gateway, &code).await?;
     sign_ins.keep(gateway.url(), &session)?;
@@ -67,7 +67,7 @@ pub(super) fn logout(gateway: &Gateway) -> Result<u8, AgentError> {
     Ok(0)
 }
 
-fn show(code: &Code, no_browser: bool) {
+fn show(code: &Offered, no_browser: bool) {
     say::note(&format!(
         "open {} in any browser, and confirm the code {}",
         printable(&code.verification_uri),
@@ -105,16 +105,15 @@ fn open_browser(uri: &str) {
         .spawn();
 }
 
-async fn poll(gateway: &Gateway, code: &Code) -> Result<Session, AgentError> {
+async fn poll(gateway: &Gateway, code: &Offered) -> Result<Kept, AgentError> {
     let end = Instant::now() + Duration::from_secs(code.expires_in).min(LONGEST);
     let mut interval = Duration::from_secs(code.interval.unwrap_or(5).max(1));
     let body = json!({ "device_code": code.device_code });
     while Instant::now() + interval < end {
         sleep(interval).await;
-        let answer = match gateway.post("/api/v1/login/tokens", None, &body).await {
-            Ok(answer) => answer,
+        let Ok(answer) = gateway.post("/api/v1/login/tokens", None, &body).await else {
             // It may come back while the code lasts.
-            Err(_) => continue,
+            continue;
         };
         if answer.status == 200 {
             let body = Zeroizing::new(answer.body);

@@ -17,7 +17,7 @@ pub(super) struct SignIns {
 
 /// What the gateway gave.
 #[derive(Deserialize, Serialize)]
-pub(super) struct Session {
+pub(super) struct Kept {
     pub(super) session_token: String,
     pub(super) user: String,
     pub(super) idp: String,
@@ -36,14 +36,14 @@ impl SignIns {
     /// The session's token for the gateway at `url`, while it lasts.
     pub(super) fn token(&self, url: &str) -> Option<Secret> {
         let text = Zeroizing::new(std::fs::read(self.file(url)).ok()?);
-        let session: Session = serde_json::from_slice(&text).ok()?;
+        let session: Kept = serde_json::from_slice(&text).ok()?;
         let token: Token = session.session_token.parse().ok()?;
         let lasts = SystemClock.now() < session.expires_at;
         (lasts && token.kind() == TokenKind::Session).then(|| token.into_secret())
     }
 
     /// Keeps `session` for the gateway at `url`.
-    pub(super) fn keep(&self, url: &str, session: &Session) -> Result<(), AgentError> {
+    pub(super) fn keep(&self, url: &str, session: &Kept) -> Result<(), AgentError> {
         let path = self.file(url);
         let written = serde_json::to_vec(session)
             .map_err(std::io::Error::from)
@@ -95,7 +95,7 @@ mod tests {
             folder: place.path().join("sessions"),
         };
         let text = Token::fresh(TokenKind::Session, &OsEntropy).into_secret();
-        let session = |minutes| Session {
+        let session = |minutes| Kept {
             session_token: text.expose().to_owned(),
             user: "alice".to_owned(),
             idp: "okta".to_owned(),

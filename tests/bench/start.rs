@@ -1,5 +1,5 @@
 //! What a gateway costs before anybody signs in: the time from its start to the first `/healthz`, and the
-//! memory it holds when idle. Run with `cargo bench --bench start`; it exits with 1 if a bound is broken.
+//! memory it holds when idle; and what the job side costs a job that starts. Run with `cargo bench --bench start`; it exits with 1 if a bound is broken.
 
 #![allow(
     clippy::unwrap_used,
@@ -50,9 +50,17 @@ fn main() -> ExitCode {
     std::thread::sleep(SETTLE);
     let resident = resident_megabytes(child.id());
     stop(child);
+    let version = median(|| run(agent(folder.path(), &["--version"])));
+    let cached = cached_credentials(folder.path());
     let figures = [
         ("start to first /healthz, median, ms", middle, 50.0),
         ("resident memory when idle, MB", resident, 25.0),
+        ("rolegate-agent --version, median, ms", version, 10.0),
+        (
+            "credential-process from its cache, median, ms",
+            cached,
+            10.0,
+        ),
     ];
     let mut broken = false;
     for (what, found, bound) in figures {
@@ -61,6 +69,53 @@ fn main() -> ExitCode {
         println!("{what}: {found:.1} (at most {bound}) {verdict}");
     }
     ExitCode::from(u8::from(broken))
+}
+
+fn median(mut measured: impl FnMut() -> Duration) -> f64 {
+    let mut times: Vec<_> = (0..STARTS).map(|_| measured()).collect();
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64() * 1000.0
+}
+
+fn agent(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate-agent"));
+    command.args(arguments).env("HOME", home);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+fn run(mut command: Command) -> Duration {
+    let begun = Instant::now();
+    assert!(command.status().unwrap().success());
+    begun.elapsed()
+}
+
+/// One answer of a gateway, and then the cache alone: it listens no more.
+fn cached_credentials(home: &Path) -> f64 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let ask = || {
+        let mut command = agent(home, &["credential-process", "--url", &url]);
+        let token = format!("rgj_{}", "a".repeat(43));
+        command.env("ROLEGATE_LEASE_TOKEN", token);
+        command.env_remove("XDG_CACHE_HOME");
+        run(command)
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(ask);
+        let (mut stream, _) = listener.accept().unwrap();
+        let body = r#"{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T","Expiration":"2999-01-01T00:00:00Z"}"#;
+        let mut request = [0; 4096];
+        assert!(stream.read(&mut request).unwrap() > 0);
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+    });
+    drop(listener);
+    median(ask)
 }
 
 fn start(folder: &Path, port: u16) -> (Duration, Child) {

@@ -14,6 +14,7 @@
     reason = "in a test a panic is the report; clippy.toml allows it in test functions, this in what they call"
 )]
 
+mod agent;
 mod architecture;
 mod commands;
 mod console;
@@ -31,8 +32,8 @@ mod museum;
 mod mutants;
 mod parts;
 mod real_parts;
-mod renewal;
 mod relay;
+mod renewal;
 mod routes;
 mod sign_in;
 mod soak;

@@ -16,7 +16,9 @@ impl World {
         for (key, value) in more.as_object().unwrap() {
             order[key] = value.clone();
         }
-        let (status, lease) = self.api("POST", "/api/v1/leases", launcher, Some(order)).await;
+        let (status, lease) = self
+            .api("POST", "/api/v1/leases", launcher, Some(order))
+            .await;
         assert_eq!(status, StatusCode::CREATED, "{lease}");
         lease
     }
@@ -121,8 +123,7 @@ async fn what_lives_goes_on_while_sts_is_away_and_nothing_expired_is_served() {
     let lease = world.leased(&launcher, "long", "job", json!({})).await;
     let (_, first) = world.fetch(token(&lease)).await;
     world.sts.set_fault(Fault::ServiceUnavailable);
-    let end: chrono::DateTime<chrono::Utc> =
-        first["Expiration"].as_str().unwrap().parse().unwrap();
+    let end: chrono::DateTime<chrono::Utc> = first["Expiration"].as_str().unwrap().parse().unwrap();
     let mut ticks = tokio::time::interval(Duration::from_millis(200));
     let mut refused = None;
     for _ in 0..60 {
@@ -173,7 +174,10 @@ async fn credentials_are_renewed_ahead_of_their_end_without_being_asked_for() {
         ticks.tick().await;
     }
     let calls = world.sts.calls_for(&role("long"));
-    assert!(calls >= 3, "{calls} calls in 10 s of 6 s each, without a fetch");
+    assert!(
+        calls >= 3,
+        "{calls} calls in 10 s of 6 s each, without a fetch"
+    );
     // Killed and started again, the very same credentials are served, and renewed in their turn.
     world.gateway.kill_and_restart().await;
     let (status, answer) = world.fetch(token(&lease)).await;
@@ -210,11 +214,16 @@ async fn a_narrowed_job_never_gets_the_wide_credentials() {
         let sessions = world.sts.issued_for(&role(name));
         assert_eq!(sessions.len(), 3);
         let of = |key: &String| {
-            let mut found = sessions.iter().filter(|session| session.access_key_id == *key);
+            let mut found = sessions
+                .iter()
+                .filter(|session| session.access_key_id == *key);
             found.next().unwrap()
         };
         assert_eq!(of(&keys[0]).policy, None);
-        assert_eq!(of(&keys[1]).policy.as_deref(), Some(policy.to_string().as_str()));
+        assert_eq!(
+            of(&keys[1]).policy.as_deref(),
+            Some(policy.to_string().as_str())
+        );
         assert_eq!(of(&keys[0]).tags.len(), 2);
         assert_eq!(of(&keys[2]).tags.len(), 3);
     }
@@ -228,7 +237,10 @@ async fn a_role_that_the_newest_sign_in_no_longer_offers_stops() {
     let lease = world.leased(&launcher, "long", "job", json!({})).await;
     assert_eq!(world.fetch(token(&lease)).await.0, StatusCode::OK);
     let mut plan = world.plan();
-    let roles = plan.attributes.iter_mut().flat_map(|(_, values)| Some(values));
+    let roles = plan
+        .attributes
+        .iter_mut()
+        .flat_map(|(_, values)| Some(values));
     roles.for_each(|values| values.retain(|value| !value.contains("/long")));
     let (status, me) = world.post(&world.idp.sign(&plan)).await;
     assert_eq!(status, StatusCode::OK, "{me}");

@@ -51,8 +51,16 @@ impl Setting {
                 role(name)
             )
         };
-        let relayed = entry("long", "relay", "tag_keys = [\"Project\"]\nhand_out_tokens = true");
-        let brokered = entry("brokered", "broker", "external_id = \"tenant-1\"\ntag_keys = [\"Project\"]");
+        let relayed = entry(
+            "long",
+            "relay",
+            "tag_keys = [\"Project\"]\nhand_out_tokens = true",
+        );
+        let brokered = entry(
+            "brokered",
+            "broker",
+            "external_id = \"tenant-1\"\ntag_keys = [\"Project\"]",
+        );
         Self {
             roles: ["reader", "long", "brokered"].map(pair).to_vec(),
             allowed: vec![role("reader")],
