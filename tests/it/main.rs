@@ -28,6 +28,7 @@ mod museum;
 mod mutants;
 mod parts;
 mod real_parts;
+mod revoke;
 mod routes;
 mod sign_in;
 mod soak;

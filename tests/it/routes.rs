@@ -11,7 +11,8 @@ async fn call(world: &World, route: &RouteEntry, token: Option<&str>) -> reqwest
         .path
         .replace("{idp}", "demo")
         .replace("{user}", "alice")
-        .replace("{lease}", "lea_1");
+        .replace("{lease}", "lea_1")
+        .replace("{hold}", "hld_1");
     let client = Client::builder().redirect(Policy::none()).build().unwrap();
     let method: Method = route.method.parse().unwrap();
     let mut request = client
@@ -47,7 +48,9 @@ async fn nobody_and_the_wrong_token_pass_nowhere() {
             Needs::Browser | Needs::AdminBrowser => vec![&session, &launcher, lease, &auditor],
             Needs::User => vec![&launcher, lease, &auditor, &unknown],
             Needs::LauncherOrUser => vec![lease, &auditor, &unknown],
+            Needs::LauncherUserOrAdmin => vec![lease, &auditor, &unknown],
             Needs::LauncherOrAdmin => vec![&session, lease, &unknown],
+            Needs::Admin => vec![&session, &launcher, lease, &auditor, &unknown],
             Needs::AdminOrAuditor => vec![&session, &launcher, lease, &unknown],
             Needs::Job => vec![&session, &launcher, &auditor, &unknown],
         };
@@ -76,13 +79,18 @@ async fn the_right_token_passes_everywhere() {
     let lease = lease["token"].as_str().unwrap();
     let auditor = ["tokens", "create", "eyes", "--role", "auditor"];
     let auditor = world.gateway.command(&auditor).await.good();
+    let admin = ["tokens", "create", "root", "--role", "admin"];
+    let admin = world.gateway.command(&admin).await.good();
     let mut walked = 0;
     for route in ROUTES {
         let right = match route.needs {
             Needs::Nobody | Needs::Browser | Needs::AdminBrowser => continue,
             Needs::User => &session,
             Needs::AdminOrAuditor => &auditor,
-            Needs::LauncherOrUser | Needs::LauncherOrAdmin => launcher.as_str(),
+            Needs::LauncherOrUser | Needs::LauncherUserOrAdmin | Needs::LauncherOrAdmin => {
+                launcher.as_str()
+            }
+            Needs::Admin => &admin,
             Needs::Job => lease,
         };
         let status = call(&world, route, Some(right)).await.status();
