@@ -34,7 +34,7 @@ async fn sign_in(world: &World, user: &str) -> String {
 
 fn response(world: &World, user: &str) -> String {
     let mut plan = world.plan();
-    plan.name_id = user.to_owned();
+    user.clone_into(&mut plan.name_id);
     plan.set_aws_attribute("RoleSessionName", &[user]);
     world.idp.sign(&plan)
 }
@@ -74,8 +74,14 @@ impl Stage {
         for (at, (launcher, user, name)) in orders.into_iter().enumerate() {
             let (status, made) = order(world, launcher, user, name).await;
             assert_eq!(status, StatusCode::CREATED, "{made}");
-            self.tokens[at] = made["token"].as_str().unwrap().to_owned();
-            self.leases[at] = made["lease"].as_str().unwrap().to_owned();
+            made["token"]
+                .as_str()
+                .unwrap()
+                .clone_into(&mut self.tokens[at]);
+            made["lease"]
+                .as_str()
+                .unwrap()
+                .clone_into(&mut self.leases[at]);
         }
         assert_eq!(self.fetches(world).await, "+++");
     }
@@ -292,14 +298,14 @@ async fn holds_on_a_role_a_launcher_and_all_refuse_what_they_name() {
     let done = stage
         .revoke(&world, json!({ "launcher": "nightly" }), true)
         .await;
-    let (status, problem) = order(&world, &stage.nightly, "bob", "reader").await;
+    let (status, problem) = order(&world, &stage.nightly, "bob", "writer").await;
     assert_eq!(
         (status, &problem["code"]),
         (StatusCode::FORBIDDEN, &json!("held")),
         "{problem}"
     );
     assert_eq!(
-        order(&world, &stage.batch, "bob", "reader").await.0,
+        order(&world, &stage.batch, "bob", "writer").await.0,
         StatusCode::CREATED
     );
     // A lease that slipped in beside the revocation is refused as well.
