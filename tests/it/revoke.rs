@@ -1,12 +1,15 @@
 //! The kill switch on a running gateway: by the API, by the commands on its store, by a person.
 
+mod commands;
+
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode, redirect::Policy};
+use rolegate::demo::sts::Fault;
 use serde_json::{Value, json};
 use sqlx::Connection;
 
-use crate::gateway::{Setting, World, command, role};
+use crate::gateway::{Setting, World, role};
 
 /// alice and bob signed in; alice's reader leased by `batch`, her writer by `nightly`, bob's reader by `batch`.
 struct Stage {
@@ -272,6 +275,12 @@ async fn holds_on_a_role_a_launcher_and_all_refuse_what_they_name() {
         .revoke(&world, json!({ "role_arn": role("reader") }), true)
         .await;
     let session = sign_in(&world, "alice").await;
+    let (_, me) = world.api("GET", "/api/v1/me", &session, None).await;
+    assert_eq!(me["grants"].as_array().unwrap().len(), 1, "{me}");
+    assert!(
+        me["denied"].to_string().contains("held by an admin"),
+        "{me}"
+    );
     let take = |name: &str| {
         let body = json!({ "role_arn": role(name) });
         world.api("POST", "/api/v1/credentials", &session, Some(body))
@@ -416,157 +425,6 @@ async fn an_admin_sees_and_revokes_every_lease_and_makes_none() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_command_on_the_store_stops_the_running_gateway_within_a_second() {
-    let world = World::start().await;
-    let stage = Stage::set(&world).await;
-    let why = ["--reason", "laptop lost"];
-    let reader = role("reader");
-    for wrong in [
-        &["revoke", "--reason", "r"][..],
-        &["revoke", "--user", "alice"],
-        &["revoke", "--user", "alice", "--reason", " "],
-        &["revoke", "--user", "alice", "--all", "--reason", "r"],
-        &[
-            "revoke", "--role", &reader, "--idp", "demo", "--reason", "r",
-        ],
-        &["release", "alice"],
-    ] {
-        let ended = world.gateway.command(wrong).await;
-        assert_eq!(ended.status.code(), Some(2), "{wrong:?} {}", ended.stderr);
-    }
-    let unknown = [&["revoke", "--session", "ses_1"][..], &why].concat();
-    assert_eq!(world.gateway.command(&unknown).await.status.code(), Some(1));
-    let unknown = world.gateway.command(&["release", "hld_1"]).await;
-    assert_eq!(unknown.status.code(), Some(1), "{}", unknown.stderr);
-
-    let revoke = [&["revoke", "--user", "alice", "--hold"][..], &why].concat();
-    let told = world.gateway.command(&revoke).await.good();
-    let begun = std::time::Instant::now();
-    while stage.fetches(&world).await != "--+" {
-        assert!(
-            begun.elapsed() < Duration::from_secs(1),
-            "{}",
-            world.gateway.log()
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(
-        told.contains("revoked: 1 session, 2 leases, 2 credentials"),
-        "{told}"
-    );
-    for needed in [
-        "cannot call back",
-        "aws iam put-role-policy --role-name reader --policy-name AWSRevokeOlderSessions-alice --policy-document '{",
-        "\"aws:userid\": \"*:alice\"",
-        "aws:TokenIssueTime",
-        "account 123456789012",
-    ] {
-        assert!(told.contains(needed), "{needed}: {told}");
-    }
-    assert_eq!(
-        world.post(&response(&world, "alice")).await.0,
-        StatusCode::FORBIDDEN
-    );
-    let (_, problem) = order(&world, &stage.batch, "alice", "reader").await;
-    assert_eq!(problem["code"], "held", "the gateway's memory has the hold");
-    let listed = world
-        .gateway
-        .command(&["holds", "list", "--json"])
-        .await
-        .good();
-    let listed: Value = serde_json::from_str(&listed).unwrap();
-    assert_eq!(listed[0]["reason"], "laptop lost");
-    let by = listed[0]["created_by"].as_str().unwrap();
-    assert!(by.starts_with("local:"), "{by}");
-    let hold = listed[0]["hold"].as_str().unwrap();
-    let table = world.gateway.command(&["holds", "list"]).await.good();
-    assert!(
-        table.contains("user alice") && table.contains(hold),
-        "{table}"
-    );
-    assert_eq!(world.gateway.command(&["release", hold]).await.good(), hold);
-    sign_in(&world, "alice").await;
-
-    let pattern = role("**");
-    let revoke = [&["revoke", "--role", &pattern, "--json"][..], &why].concat();
-    let done = world.gateway.command(&revoke).await.good();
-    let done: Value = serde_json::from_str(&done).unwrap();
-    assert_eq!(
-        (&done["revoked"]["leases"], &done["hold"]),
-        (&json!(1), &Value::Null)
-    );
-    let condition = &done["aws"][0]["policy"]["Statement"][0]["Condition"];
-    assert_eq!(
-        condition.as_object().unwrap().len(),
-        1,
-        "the whole role: {condition}"
-    );
-    world.gateway.command(&["audit", "verify"]).await.good();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_commands_act_on_a_gateway_elsewhere() {
-    let world = World::start().await;
-    let stage = Stage::set(&world).await;
-    let auditor = token(&world, "eyes", "auditor").await;
-    let elsewhere = tempfile::tempdir().unwrap();
-    let url = world.gateway.at("");
-    let run = |arguments: &[&str], token: &str| {
-        let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
-        let (url, token, here) = (url.clone(), token.to_owned(), elsewhere.path().to_owned());
-        async move {
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            let variables = [("ROLEGATE_URL", url.as_str()), ("ROLEGATE_TOKEN", &token)];
-            command(&here, &arguments, &variables).await
-        }
-    };
-    let json = |text: String| serde_json::from_str::<Value>(&text).expect("JSON");
-    let revoke = [
-        "revoke", "--user", "alice", "--hold", "--reason", "lost", "--json",
-    ];
-    let refused = run(&revoke, &auditor).await;
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(refused.stderr.contains("auditor"), "{}", refused.stderr);
-    assert_eq!(run(&revoke, "").await.status.code(), Some(2), "no token");
-    assert_eq!(stage.fetches(&world).await, "+++");
-
-    let leases = json(
-        run(&["leases", "list", "--json"], &stage.admin)
-            .await
-            .good(),
-    );
-    assert_eq!(leases.as_array().unwrap().len(), 3);
-    let done = json(run(&revoke, &stage.admin).await.good());
-    assert_eq!(
-        done["revoked"],
-        json!({ "sessions": 1, "leases": 2, "credentials": 2 })
-    );
-    assert_eq!(stage.fetches(&world).await, "--+", "at once");
-    let holds = json(run(&["holds", "list", "--json"], &stage.admin).await.good());
-    assert_eq!(
-        (&holds[0]["hold"], &holds[0]["created_by"]),
-        (&done["hold"], &json!("admin:root"))
-    );
-    let sessions = json(run(&["sessions", "list", "--json"], &auditor).await.good());
-    assert_eq!(sessions.as_array().unwrap().len(), 2);
-    let table = run(&["sessions", "list"], &stage.admin).await.good();
-    assert!(table.contains("bob") && table.contains("ended "), "{table}");
-    let table = run(&["leases", "list"], &stage.admin).await.good();
-    assert!(
-        table.contains("nightly") && table.contains("revoked "),
-        "{table}"
-    );
-    let hold = holds[0]["hold"].as_str().unwrap();
-    assert_eq!(
-        run(&["release", hold], &auditor).await.status.code(),
-        Some(1)
-    );
-    assert_eq!(run(&["release", hold], &stage.admin).await.good(), hold);
-    sign_in(&world, "alice").await;
-    assert!(!elsewhere.path().join("rolegate.db").exists());
-}
-
 /// The value of the form field `name` of a page.
 fn field(page: &str, name: &str) -> String {
     let start = format!("name=\"{name}\" value=\"");
@@ -620,4 +478,31 @@ async fn a_person_signs_out_everywhere() {
         "the other session has ended too"
     );
     sign_in(&world, "alice").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_aws_is_being_asked_for_never_lands() {
+    let world = World::start().await;
+    let mut stage = Stage::set(&world).await;
+    let before = world.sts.calls().len();
+    world.sts.set_fault(Fault::Slow(Duration::from_secs(2)));
+    let response = response(&world, "alice");
+    // The sign-in waits for AWS; in the middle of it, everything of alice's is revoked.
+    let (signed_in, done) = tokio::join!(world.post(&response), async {
+        while world.sts.calls().len() == before {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stage
+            .revoke(&world, json!({ "user": "alice" }), false)
+            .await
+    });
+    assert_eq!(signed_in.0, StatusCode::OK, "it was accepted before");
+    assert_eq!(done["revoked"]["sessions"], 2, "{done}");
+    let token = signed_in.1["session_token"].as_str().unwrap();
+    let order = json!({ "role_arn": role("reader") });
+    let taken = world.api("POST", "/api/v1/credentials", token, Some(order));
+    assert_eq!(taken.await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(stage.fetches(&world).await, "--+");
+    world.sts.set_fault(Fault::None);
+    stage.begin(&world).await;
 }
