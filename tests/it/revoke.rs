@@ -500,8 +500,8 @@ async fn what_aws_is_being_asked_for_never_lands() {
     assert_eq!(done["revoked"]["sessions"], 2, "{done}");
     let token = signed_in.1["session_token"].as_str().unwrap();
     let order = json!({ "role_arn": role("reader") });
-    let taken = world.api("POST", "/api/v1/credentials", token, Some(order));
-    assert_eq!(taken.await.0, StatusCode::UNAUTHORIZED);
+    let answer = world.api("POST", "/api/v1/credentials", token, Some(order));
+    assert_eq!(answer.await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(stage.fetches(&world).await, "--+");
     world.sts.set_fault(Fault::None);
     stage.begin(&world).await;
