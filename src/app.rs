@@ -211,10 +211,7 @@ pub async fn start(
     let mut tasks = background(&parts);
     tasks.extend(Arc::clone(&refresh).start().await?);
     let flows = flows(config, world, &parts);
-    let tls = config.server.tls.as_ref().map(|tls| TlsFiles {
-        certificate: tls.certificate_file.clone(),
-        key: tls.key_file.clone(),
-    });
+    let tls = tls_files(config);
     let address = listener
         .local_addr()
         .map_err(|error| ServeError::Listen(config.server.listen, error))?;
@@ -231,6 +228,13 @@ pub async fn start(
         metrics,
         refresh,
         tasks,
+    })
+}
+
+fn tls_files(config: &Config) -> Option<TlsFiles> {
+    config.server.tls.as_ref().map(|tls| TlsFiles {
+        certificate: tls.certificate_file.clone(),
+        key: tls.key_file.clone(),
     })
 }
 

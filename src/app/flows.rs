@@ -113,6 +113,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
         grants: Arc::new(Grants {
             store: parts.store.clone(),
             allow_list: Arc::clone(&parts.allow_list),
+            holds: Arc::clone(&parts.holds),
             clock: Arc::clone(&world.clock),
         }),
         fetch: Arc::clone(&parts.fetch),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::remote::{Place, Remote};
 use super::show::{List, listed, print, text};
-use super::{Context, Failure, Outcome, WRONG_USAGE, local_user, output};
+use super::{Context, Failure, Outcome, local_user, output};
 use crate::audit::Recorder;
 use crate::flow::{AwsAdvice, HoldView, Revoke, RevokeOrder, RevokedView, Selector, good_reason};
 use crate::model::{HoldId, IdpName, LeaseId, RolePattern, SessionId, TokenName, UserName};
@@ -69,30 +69,30 @@ pub(super) async fn run(arguments: Arguments, at: &Context) -> Outcome {
         Ok(gateway) => gateway,
         Err(misused) => return Ok(misused.told()),
     };
-    let json = arguments.json;
-    let done = match gateway {
-        Some(gateway) => ask(&arguments, &gateway).await?,
-        None => {
-            let by = local_user();
-            let reason = arguments.reason.clone();
-            let order = RevokeOrder {
-                reason: &reason,
-                by: &by,
-                hold: arguments.hold,
-            };
-            let Some(selector) = selector(arguments) else {
-                return Ok(ExitCode::from(WRONG_USAGE));
-            };
-            let done = revoke(at).await?.revoke(&selector, order).await?;
-            done.ok_or("there is no such session or lease; `rolegate sessions list` and `leases list` show them")?
-        }
+    let done = match &gateway {
+        Some(gateway) => ask(&arguments, gateway).await?,
+        None => revoke_here(&arguments, at).await?,
     };
-    if json {
+    if arguments.json {
         output::json(&done)?;
     } else {
         show(&done);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn revoke_here(arguments: &Arguments, at: &Context) -> Result<RevokedView, Failure> {
+    let order = RevokeOrder {
+        reason: &arguments.reason,
+        by: &local_user(),
+        hold: arguments.hold,
+    };
+    let selector = selector(arguments).ok_or("name what to revoke; --help lists the ways")?;
+    let done = revoke(at).await?.revoke(&selector, order).await?;
+    done.ok_or_else(|| {
+        "there is no such session or lease; `rolegate sessions list` and `leases list` show them"
+            .into()
+    })
 }
 
 async fn ask(arguments: &Arguments, gateway: &Remote) -> Result<RevokedView, Failure> {
@@ -114,13 +114,16 @@ async fn ask(arguments: &Arguments, gateway: &Remote) -> Result<RevokedView, Fai
 }
 
 /// The one that the group of arguments lets through.
-fn selector(arguments: Arguments) -> Option<Selector> {
-    let idp = arguments.idp;
-    let user = arguments.user.map(|user| Selector::User { user, idp });
-    user.or(arguments.role.map(Selector::Role))
-        .or(arguments.launcher.map(Selector::Launcher))
-        .or(arguments.session.map(Selector::Session))
-        .or(arguments.lease.map(Selector::Lease))
+fn selector(arguments: &Arguments) -> Option<Selector> {
+    let idp = arguments.idp.clone();
+    let user = arguments
+        .user
+        .clone()
+        .map(|user| Selector::User { user, idp });
+    user.or(arguments.role.clone().map(Selector::Role))
+        .or(arguments.launcher.clone().map(Selector::Launcher))
+        .or(arguments.session.clone().map(Selector::Session))
+        .or(arguments.lease.clone().map(Selector::Lease))
         .or(arguments.all.then_some(Selector::All))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::outcome::{best, reasons};
-use super::{AllowList, MintFailure, Unavailable};
+use super::{AllowList, Holds, MintFailure, Unavailable};
 use crate::model::{Clock, Method, TokenName, rfc3339};
 use crate::policy::{Grant, decide_all};
 use crate::store::{CredentialState, KnownCredentials, LiveSession, Store};
@@ -59,6 +59,8 @@ pub struct Grants {
     pub store: Store,
     /// What is permitted.
     pub allow_list: Arc<AllowList>,
+    /// What is held.
+    pub holds: Arc<Holds>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -82,7 +84,11 @@ impl Grants {
         };
         let known = self.store.credentials_of(subject.session()).await?;
         for grant in &decisions.grants {
-            match self.expiry(grant, &known) {
+            let held = self
+                .holds
+                .permit(subject.person(), grant.role(), launcher)
+                .map_err(|error| error.to_string());
+            match held.and_then(|()| self.expiry(grant, &known)) {
                 Ok(expiry) => me.grants.push(view(grant, expiry)),
                 Err(reason) => me.denied.push(DeniedView {
                     role_arn: grant.role().to_string(),

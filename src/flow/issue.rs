@@ -9,6 +9,7 @@ mod flight;
 mod hot;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ pub struct Issuer {
     flights: Flights,
     /// Whose lease asks for a key, so that it can be decided again when the key is renewed.
     users: Cache<IssueKey, TokenHash>,
+    claims: AtomicU64,
     due: Mutex<BTreeSet<(DateTime<Utc>, IssueKey)>>,
 }
 
@@ -70,6 +72,7 @@ impl Issuer {
             flights: Flights::new(Arc::clone(&parts.clock)),
             parts,
             users: Cache::new(CACHED),
+            claims: AtomicU64::new(0),
             due: Mutex::default(),
         }
     }
@@ -245,18 +248,21 @@ impl Issuer {
         lives: Option<DateTime<Utc>>,
     ) -> Result<Outcome, StoreError> {
         let kind = grant.kind();
+        // A claim of its own for each task: what a revocation took from one, the next must not fulfil.
+        let turn = self.claims.fetch_add(1, Ordering::Relaxed);
+        let claimant = format!("{}/{turn}", self.parts.claimant);
         let order = ClaimOrder {
             key,
             session: grant.session(),
             role: grant.role(),
             method: grant.method(),
             kind: &kind,
-            claimant: &self.parts.claimant,
+            claimant: &claimant,
             instead_of: lives,
         };
         for _ in 0..LOOKS {
             match self.parts.store.claim(&order).await? {
-                Claim::Won => return self.ask_and_keep(key, grant).await,
+                Claim::Won => return self.ask_and_keep(key, grant, &claimant).await,
                 Claim::Issued(found) => return Ok(Outcome::Issued(self.keep(key, found).await)),
                 Claim::Failed { reason, .. } => {
                     return Ok(Outcome::Failed(Arc::new(MintFailure::read(&reason))));
@@ -267,16 +273,21 @@ impl Issuer {
         Ok(Outcome::Failed(Arc::new(MintFailure::timed_out())))
     }
 
-    async fn ask_and_keep(&self, key: &IssueKey, grant: &Grant) -> Result<Outcome, StoreError> {
+    async fn ask_and_keep(
+        &self,
+        key: &IssueKey,
+        grant: &Grant,
+        claimant: &str,
+    ) -> Result<Outcome, StoreError> {
         let parts = &self.parts;
         let issued = match self.ask(grant).await {
             Ok(issued) => issued,
-            Err(refusal) => return self.failed(key, grant, refusal).await,
+            Err(refusal) => return self.failed(key, grant, claimant, refusal).await,
         };
         let credentials = issued.credentials;
         let kept = parts
             .store
-            .put_credentials(key, &parts.claimant, &credentials)
+            .put_credentials(key, claimant, &credentials)
             .await?;
         if !kept {
             // The session was ended in between: what was issued for it is dropped.
@@ -312,6 +323,7 @@ impl Issuer {
         &self,
         key: &IssueKey,
         grant: &Grant,
+        claimant: &str,
         refusal: Refusal,
     ) -> Result<Outcome, StoreError> {
         let failure = refusal.failure;
@@ -326,7 +338,7 @@ impl Issuer {
         let parts = &self.parts;
         parts
             .store
-            .put_failure(key, &parts.claimant, &failure.to_text())
+            .put_failure(key, claimant, &failure.to_text())
             .await?;
         parts
             .recorder

@@ -34,6 +34,7 @@ mod parts;
 mod real_parts;
 mod relay;
 mod renewal;
+mod revoke;
 mod routes;
 mod sign_in;
 mod soak;

@@ -41,13 +41,15 @@ async fn nobody_and_the_wrong_token_pass_nowhere() {
     let lease = lease["token"].as_str().unwrap();
     let auditor = ["tokens", "create", "eyes", "--role", "auditor"];
     let auditor = world.gateway.command(&auditor).await.good();
+    let admin = ["tokens", "create", "root", "--role", "admin"];
+    let admin = world.gateway.command(&admin).await.good();
     let unknown = format!("rgs_{}", "A".repeat(43));
     for route in ROUTES {
         let wrong: Vec<&str> = match route.needs {
             Needs::Nobody => continue,
             Needs::Browser | Needs::AdminBrowser => vec![&session, &launcher, lease, &auditor],
             Needs::User => vec![&launcher, lease, &auditor, &unknown],
-            Needs::LauncherOrUser => vec![lease, &auditor, &unknown],
+            Needs::LauncherOrUser => vec![lease, &auditor, &admin, &unknown],
             Needs::LauncherUserOrAdmin => vec![lease, &auditor, &unknown],
             Needs::LauncherOrAdmin => vec![&session, lease, &unknown],
             Needs::Admin => vec![&session, &launcher, lease, &auditor, &unknown],

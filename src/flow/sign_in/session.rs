@@ -74,10 +74,9 @@ impl SignIn {
         };
         let (live, proof) = parts.store.open_session(fresh, new).await?;
         let subject = Arc::clone(&live.subject);
-        // Now that it stands: a revocation either found it, or its hold is there to be seen.
-        if let Some(hold) = parts.store.hold_on(subject.person()).await? {
+        if let Err(stop) = self.refuse_held(&subject).await {
             parts.store.end_session(subject.session()).await?;
-            return Err(Reason::Held(subject.person().clone(), Box::new(hold)).into());
+            return Err(stop);
         }
         if let Err(error) = parts.recorder.record(accepted(&subject)).await {
             // A session that the audit does not know must not be drawn on.
@@ -102,6 +101,15 @@ impl SignIn {
             token: token.into_secret(),
             return_to,
         })
+    }
+
+    /// Asked once the session stands: a revocation either found it, or its hold is there to be seen.
+    async fn refuse_held(&self, subject: &Subject) -> Result<(), Stop> {
+        let person = subject.person();
+        match self.parts.store.hold_on(person).await? {
+            Some(hold) => Err(Reason::Held(person.clone(), Box::new(hold)).into()),
+            None => Ok(()),
+        }
     }
 
     /// Opens the pending session that `one_time` and the cookie of the same answer name.

@@ -284,11 +284,13 @@ async fn all_is_all() {
     assert_eq!(done.at, stage.bench.at(0));
 }
 
+type Choose = fn(&Stage) -> Selector;
+
 #[tokio::test]
 async fn a_mint_in_flight_never_lands() {
     let session = |stage: &Stage| Selector::Session(stage.ann.session().clone());
     let deep = |_: &Stage| Selector::Role(role("deep").as_str().parse().unwrap());
-    let selectors: [(fn(&Stage) -> Selector, bool); 5] = [
+    let selectors: [(Choose, bool); 5] = [
         (|_| of_user("ann", None), false),
         (session, false),
         (deep, false),
@@ -348,14 +350,14 @@ async fn every_process_hears_of_revocations_and_holds() {
         .await
         .hold
         .unwrap();
-    let held = here.change_versions().await.unwrap();
-    assert!(held.holds > after.holds);
+    let then = here.change_versions().await.unwrap();
+    assert!(then.holds > after.holds);
     stage
         .store
         .release_hold(&hold.id, "local:test")
         .await
         .unwrap();
-    assert!(here.change_versions().await.unwrap().holds > held.holds);
+    assert!(here.change_versions().await.unwrap().holds > then.holds);
 }
 
 #[tokio::test]

@@ -1,0 +1,160 @@
+//! The commands, on the store of a running gateway and on a gateway elsewhere.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::{Stage, order, response, sign_in, token};
+use crate::gateway::{World, command, role};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_on_the_store_stops_the_running_gateway_within_a_second() {
+    let world = World::start().await;
+    let stage = Stage::set(&world).await;
+    let why = ["--reason", "laptop lost"];
+    let reader = role("reader");
+    for wrong in [
+        &["revoke", "--reason", "r"][..],
+        &["revoke", "--user", "alice"],
+        &["revoke", "--user", "alice", "--reason", " "],
+        &["revoke", "--user", "alice", "--all", "--reason", "r"],
+        &[
+            "revoke", "--role", &reader, "--idp", "demo", "--reason", "r",
+        ],
+        &["release", "alice"],
+    ] {
+        let ended = world.gateway.command(wrong).await;
+        assert_eq!(ended.status.code(), Some(2), "{wrong:?} {}", ended.stderr);
+    }
+    let unknown = [&["revoke", "--session", "ses_1"][..], &why].concat();
+    assert_eq!(world.gateway.command(&unknown).await.status.code(), Some(1));
+    let unknown = world.gateway.command(&["release", "hld_1"]).await;
+    assert_eq!(unknown.status.code(), Some(1), "{}", unknown.stderr);
+
+    let revoke = [&["revoke", "--user", "alice", "--hold"][..], &why].concat();
+    let told = world.gateway.command(&revoke).await.good();
+    let begun = std::time::Instant::now();
+    while stage.fetches(&world).await != "--+" {
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "{}",
+            world.gateway.log()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(
+        told.contains("revoked: 1 session, 2 leases, 2 credentials"),
+        "{told}"
+    );
+    for needed in [
+        "cannot call back",
+        "aws iam put-role-policy --role-name reader --policy-name AWSRevokeOlderSessions-alice --policy-document '{",
+        "\"aws:userid\": \"*:alice\"",
+        "aws:TokenIssueTime",
+        "account 123456789012",
+    ] {
+        assert!(told.contains(needed), "{needed}: {told}");
+    }
+    assert_eq!(
+        world.post(&response(&world, "alice")).await.0,
+        StatusCode::FORBIDDEN
+    );
+    let (_, problem) = order(&world, &stage.batch, "alice", "reader").await;
+    assert_eq!(problem["code"], "held", "the gateway's memory has the hold");
+    let listed = world
+        .gateway
+        .command(&["holds", "list", "--json"])
+        .await
+        .good();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed[0]["reason"], "laptop lost");
+    let by = listed[0]["created_by"].as_str().unwrap();
+    assert!(by.starts_with("local:"), "{by}");
+    let hold = listed[0]["hold"].as_str().unwrap();
+    let table = world.gateway.command(&["holds", "list"]).await.good();
+    assert!(
+        table.contains("user alice") && table.contains(hold),
+        "{table}"
+    );
+    assert_eq!(world.gateway.command(&["release", hold]).await.good(), hold);
+    sign_in(&world, "alice").await;
+
+    let pattern = role("**");
+    let revoke = [&["revoke", "--role", &pattern, "--json"][..], &why].concat();
+    let done = world.gateway.command(&revoke).await.good();
+    let done: Value = serde_json::from_str(&done).unwrap();
+    assert_eq!(
+        (&done["revoked"]["leases"], &done["hold"]),
+        (&json!(1), &Value::Null)
+    );
+    let condition = &done["aws"][0]["policy"]["Statement"][0]["Condition"];
+    assert_eq!(
+        condition.as_object().unwrap().len(),
+        1,
+        "the whole role: {condition}"
+    );
+    world.gateway.command(&["audit", "verify"]).await.good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_act_on_a_gateway_elsewhere() {
+    let world = World::start().await;
+    let stage = Stage::set(&world).await;
+    let auditor = token(&world, "eyes", "auditor").await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let url = world.gateway.at("");
+    let run = |arguments: &[&str], token: &str| {
+        let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
+        let (url, token, here) = (url.clone(), token.to_owned(), elsewhere.path().to_owned());
+        async move {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let variables = [("ROLEGATE_URL", url.as_str()), ("ROLEGATE_TOKEN", &token)];
+            command(&here, &arguments, &variables).await
+        }
+    };
+    let json = |text: String| serde_json::from_str::<Value>(&text).expect("JSON");
+    let revoke = [
+        "revoke", "--user", "alice", "--hold", "--reason", "lost", "--json",
+    ];
+    let refused = run(&revoke, &auditor).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.stderr.contains("auditor"), "{}", refused.stderr);
+    assert_eq!(run(&revoke, "").await.status.code(), Some(2), "no token");
+    assert_eq!(stage.fetches(&world).await, "+++");
+
+    let leases = json(
+        run(&["leases", "list", "--json"], &stage.admin)
+            .await
+            .good(),
+    );
+    assert_eq!(leases.as_array().unwrap().len(), 3);
+    let done = json(run(&revoke, &stage.admin).await.good());
+    assert_eq!(
+        done["revoked"],
+        json!({ "sessions": 1, "leases": 2, "credentials": 2 })
+    );
+    assert_eq!(stage.fetches(&world).await, "--+", "at once");
+    let holds = json(run(&["holds", "list", "--json"], &stage.admin).await.good());
+    assert_eq!(
+        (&holds[0]["hold"], &holds[0]["created_by"]),
+        (&done["hold"], &json!("admin:root"))
+    );
+    let sessions = json(run(&["sessions", "list", "--json"], &auditor).await.good());
+    assert_eq!(sessions.as_array().unwrap().len(), 2);
+    let table = run(&["sessions", "list"], &stage.admin).await.good();
+    assert!(table.contains("bob") && table.contains("ended "), "{table}");
+    let table = run(&["leases", "list"], &stage.admin).await.good();
+    assert!(
+        table.contains("nightly") && table.contains("revoked "),
+        "{table}"
+    );
+    let hold = holds[0]["hold"].as_str().unwrap();
+    assert_eq!(
+        run(&["release", hold], &auditor).await.status.code(),
+        Some(1)
+    );
+    assert_eq!(run(&["release", hold], &stage.admin).await.good(), hold);
+    sign_in(&world, "alice").await;
+    assert!(!elsewhere.path().join("rolegate.db").exists());
+}
