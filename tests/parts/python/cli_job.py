@@ -6,16 +6,20 @@ As long_job.py, with the AWS CLI's own words on standard error as `message`.
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
 import time
 
+# The CLI reads AWS_DEFAULT_REGION, the other SDKs AWS_REGION.
+REGION = os.environ.get("AWS_REGION", "us-east-1")
 AWS = pathlib.Path(sys.executable).parent / "aws"
 
 
 def ask():
-    command = [sys.executable, "-I", str(AWS), "sts", "get-caller-identity", "--output", "json"]
+    arguments = ["sts", "get-caller-identity", "--output", "json", "--region", REGION]
+    command = [sys.executable, "-I", str(AWS), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode == 0:
         return {"arn": json.loads(done.stdout)["Arn"]}

@@ -9,6 +9,7 @@ end it; the exit status says whether there was one. Prints no credentials.
 
 import json
 import logging
+import os
 import sys
 import time
 
@@ -30,7 +31,9 @@ def main():
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     end = time.monotonic() + seconds
     session = boto3.Session()
-    client = session.client("sts", region_name=session.region_name or "us-east-1")
+    # botocore reads AWS_DEFAULT_REGION, the other SDKs AWS_REGION.
+    region = session.region_name or os.environ.get("AWS_REGION", "us-east-1")
+    client = session.client("sts", region_name=region)
     failed = False
     for call in range(1, calls + 1):
         told = ask(client)
