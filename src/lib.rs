@@ -8,6 +8,7 @@
 //! verified assertion, the replay ledger makes it fresh, a fresh one becomes a [`model::Subject`], the
 //! policy turns a subject into a grant, and only a grant reaches AWS.
 
+pub mod agent;
 pub mod app;
 pub mod audit;
 pub mod cli;

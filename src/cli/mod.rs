@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
+use crate::agent;
 use crate::app::{self, World};
 use crate::config::{self, Config};
 use crate::flow::KeyRing;
@@ -45,7 +46,15 @@ struct Arguments {
     )]
     config: PathBuf,
     #[command(subcommand)]
-    command: Command,
+    side: Side,
+}
+
+#[derive(Subcommand)]
+enum Side {
+    #[command(flatten)]
+    Gateway(Command),
+    #[command(flatten)]
+    Job(agent::Command),
 }
 
 #[derive(Subcommand)]
@@ -116,10 +125,16 @@ type Outcome = Result<ExitCode, Failure>;
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    let command = match arguments.side {
+        Side::Gateway(command) => command,
+        // It needs neither XML nor this runtime, and ends as the job does.
+        Side::Job(command) => return agent::run(command),
+    };
+    let path = arguments.config;
     let outcome = saml::prepare()
         .map_err(Failure::from)
         .and_then(|()| tokio::runtime::Runtime::new().map_err(Failure::from))
-        .and_then(|runtime| runtime.block_on(dispatch(arguments)));
+        .and_then(|runtime| runtime.block_on(dispatch(command, path)));
     match outcome {
         Ok(code) => code,
         Err(Failure(message)) => {
@@ -129,15 +144,15 @@ pub fn run() -> ExitCode {
     }
 }
 
-async fn dispatch(arguments: Arguments) -> Outcome {
+async fn dispatch(command: Command, path: PathBuf) -> Outcome {
     let at = Context {
-        path: arguments.config,
+        path,
         world: World {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
         },
     };
-    match arguments.command {
+    match command {
         Command::Init => init(&at.path),
         Command::Demo(arguments) => demo::run(&arguments, &at.world).await,
         Command::Serve => serve(&at).await,

@@ -14,6 +14,7 @@
     reason = "in a test a panic is the report; clippy.toml allows it in test functions, this in what they call"
 )]
 
+mod agent;
 mod architecture;
 mod commands;
 mod explain;

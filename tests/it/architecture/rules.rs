@@ -56,6 +56,11 @@ pub(super) const VOUCHERS: &[&str] = &["src/store/ledger.rs", "src/store/session
 
 /// Files that may take a secret out of its [`rolegate::model::Secret`].
 pub(super) const EXPOSERS: &[&str] = &[
+    "src/agent/disk.rs",
+    "src/agent/endpoint.rs",
+    "src/agent/gateway.rs",
+    "src/agent/token_file.rs",
+    "src/agent/wire.rs",
     "src/cli/demo.rs",
     "src/cli/tokens.rs",
     "src/demo/sts/assume.rs",
