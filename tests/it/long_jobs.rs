@@ -57,12 +57,13 @@ async fn credentials_with_time_left_are_fetched_once() {
 
 #[tokio::test]
 async fn a_job_hears_why_it_gets_nothing_more() {
-    // Requests for one use that fails, and whether the SDK shows the sentence.
+    // Requests for one use that fails, and whether the SDK shows the sentence. JavaScript's client begins one
+    // in the background beside.
     let clients = [
-        (BOTO3, 3, true),
-        (CLI, 3, true),
-        (JAVASCRIPT, 4, false),
-        (RUST, 1, false),
+        (BOTO3, 3..=3, true),
+        (CLI, 3..=3, true),
+        (JAVASCRIPT, 4..=5, false),
+        (RUST, 1..=1, false),
     ];
     for ((name, start), requests, is_shown) in clients {
         let endpoint = Scripted::start(Duration::from_secs(2));
@@ -74,8 +75,9 @@ async fn a_job_hears_why_it_gets_nothing_more() {
         let before = endpoint.fetches();
         endpoint.refuse("403 Forbidden", body);
         let ended = job.end().await;
-        assert_eq!(ended.code != Some(0), true, "{name} {ended:?}");
-        assert_eq!(endpoint.fetches() - before, requests, "{name}");
+        assert_ne!(ended.code, Some(0), "{name} {ended:?}");
+        let made = endpoint.fetches() - before;
+        assert!(requests.contains(&made), "{name} {made}");
         let message = ended.calls[0].message();
         assert_eq!(message.contains(sentence), is_shown, "{name}: {message}");
     }
@@ -116,6 +118,7 @@ async fn credential_process_serves_every_sdk_that_has_it() {
         let config = profile(folder.path(), &format!("cat {}", kept.display()));
         let config = ("AWS_CONFIG_FILE", config.to_str().unwrap());
         let ended = start(ONCE, &[endpoint.sts(), config]).end().await;
+        assert_eq!(ended.code, Some(0), "{name} {ended:?}");
         assert_eq!(ended.calls[0].arn(), ARN, "{name}");
         std::fs::remove_file(&kept).unwrap();
         let ended = start(ONCE, &[endpoint.sts(), config]).end().await;
@@ -164,6 +167,7 @@ async fn a_lease_serves_every_sdk_until_it_is_revoked() {
     ];
     for (name, start) in [BOTO3, CLI, JAVASCRIPT, RUST] {
         let ended = start(ONCE, &env).end().await;
+        assert_eq!(ended.code, Some(0), "{name} {ended:?}");
         let arn = ended.calls[0].arn();
         assert!(
             arn.ends_with(":assumed-role/reader/alice"),

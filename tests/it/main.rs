@@ -21,6 +21,7 @@ mod explain;
 mod gateway;
 mod jobs;
 mod judges;
+mod launchers;
 mod licences;
 mod logout;
 mod long_jobs;
