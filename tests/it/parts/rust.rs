@@ -57,7 +57,7 @@ async fn ask(limits: &str) {
     let client = aws_sdk_sts::Client::new(&config);
     let pause = Duration::from_secs_f64(pause);
     let end = Instant::now() + Duration::from_secs_f64(duration);
-    let mut call = 0.0;
+    let (mut call, mut is_good) = (0.0, true);
     while call < calls {
         call += 1.0;
         let told = match client.get_caller_identity().send().await {
@@ -68,10 +68,12 @@ async fn ask(limits: &str) {
                 "message": format!("{}", aws_sdk_sts::error::DisplayErrorContext(error)),
             }),
         };
+        is_good &= told["arn"].is_string();
         println!("{told}");
         if Instant::now() + pause > end {
             break;
         }
         tokio::time::sleep(pause).await;
     }
+    assert!(is_good, "a call failed");
 }

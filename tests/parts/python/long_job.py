@@ -17,9 +17,24 @@ import boto3
 import botocore.exceptions
 
 
-def ask(client):
+class Job:
+    """One session and, once there are credentials, one client: botocore asks for them before it makes one."""
+
+    def __init__(self):
+        self.session = boto3.Session()
+        self.client = None
+
+    def identity(self):
+        if self.client is None:
+            # botocore reads AWS_DEFAULT_REGION, the other SDKs AWS_REGION.
+            region = self.session.region_name or os.environ.get("AWS_REGION", "us-east-1")
+            self.client = self.session.client("sts", region_name=region)
+        return self.client.get_caller_identity()
+
+
+def ask(job):
     try:
-        return {"arn": client.get_caller_identity()["Arn"]}
+        return {"arn": job.identity()["Arn"]}
     # RuntimeError: what botocore raises when renewed credentials are expired already.
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, RuntimeError) as error:
         return {"error": type(error).__name__, "message": str(error)}
@@ -30,13 +45,10 @@ def main():
     # botocore tells of renewals that failed while the old credentials still do.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     end = time.monotonic() + seconds
-    session = boto3.Session()
-    # botocore reads AWS_DEFAULT_REGION, the other SDKs AWS_REGION.
-    region = session.region_name or os.environ.get("AWS_REGION", "us-east-1")
-    client = session.client("sts", region_name=region)
+    job = Job()
     failed = False
     for call in range(1, calls + 1):
-        told = ask(client)
+        told = ask(job)
         failed = failed or "error" in told
         print(json.dumps({"call": call, **told}), flush=True)
         if time.monotonic() + pause > end:
