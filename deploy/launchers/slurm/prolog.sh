@@ -56,11 +56,13 @@ exec 3>"$folder/log"
 give "$folder/lease" "$folder/log" "$folder"
 
 # As the user, so that it can be no more than the job itself. It writes `environment` once it has credentials.
-as_user() {
-    if [ "$(id -u)" = "$SLURM_JOB_UID" ]; then "$@"; return; fi
-    setpriv --reuid "$SLURM_JOB_UID" --regid "$SLURM_JOB_GID" --clear-groups "$@"
-}
-as_user setsid "${ROLEGATE_AGENT:-/usr/local/bin/rolegate-agent}" agent --url "$ROLEGATE_URL" \
-    --lease-token-file "$folder/lease" --env-file "$folder/environment" --pid-file "$folder/pid" \
-    </dev/null >&3 2>&3 3>&- &
+# Nothing of it holds the prolog's own output open: slurmd waits for that.
+(
+    exec >&3 2>&3 3>&- </dev/null
+    set -- setsid "${ROLEGATE_AGENT:-/usr/local/bin/rolegate-agent}" agent --url "$ROLEGATE_URL" \
+        --lease-token-file "$folder/lease" --env-file "$folder/environment" --pid-file "$folder/pid"
+    [ "$(id -u)" = "$SLURM_JOB_UID" ] ||
+        set -- setpriv --reuid "$SLURM_JOB_UID" --regid "$SLURM_JOB_GID" --clear-groups "$@"
+    exec "$@"
+) &
 exit 0
