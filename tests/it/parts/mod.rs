@@ -2,7 +2,11 @@
 //!
 //! `tests/setup test` puts them in `target/parts`; a part that is not there fails the test and says so.
 
+pub(crate) mod long_job;
+pub(crate) mod node;
 pub(crate) mod python;
+pub(crate) mod rust;
+pub(crate) mod scripted;
 pub(crate) mod signers;
 pub(crate) mod simplesamlphp;
 

@@ -1,7 +1,9 @@
-//! A job as users write them: Python with boto3, in an environment that holds nothing but what is given.
+//! A job as users write them: Python with boto3 or the AWS CLI, in an environment that holds nothing but what is given.
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+
+use super::long_job::{Limits, LongJob};
 
 /// The interpreter that has boto3.
 pub(crate) fn python() -> PathBuf {
@@ -26,6 +28,23 @@ pub(crate) fn run_job(script: &str, env: &[(&str, &str)]) -> Output {
         .stdin(Stdio::null())
         .output()
         .unwrap()
+}
+
+/// Starts a job with one boto3 client.
+pub(crate) fn long_job(limits: Limits, env: &[(&str, &str)]) -> LongJob {
+    start("long_job.py", limits, env)
+}
+
+/// Starts a job that runs the AWS CLI (version 1) for each call.
+pub(crate) fn cli_job(limits: Limits, env: &[(&str, &str)]) -> LongJob {
+    start("cli_job.py", limits, env)
+}
+
+fn start(script: &str, limits: Limits, env: &[(&str, &str)]) -> LongJob {
+    let script = super::kept("python").join(script);
+    let mut arguments = vec!["-I".to_owned(), script.to_str().unwrap().to_owned()];
+    arguments.extend(limits.arguments());
+    LongJob::start(&python(), &arguments, env)
 }
 
 mod tests {
