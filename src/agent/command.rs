@@ -34,7 +34,7 @@ pub enum Command {
 /// Where to ask.
 #[derive(Args)]
 pub struct At {
-    /// The gateway, as in https://gate.example.org
+    /// The gateway's address: https, or http on loopback
     #[arg(long, env = "ROLEGATE_URL", value_name = "URL", hide_env_values = true)]
     url: Option<String>,
 }
