@@ -96,9 +96,9 @@ fn cpu_ratio(gateway: &Process, plain: &Process, seeded: &Seeded) -> f64 {
             }
             server.cpu_seconds() - before
         });
-        spent
-            .iter_mut()
-            .for_each(|seconds| *seconds *= 1e6 / FETCHES as f64);
+        for seconds in &mut spent {
+            *seconds *= 1e6 / FETCHES as f64;
+        }
         println!("round {round}: {:.1} us and {:.1} us", spent[0], spent[1]);
         ratios.push(spent[0] / spent[1]);
     }

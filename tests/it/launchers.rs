@@ -14,7 +14,7 @@ use crate::parts::long_job::Limits;
 use crate::parts::python;
 
 /// Waiting longer is a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const ONCE: Limits = Limits {
     calls: 1,
@@ -347,7 +347,7 @@ async fn the_sidecar_serves_the_pod() {
         given.unwrap()["value"].as_str().unwrap()
     };
     let path = |uri: &str| {
-        uri.rsplit_once(":")
+        uri.rsplit_once(':')
             .unwrap()
             .1
             .split_once('/')

@@ -1,6 +1,7 @@
 //! What a lease may ask for, and what it is told at submit.
 
 use reqwest::StatusCode;
+use rolegate::model::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::gateway::{World, role};
@@ -17,7 +18,7 @@ async fn order(world: &World, token: &str, more: Value) -> (StatusCode, Value) {
 }
 
 fn at(hours: i64) -> String {
-    let at = chrono::Utc::now() + chrono::TimeDelta::hours(hours);
+    let at = SystemClock.now() + chrono::TimeDelta::hours(hours);
     at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 

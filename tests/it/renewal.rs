@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use rolegate::demo::sts::Fault;
+use rolegate::model::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::gateway::{Setting, World, role};
@@ -62,7 +63,7 @@ async fn a_thousand_fetches_make_one_call() {
     }));
     let leases = leases.await;
     // What came of the leases is forgotten, so that all fetch at once what nobody has.
-    let (first, _) = (token(&leases[0]).to_owned(), ());
+    let first = token(&leases[0]).to_owned();
     let done = ["revoke", "--role", &role("long"), "--reason", "a test"];
     world.gateway.command(&done).await.good();
     let refused = world.fetch(&first).await;
@@ -128,12 +129,12 @@ async fn what_lives_goes_on_while_sts_is_away_and_nothing_expired_is_served() {
     let mut refused = None;
     for _ in 0..60 {
         ticks.tick().await;
-        let before = chrono::Utc::now();
+        let before = SystemClock.now();
         let (status, answer) = world.fetch(token(&lease)).await;
         if before < end - chrono::TimeDelta::milliseconds(300) {
             assert_eq!(status, StatusCode::OK, "{answer}");
             assert_eq!(answer, first);
-        } else if chrono::Utc::now() >= end + chrono::TimeDelta::milliseconds(300) {
+        } else if SystemClock.now() >= end + chrono::TimeDelta::milliseconds(300) {
             refused = Some((status, answer));
             break;
         }
@@ -237,10 +238,7 @@ async fn a_role_that_the_newest_sign_in_no_longer_offers_stops() {
     let lease = world.leased(&launcher, "long", "job", json!({})).await;
     assert_eq!(world.fetch(token(&lease)).await.0, StatusCode::OK);
     let mut plan = world.plan();
-    let roles = plan
-        .attributes
-        .iter_mut()
-        .flat_map(|(_, values)| Some(values));
+    let roles = plan.attributes.iter_mut().map(|(_, values)| values);
     roles.for_each(|values| values.retain(|value| !value.contains("/long")));
     let (status, me) = world.post(&world.idp.sign(&plan)).await;
     assert_eq!(status, StatusCode::OK, "{me}");
