@@ -5,33 +5,31 @@
 //! replicas; no request waits longer than SDKs do. What lives goes on being served while STS is away, what
 //! has expired never. Decides nothing: it works on a [`Grant`].
 
+mod asking;
 mod flight;
 mod hot;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
 
+use self::asking::Refusal;
 use self::flight::Flights;
 use self::flight::Outcome;
 use self::hot::{Age, Hot};
-use super::{Budget, FetchError, MintFailure, RelayError, RelayKeys};
-use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Clock, Credentials, IssueKey, Method, Subject, TokenHash};
+use super::{Budget, FetchError, MintFailure, RelayKeys};
+use crate::audit::Recorder;
+use crate::model::{Clock, Credentials, IssueKey, Subject, TokenHash};
 use crate::policy::Grant;
-use crate::store::{Claim, ClaimOrder, CredentialState, Store, StoreError};
-use crate::sts::{IssueError, Issued, RelayToken, Sts};
+use crate::store::{CredentialState, Store, StoreError};
+use crate::sts::{RelayToken, Sts};
 
 /// How long a request waits for STS: SDKs give up after two seconds, and 1.5 s is what we promise.
 const WAIT: Duration = Duration::from_millis(1300);
-/// How often a replica looks whether the one that was elected is done.
-const LOOK: Duration = Duration::from_millis(200);
-/// And how many times: longer than a call of STS may take.
-const LOOKS: u32 = 200;
 /// Issue keys that are kept in memory at most.
 const CACHED: u64 = 200_000;
 
@@ -228,159 +226,6 @@ impl Issuer {
             issuer.mint(&key, &grant, lives).await
         })
     }
-
-    /// Takes a turn, wins the claim or waits for the one who did, and asks.
-    async fn mint(&self, key: &IssueKey, grant: &Grant, lives: Option<DateTime<Utc>>) -> Outcome {
-        self.parts.budget.turn(grant.role().account(), lives).await;
-        match self.elected(key, grant, lives).await {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                tracing::error!(event = "mint_lost", role = %grant.role(), %error, "the store did not take the outcome");
-                Outcome::Failed(Arc::new(MintFailure::store_away()))
-            }
-        }
-    }
-
-    async fn elected(
-        &self,
-        key: &IssueKey,
-        grant: &Grant,
-        lives: Option<DateTime<Utc>>,
-    ) -> Result<Outcome, StoreError> {
-        let kind = grant.kind();
-        // A claim of its own for each task: what a revocation took from one, the next must not fulfil.
-        let turn = self.claims.fetch_add(1, Ordering::Relaxed);
-        let claimant = format!("{}/{turn}", self.parts.claimant);
-        let order = ClaimOrder {
-            key,
-            session: grant.session(),
-            role: grant.role(),
-            method: grant.method(),
-            kind: &kind,
-            claimant: &claimant,
-            instead_of: lives,
-        };
-        for _ in 0..LOOKS {
-            match self.parts.store.claim(&order).await? {
-                Claim::Won => return self.ask_and_keep(key, grant, &claimant).await,
-                Claim::Issued(found) => return Ok(Outcome::Issued(self.keep(key, found).await)),
-                Claim::Failed { reason, .. } => {
-                    return Ok(Outcome::Failed(Arc::new(MintFailure::read(&reason))));
-                }
-                Claim::Busy => tokio::time::sleep(LOOK).await,
-            }
-        }
-        Ok(Outcome::Failed(Arc::new(MintFailure::timed_out())))
-    }
-
-    async fn ask_and_keep(
-        &self,
-        key: &IssueKey,
-        grant: &Grant,
-        claimant: &str,
-    ) -> Result<Outcome, StoreError> {
-        let parts = &self.parts;
-        let issued = match self.ask(grant).await {
-            Ok(issued) => issued,
-            Err(refusal) => return self.failed(key, grant, claimant, refusal).await,
-        };
-        let credentials = issued.credentials;
-        let kept = parts
-            .store
-            .put_credentials(key, claimant, &credentials)
-            .await?;
-        if !kept {
-            // The session was ended in between: what was issued for it is dropped.
-            return Ok(Outcome::Dropped);
-        }
-        let (role, length) = (issued.assumed_role_arn, issued.duration);
-        parts
-            .recorder
-            .record(Event {
-                access_key_id: Some(credentials.access_key_id.clone()),
-                sts_request_id: issued.request_id,
-                reason: Some(format!("{role} for {length}")),
-                ..event(EventKind::CredentialsIssued, grant)
-            })
-            .await?;
-        Ok(Outcome::Issued(self.keep(key, credentials).await))
-    }
-
-    async fn ask(&self, grant: &Grant) -> Result<Issued, Refusal> {
-        let parts = &self.parts;
-        match grant.method() {
-            Method::Relay => {
-                let token = parts.relay.token(grant).await?;
-                Ok(parts.sts.issue_with_relay(grant, &token).await?)
-            }
-            Method::Broker => Ok(parts.sts.issue_as_broker(grant).await?),
-            // Not renewable, so that no such grant comes here.
-            Method::Saml | Method::WebIdentity => Err(IssueError::NoProvider.into()),
-        }
-    }
-
-    async fn failed(
-        &self,
-        key: &IssueKey,
-        grant: &Grant,
-        claimant: &str,
-        refusal: Refusal,
-    ) -> Result<Outcome, StoreError> {
-        let failure = refusal.failure;
-        let person = grant.person();
-        tracing::warn!(event = "issue_failed", role = %grant.role(), user = %person.user, idp = %person.idp,
-            code = failure.code, reason = failure.message, "STS issued nothing");
-        let kind = if refusal.is_alarm {
-            EventKind::Alarm
-        } else {
-            EventKind::IssueFailed
-        };
-        let parts = &self.parts;
-        parts
-            .store
-            .put_failure(key, claimant, &failure.to_text())
-            .await?;
-        parts
-            .recorder
-            .record(Event {
-                sts_request_id: refusal.request_id,
-                reason: Some(format!("{}: {}", failure.code, failure.message)),
-                ..event(kind, grant)
-            })
-            .await?;
-        Ok(Outcome::Failed(Arc::new(failure)))
-    }
-}
-
-/// Why nothing was issued.
-struct Refusal {
-    failure: MintFailure,
-    request_id: Option<String>,
-    is_alarm: bool,
-}
-
-impl From<IssueError> for Refusal {
-    fn from(error: IssueError) -> Self {
-        Self {
-            failure: MintFailure::of(&error),
-            request_id: error.request_id().map(str::to_owned),
-            is_alarm: matches!(error, IssueError::Mismatch { .. }),
-        }
-    }
-}
-
-impl From<RelayError> for Refusal {
-    fn from(error: RelayError) -> Self {
-        Self {
-            failure: MintFailure {
-                code: error.code().to_owned(),
-                message: error.to_string(),
-                transient: error.is_transient(),
-            },
-            request_id: None,
-            is_alarm: false,
-        }
-    }
 }
 
 fn fetch_error(role: &str, failure: &MintFailure) -> FetchError {
@@ -389,16 +234,5 @@ fn fetch_error(role: &str, failure: &MintFailure) -> FetchError {
         FetchError::StsAway { role, reason }
     } else {
         FetchError::RefusedBySts { role, reason }
-    }
-}
-
-fn event(kind: EventKind, grant: &Grant) -> Event {
-    Event {
-        person: Some(grant.person().clone()),
-        session: Some(grant.session().clone()),
-        role: Some(grant.role().clone()),
-        method: Some(grant.method()),
-        entry: Some(grant.entry().clone()),
-        ..Event::new(kind)
     }
 }

@@ -1,6 +1,6 @@
 //! What a fetch costs, with 100,000 live sessions, a lease and credentials each: CPU and p99 as ratios to a
 //! bare actix handler that returns the same JSON, one worker each, in the same program; memory; and p99 while
-//! sign-ins use half a core. Run with `cargo bench --bench fetch`; it exits with 1 if a bound is broken.
+//! sign-ins use half a core; and how often STS is asked when 10,000 leases wake at once. Run with `cargo bench --bench fetch`; it exits with 1 if a bound is broken.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ mod fetch {
     pub(crate) mod process;
     pub(crate) mod seed;
     pub(crate) mod sign_ins;
+    pub(crate) mod stampede;
 }
 
 use std::process::ExitCode;
@@ -24,11 +25,17 @@ use std::time::Duration;
 
 use fetch::load::{Client, paced, percentile};
 use fetch::process::Process;
-use fetch::seed::Seeded;
+use fetch::seed::{Plan, Seeded};
 use fetch::sign_ins::SignIns;
-use fetch::{bare, seed};
+use fetch::{bare, seed, stampede};
 
 const LEASES: usize = 100_000;
+const PLAN: Plan = Plan {
+    persons: LEASES,
+    leases_each: 1,
+    issued: true,
+    workers: Some(1),
+};
 /// Rounds of each, taken in turn, and fetches in a round.
 const ROUNDS: usize = 7;
 const FETCHES: usize = 20_000;
@@ -41,8 +48,9 @@ fn main() -> ExitCode {
         return bare::serve();
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let seeded = runtime.block_on(seed::seed(LEASES));
-    let gateway = Process::gateway(&seeded);
+    let seeded = runtime.block_on(seed::seed(PLAN));
+    // Nothing is issued here: nobody listens there.
+    let gateway = Process::gateway(&seeded, "http://127.0.0.1:9");
     let plain = Process::bare();
     warm(&gateway, &seeded);
     let memory = gateway.resident_megabytes();
@@ -59,7 +67,9 @@ fn main() -> ExitCode {
         ("the same while people sign in", busy.found / bare_p99, 3.0),
     ];
     let mut broken = busy.cores < 0.4;
-    for (what, found, bound) in figures {
+    drop((gateway, plain));
+    let stampedes = stampede::figures(&runtime);
+    for (what, found, bound) in figures.into_iter().chain(stampedes) {
         let verdict = if found <= bound { "holds" } else { "BROKEN" };
         broken |= found > bound;
         println!("{what}: {found:.2} (at most {bound}) {verdict}");

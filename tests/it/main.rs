@@ -18,6 +18,7 @@ mod agent;
 mod architecture;
 mod commands;
 mod console;
+mod endurance;
 mod explain;
 mod gateway;
 mod jobs;

@@ -20,9 +20,10 @@ pub(crate) fn free_port() -> u16 {
 
 impl Process {
     /// `rolegate serve` on what was seeded.
-    pub(crate) fn gateway(seeded: &Seeded) -> Self {
+    pub(crate) fn gateway(seeded: &Seeded, sts: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate"));
         command.arg("serve").current_dir(seeded.folder.path());
+        command.env("AWS_ENDPOINT_URL_STS", sts);
         Self::start(command, seeded.port)
     }
 

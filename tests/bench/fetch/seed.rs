@@ -11,8 +11,8 @@ use rolegate::app::{self, World};
 use rolegate::config;
 use rolegate::demo::idp::{DemoIdp, DemoUser, IdpSettings};
 use rolegate::model::{
-    Credentials, JobName, Lease, LeaseId, Narrowing, Offer, OsEntropy, Person, ReplayId, Secret,
-    SessionId, SignIn, SubjectParts, SystemClock, Token, TokenKind,
+    Clock, Credentials, Lease, LeaseId, Narrowing, Offer, OsEntropy, Person, ReplayId, Secret,
+    SessionId, SignIn, Subject, SubjectParts, SystemClock, Token, TokenKind,
 };
 use rolegate::policy::{Request, Rules, decide};
 use rolegate::store::{ClaimOrder, NewSession, SessionState, Store};
@@ -57,9 +57,20 @@ impl SignIn for Seed {
     }
 }
 
-/// Makes `count` persons with a session, a lease and credentials each, in memory where the system offers a
+/// What is made.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) persons: usize,
+    pub(crate) leases_each: usize,
+    /// Whether STS has issued already.
+    pub(crate) issued: bool,
+    /// Threads that serve; nothing is one for each core.
+    pub(crate) workers: Option<u32>,
+}
+
+/// Makes persons with a session, leases and credentials each, in memory where the system offers a
 /// file system there: what is measured is not how it was made.
-pub(crate) async fn seed(count: usize) -> Seeded {
+pub(crate) async fn seed(plan: Plan) -> Seeded {
     let shm = Path::new("/dev/shm");
     let folder = if shm.is_dir() {
         tempfile::tempdir_in(shm).unwrap()
@@ -70,9 +81,11 @@ pub(crate) async fn seed(count: usize) -> Seeded {
     let idp = idp(port).await;
     std::fs::write(folder.path().join("idp.xml"), idp.metadata()).unwrap();
     let path = folder.path().join("rolegate.toml");
+    let workers = plan.workers.map(|count| format!("workers = {count}"));
+    let workers = workers.unwrap_or_default();
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\n\
-         [server.limits]\nworkers = 1\n[[saml.idp]]\nname = \"bench\"\nmetadata_file = \"idp.xml\"\n\
+         [server.limits]\n{workers}\n[[saml.idp]]\nname = \"bench\"\nmetadata_file = \"idp.xml\"\n\
          idp_initiated = \"allow\"\n\
          [[roles.entry]]\narn = \"{ROLE}\"\nmethod = \"relay\"\nrenew_for_seconds = 604800\n"
     );
@@ -84,10 +97,11 @@ pub(crate) async fn seed(count: usize) -> Seeded {
     let config = config::load(&path, &BTreeMap::new()).unwrap();
     let store = app::open_store(&config, &world).await.unwrap();
     let rules = Rules::new(config.roles.entries.clone(), app::limits(&config));
-    let made = futures_util::stream::iter(0..count)
-        .map(|at| one(&store, &rules, at))
+    let made = futures_util::stream::iter(0..plan.persons)
+        .map(|at| one(&store, &rules, at, plan))
         .buffer_unordered(16);
-    let tokens: Vec<String> = made.collect().await;
+    let tokens: Vec<Vec<String>> = made.collect().await;
+    let tokens = tokens.into_iter().flatten().collect();
     store.close().await;
     Seeded {
         folder,
@@ -120,8 +134,8 @@ async fn idp(port: u16) -> DemoIdp {
     DemoIdp::start(settings).await.unwrap()
 }
 
-async fn one(store: &Store, rules: &Rules, at: usize) -> String {
-    let now = chrono::Utc::now();
+async fn one(store: &Store, rules: &Rules, at: usize, plan: Plan) -> Vec<String> {
+    let now = SystemClock.now();
     let fresh = store.accept(sign_in(at, now), None).await.unwrap();
     let open = NewSession {
         id: SessionId::fresh(&SystemClock, &OsEntropy),
@@ -131,14 +145,21 @@ async fn one(store: &Store, rules: &Rules, at: usize) -> String {
         expires_at: now + TimeDelta::hours(12),
     };
     let (live, ()) = store.open_session(fresh, open).await.unwrap();
+    if plan.issued {
+        issue(store, rules, &live.subject).await;
+    }
+    let mut tokens = Vec::new();
+    for _ in 0..plan.leases_each {
+        tokens.push(lease(store, &live.subject).await);
+    }
+    tokens
+}
+
+/// Credentials as if STS had issued them.
+async fn issue(store: &Store, rules: &Rules, subject: &Subject) {
+    let now = SystemClock.now();
     let role = ROLE.parse().unwrap();
-    let (job, launcher): (JobName, _) = ("job".parse().unwrap(), "bench".parse().unwrap());
-    let request = Request {
-        launcher: Some(&launcher),
-        job: Some(&job),
-        ..Request::of(&role, now)
-    };
-    let grant = decide(&live.subject, &request, rules).unwrap();
+    let grant = decide(subject, &Request::of(&role, now), rules).unwrap();
     let (key, kind) = (grant.issue_key(), grant.kind());
     let order = ClaimOrder {
         key: &key,
@@ -157,19 +178,19 @@ async fn one(store: &Store, rules: &Rules, at: usize) -> String {
         issued_at: now,
         expires_at: now + TimeDelta::hours(12),
     };
-    assert!(
-        store
-            .put_credentials(&key, "seed", &credentials)
-            .await
-            .unwrap()
-    );
+    let kept = store.put_credentials(&key, "seed", &credentials).await;
+    assert!(kept.unwrap());
+}
+
+async fn lease(store: &Store, subject: &Subject) -> String {
+    let now = SystemClock.now();
     let token = Token::fresh(TokenKind::Lease, &OsEntropy);
     let lease = Lease {
         id: LeaseId::fresh(&SystemClock, &OsEntropy),
-        person: live.subject.person().clone(),
-        role,
-        job,
-        launcher: Some(launcher),
+        person: subject.person().clone(),
+        role: ROLE.parse().unwrap(),
+        job: "job".parse().unwrap(),
+        launcher: Some("bench".parse().unwrap()),
         duration: None,
         narrowing: Narrowing::default(),
         created_at: now,

@@ -1,6 +1,6 @@
 //! A job as users write them: Python with boto3 or the AWS CLI, in an environment that holds nothing but what is given.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::long_job::{Limits, LongJob};
@@ -33,6 +33,22 @@ pub(crate) fn run_job(script: &str, env: &[(&str, &str)]) -> Output {
 /// Starts a job with one boto3 client.
 pub(crate) fn long_job(limits: Limits, env: &[(&str, &str)]) -> LongJob {
     start("long_job.py", limits, env)
+}
+
+/// Starts a job with one boto3 client as the command of `program`, which is given these arguments before it.
+pub(crate) fn long_job_under(
+    program: &Path,
+    before: &[&str],
+    limits: Limits,
+    env: &[(&str, &str)],
+) -> LongJob {
+    let mut arguments: Vec<String> = before.iter().map(|text| (*text).to_owned()).collect();
+    let script = super::kept("python").join("long_job.py");
+    for text in [&python(), Path::new("-I"), &script] {
+        arguments.push(text.to_str().unwrap().to_owned());
+    }
+    arguments.extend(limits.arguments());
+    LongJob::start(program, &arguments, env)
 }
 
 /// Starts a job that runs the AWS CLI (version 1) for each call.
