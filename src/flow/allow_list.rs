@@ -48,6 +48,12 @@ impl AllowList {
         self.fixed.iter().find(|entry| entry.draft.arn == *arn)
     }
 
+    /// Whether `rules` are still those in force.
+    pub fn is_current(&self, rules: &Arc<Rules>) -> bool {
+        let current = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::ptr_eq(&current, rules)
+    }
+
     /// The rules in force.
     pub fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))

@@ -5,31 +5,39 @@
 //! expiry is read with our own clock each time. Never calls STS itself: what method `saml` was given at
 //! the sign-in is read, all else is the issuer's to have made.
 
+mod decided;
 mod error;
+mod recorded;
 mod renewal;
 mod token;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache;
 
+use self::decided::{Basis, Counter, Decided, Stamp};
 pub use self::error::FetchError;
 use self::error::{not_granted, sign_in_needed};
+use self::recorded::Recorded;
 pub use self::token::HandedOut;
 use super::outcome::best;
-use super::{AllowList, Holds, Issuer, MintFailure, Pulse};
+use super::{AllowList, Holds, Issuer, MintFailure, Pulse, issue};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
-    Clock, Credentials, Lease, LeaseId, Method, Person, RoleArn, SessionDuration, SessionId,
-    Subject, TokenHash, rfc3339,
+    Clock, Credentials, Lease, Method, Person, RoleArn, SessionDuration, Subject, TokenHash,
+    rfc3339,
 };
 use crate::policy::{Grant, Request, Rules, decide};
 use crate::store::{CredentialState, LiveSession, Store};
 
-/// Entries that a cache holds at most.
-const CACHED: u64 = 100_000;
+/// Leases whose decision is kept in memory at most.
+const LEASES: u64 = 200_000;
+/// Sessions that are kept in memory at most, and for how long where nobody needs them: only what was not
+/// decided before needs one.
+const SESSIONS: u64 = 5000;
+const SESSION_IDLE: Duration = Duration::from_secs(30);
 
 /// How long after a sign-in its credentials may still be on their way to a claim.
 const MINTING: TimeDelta = TimeDelta::seconds(10);
@@ -45,7 +53,7 @@ pub struct Served {
     /// The credentials.
     pub credentials: Arc<Credentials>,
     /// The role they are of.
-    pub role: RoleArn,
+    pub role: Arc<RoleArn>,
 }
 
 /// What a lease may count on.
@@ -79,12 +87,10 @@ pub struct FetchParts {
 /// Serves credentials.
 pub struct Fetch {
     parts: FetchParts,
-    leases: Cache<TokenHash, Arc<Lease>>,
-    sessions: Cache<Person, Arc<LiveSession>>,
-    credentials: Cache<(SessionId, RoleArn), Arc<Credentials>>,
-    recorded: Cache<(LeaseId, String), ()>,
-    /// Counts what was ended or revoked, as far as it was heard of.
-    epoch: AtomicU64,
+    decided: Cache<TokenHash, Arc<Decided>>,
+    sessions: Cache<Person, (Stamp, Arc<LiveSession>)>,
+    arrivals: Counter,
+    recorded: Recorded,
 }
 
 impl Fetch {
@@ -92,11 +98,13 @@ impl Fetch {
     pub fn new(parts: FetchParts) -> Self {
         Self {
             parts,
-            leases: Cache::new(CACHED),
-            sessions: Cache::new(CACHED),
-            credentials: Cache::new(CACHED),
-            recorded: Cache::new(CACHED),
-            epoch: AtomicU64::new(0),
+            decided: Cache::new(LEASES),
+            sessions: Cache::builder()
+                .max_capacity(SESSIONS)
+                .time_to_idle(SESSION_IDLE)
+                .build(),
+            arrivals: Counter::new(),
+            recorded: Recorded::default(),
         }
     }
 
@@ -105,22 +113,21 @@ impl Fetch {
         &self.parts.holds
     }
 
-    /// Drops what is cached, since something was ended or revoked.
+    /// Drops what is cached, since something was ended, revoked or held.
     pub fn forget(&self) {
-        // Counted first: what a fetch under way puts back after this, it will find out to be old.
-        self.epoch.fetch_add(1, Ordering::SeqCst);
+        // Counted first: what a fetch under way puts back after this rests on an older count.
+        self.parts.issuer.forget();
         self.drop_caches();
     }
 
     fn drop_caches(&self) {
-        self.leases.invalidate_all();
+        self.decided.invalidate_all();
         self.sessions.invalidate_all();
-        self.credentials.invalidate_all();
-        self.parts.issuer.forget();
     }
 
     /// Drops the cached session of a person who has just signed in.
     pub async fn forget_person(&self, person: &Person) {
+        self.arrivals.arrived(person);
         self.sessions.invalidate(person).await;
     }
 
@@ -128,12 +135,19 @@ impl Fetch {
     ///
     /// If anything was revoked or edited while they were looked up, they are looked up again.
     pub async fn for_lease(&self, token: &TokenHash) -> Result<Served, FetchError> {
+        self.require_pulse()?;
+        if let Some(decided) = self.decided.get(token).await
+            && self.parts.clock.now() < decided.until
+            && self.stands(&decided.basis)
+        {
+            return Ok(decided.serve());
+        }
         for _ in 0..LOOKS {
-            let epoch = self.epoch.load(Ordering::SeqCst);
+            let epoch = self.parts.issuer.epoch();
             let rules = self.parts.allow_list.rules();
-            let served = self.look_up(token, &rules).await;
-            let revoked = epoch != self.epoch.load(Ordering::SeqCst);
-            if !revoked && Arc::ptr_eq(&rules, &self.parts.allow_list.rules()) {
+            let served = self.look_up(token, &rules, epoch).await;
+            let revoked = epoch != self.parts.issuer.epoch();
+            if !revoked && self.parts.allow_list.is_current(&rules) {
                 return served;
             }
             if revoked {
@@ -143,19 +157,46 @@ impl Fetch {
         Err(FetchError::StoreAway)
     }
 
-    async fn look_up(&self, token: &TokenHash, rules: &Rules) -> Result<Served, FetchError> {
+    /// Whether a decision would be made as it was.
+    fn stands(&self, basis: &Basis) -> bool {
+        basis.stamp.epoch == self.parts.issuer.epoch()
+            && self.parts.allow_list.is_current(&basis.rules)
+            && self.arrivals.stand_at(basis.stamp.arrivals)
+    }
+
+    async fn look_up(
+        &self,
+        token: &TokenHash,
+        rules: &Arc<Rules>,
+        epoch: u64,
+    ) -> Result<Served, FetchError> {
         let lease = self.live_lease(token).await?;
+        let basis = Basis {
+            rules: Arc::clone(rules),
+            stamp: Stamp {
+                epoch,
+                arrivals: self.arrivals.of(&lease.person),
+            },
+        };
         let live = self.newest(&lease.person, &lease.role).await?;
         let request = request_of(&lease, self.parts.clock.now());
         let grant = granted(&live.subject, &request, rules)?;
-        let credentials = self
+        let until = grant.ends_at().min(lease.expires_at);
+        let found = self
             .credentials_for(&live.subject, grant, Some(token))
             .await?;
-        self.record(&lease, &credentials).await?;
-        Ok(Served {
-            credentials,
-            role: lease.role.clone(),
-        })
+        self.record(&lease, &found.credentials).await?;
+        let decided = Decided {
+            until: found.keep_until.min(until),
+            credentials: found.credentials,
+            role: Arc::new(lease.role),
+            basis,
+        };
+        let served = decided.serve();
+        if self.parts.clock.now() < decided.until {
+            self.decided.insert(*token, Arc::new(decided)).await;
+        }
+        Ok(served)
     }
 
     /// The credentials that a person may take out directly.
@@ -172,7 +213,8 @@ impl Fetch {
             ..Request::of(role, self.parts.clock.now())
         };
         let grant = granted(subject, &request, &self.parts.allow_list.rules())?;
-        let credentials = self.credentials_for(subject, grant, None).await?;
+        let found = self.credentials_for(subject, grant, None).await?;
+        let credentials = found.credentials;
         self.parts
             .recorder
             .record(Event {
@@ -185,7 +227,7 @@ impl Fetch {
             .await?;
         Ok(Served {
             credentials,
-            role: role.clone(),
+            role: Arc::new(role.clone()),
         })
     }
 
@@ -211,8 +253,8 @@ impl Fetch {
         let (ends_at, limit) = (grant.ends_at(), grant.limit().as_str());
         let issued = self.credentials_for(subject, grant, None).await;
         let (ends_at, limited_by) = match issued {
-            Ok(found) if !renewable && found.expires_at < ends_at => {
-                (found.expires_at, "credentials")
+            Ok(found) if !renewable && found.credentials.expires_at < ends_at => {
+                (found.credentials.expires_at, "credentials")
             }
             Ok(_) => (ends_at, limit),
             Err(FetchError::Pending(_) | FetchError::StsAway { .. }) if renewable => {
@@ -234,17 +276,11 @@ impl Fetch {
         Err(FetchError::StoreAway)
     }
 
-    /// The lease behind `token`, if it is neither over nor revoked.
-    async fn live_lease(&self, token: &TokenHash) -> Result<Arc<Lease>, FetchError> {
+    /// The lease behind `token`, if it is neither over, revoked nor held.
+    async fn live_lease(&self, token: &TokenHash) -> Result<Lease, FetchError> {
         self.require_pulse()?;
-        let lease = if let Some(lease) = self.leases.get(token).await {
-            lease
-        } else {
-            let lease = self.parts.store.lease_by_token(token).await?;
-            let lease = Arc::new(lease.ok_or(FetchError::UnknownToken)?);
-            self.leases.insert(*token, Arc::clone(&lease)).await;
-            lease
-        };
+        let lease = self.parts.store.lease_by_token(token).await?;
+        let lease = lease.ok_or(FetchError::UnknownToken)?;
         if lease.revoked_at.is_some() {
             return Err(FetchError::LeaseRevoked);
         }
@@ -258,18 +294,26 @@ impl Fetch {
         Ok(lease)
     }
 
+    /// The session that leases of `person` draw on. One that is kept in memory was looked up after the last
+    /// sign-in and the last revocation that were heard of.
     async fn newest(
         &self,
         person: &Person,
         role: &RoleArn,
     ) -> Result<Arc<LiveSession>, FetchError> {
-        if let Some(live) = self.sessions.get(person).await {
+        let stamp = Stamp {
+            epoch: self.parts.issuer.epoch(),
+            arrivals: self.arrivals.of(person),
+        };
+        if let Some((kept, live)) = self.sessions.get(person).await
+            && kept == stamp
+        {
             return Ok(live);
         }
         let live = self.parts.store.newest_session(person).await?;
         let live = Arc::new(live.ok_or_else(|| sign_in_needed(person, role))?);
         self.sessions
-            .insert(person.clone(), Arc::clone(&live))
+            .insert(person.clone(), (stamp, Arc::clone(&live)))
             .await;
         Ok(live)
     }
@@ -279,30 +323,26 @@ impl Fetch {
         subject: &Subject,
         grant: Grant,
         token: Option<&TokenHash>,
-    ) -> Result<Arc<Credentials>, FetchError> {
+    ) -> Result<Found, FetchError> {
         if grant.is_renewable() {
-            return self.parts.issuer.credentials(subject, grant, token).await;
-        }
-        let key = (subject.session().clone(), grant.role().clone());
-        if let Some(found) = self.credentials.get(&key).await
-            && self.may_serve(subject, &grant, &found)
-        {
-            return Ok(found);
+            let issuer = &self.parts.issuer;
+            return Ok(issuer.credentials(subject, grant, token).await?.into());
         }
         let issued = self
             .parts
             .store
             .newest_issued(subject.session(), grant.role())
             .await?;
-        let Some(found) = issued else {
-            return self.older(subject, &grant).await.map(Arc::new);
+        let Some(issued) = issued else {
+            return self.older(subject, &grant).await.map(Found::once);
         };
-        if !self.may_serve(subject, &grant, &found) {
+        if !self.may_serve(subject, &grant, &issued) {
             return Err(sign_in_needed(subject.person(), grant.role()));
         }
-        let found = Arc::new(found);
-        self.credentials.insert(key, Arc::clone(&found)).await;
-        Ok(found)
+        Ok(Found {
+            keep_until: issued.expires_at,
+            credentials: Arc::new(issued),
+        })
     }
 
     /// Neither expired, nor longer than the allow-list permits since it was last edited.
@@ -341,8 +381,8 @@ impl Fetch {
 
     /// Audits the first time that a lease is given these credentials.
     async fn record(&self, lease: &Lease, served: &Credentials) -> Result<(), FetchError> {
-        let key = (lease.id.clone(), served.access_key_id.clone());
-        if self.recorded.contains_key(&key) {
+        let key_id = served.access_key_id.as_str();
+        if self.recorded.has(&lease.id, "credentials", key_id) {
             return Ok(());
         }
         let event = Event {
@@ -351,13 +391,41 @@ impl Fetch {
             lease: Some(lease.id.clone()),
             job: Some(lease.job.clone()),
             launcher: lease.launcher.clone(),
-            access_key_id: Some(served.access_key_id.clone()),
+            access_key_id: Some(key_id.to_owned()),
             ..Event::new(EventKind::CredentialsFetched)
         };
         // Remembered once it is on disk: nobody is served on the strength of a record that was lost.
         self.parts.recorder.record(event).await?;
-        self.recorded.insert(key, ()).await;
+        self.recorded.keep(&lease.id, "credentials", key_id);
         Ok(())
+    }
+}
+
+/// Credentials for a fetch, and until when the next fetch may be given the same without a look.
+struct Found {
+    credentials: Arc<Credentials>,
+    keep_until: DateTime<Utc>,
+}
+
+impl Found {
+    /// For this fetch alone, so that newer ones take their place at once.
+    fn once(credentials: Credentials) -> Self {
+        Self {
+            credentials: Arc::new(credentials),
+            keep_until: DateTime::<Utc>::MIN_UTC,
+        }
+    }
+}
+
+impl From<issue::Found> for Found {
+    fn from(found: issue::Found) -> Self {
+        match found {
+            issue::Found::Hot(hot) => Self {
+                credentials: Arc::clone(&hot.credentials),
+                keep_until: hot.renew_at(),
+            },
+            issue::Found::Older(older) => Self::once(older),
+        }
     }
 }
 

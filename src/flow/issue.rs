@@ -6,21 +6,21 @@
 //! has expired never. Decides nothing: it works on a [`Grant`].
 
 mod asking;
+mod due;
 mod flight;
 mod hot;
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use moka::future::Cache;
+use chrono::TimeDelta;
 
 use self::asking::Refusal;
-use self::flight::Flights;
-use self::flight::Outcome;
-use self::hot::{Age, Hot};
+use self::due::DueList;
+use self::flight::{Flight, Flights, Outcome};
+pub(super) use self::hot::Hot;
+use self::hot::{Age, HotMap};
 use super::{Budget, FetchError, MintFailure, RelayKeys};
 use crate::audit::Recorder;
 use crate::model::{Clock, Credentials, IssueKey, Subject, TokenHash};
@@ -30,8 +30,8 @@ use crate::sts::{RelayToken, Sts};
 
 /// How long a request waits for STS: SDKs give up after two seconds, and 1.5 s is what we promise.
 const WAIT: Duration = Duration::from_millis(1300);
-/// Issue keys that are kept in memory at most.
-const CACHED: u64 = 200_000;
+/// When a renewal that failed is tried again; a failure is remembered for a minute at most.
+const AGAIN: TimeDelta = TimeDelta::seconds(5);
 
 /// What [`Issuer`] works with.
 pub struct IssuerParts {
@@ -51,27 +51,32 @@ pub struct IssuerParts {
     pub claimant: String,
 }
 
+/// Credentials that were found for a fetch.
+pub(super) enum Found {
+    /// Those of the grant, which may be kept in memory.
+    Hot(Arc<Hot>),
+    /// Those of an earlier sign-in under the same terms, for as long as there are no newer ones.
+    Older(Credentials),
+}
+
 /// Has credentials made and renewed.
 pub struct Issuer {
     parts: IssuerParts,
-    hot: Cache<IssueKey, Arc<Hot>>,
+    hot: HotMap,
     flights: Flights,
-    /// Whose lease asks for a key, so that it can be decided again when the key is renewed.
-    users: Cache<IssueKey, TokenHash>,
     claims: AtomicU64,
-    due: Mutex<BTreeSet<(DateTime<Utc>, IssueKey)>>,
+    due: DueList,
 }
 
 impl Issuer {
     /// Has credentials made with `parts`.
     pub fn new(parts: IssuerParts) -> Self {
         Self {
-            hot: Cache::new(CACHED),
+            hot: HotMap::default(),
             flights: Flights::new(Arc::clone(&parts.clock)),
             parts,
-            users: Cache::new(CACHED),
             claims: AtomicU64::new(0),
-            due: Mutex::default(),
+            due: DueList::default(),
         }
     }
 
@@ -81,9 +86,14 @@ impl Issuer {
         made.map_err(|error| fetch_error(grant.role().as_str(), &Refusal::from(error).failure))
     }
 
+    /// Counts what was ended or revoked, as far as it was heard of.
+    pub(super) fn epoch(&self) -> u64 {
+        self.hot.epoch()
+    }
+
     /// Drops what is in memory, since something was ended or revoked; what still counts is read again.
     pub(super) fn forget(&self) {
-        self.hot.invalidate_all();
+        self.hot.forget();
     }
 
     /// The credentials of `grant`, for the lease `user` if it is one that asks.
@@ -92,39 +102,38 @@ impl Issuer {
         subject: &Subject,
         grant: Grant,
         user: Option<&TokenHash>,
-    ) -> Result<Arc<Credentials>, FetchError> {
+    ) -> Result<Found, FetchError> {
         let key = grant.issue_key();
         let known = self.known(&key).await?;
-        let now = self.parts.clock.now();
         if let Some(hot) = &known {
-            self.announce(&key, hot, user).await;
-            match hot.age(now) {
-                Age::Fresh => return Ok(Arc::clone(&hot.credentials)),
+            self.announce(hot, user);
+            match hot.age(self.parts.clock.now()) {
+                Age::Fresh => return Ok(Found::Hot(Arc::clone(hot))),
                 Age::Due => {
-                    let _renewal = self.fly(&key, grant, Some(hot));
-                    return Ok(Arc::clone(&hot.credentials));
+                    let _renewal = self.fly(&key, grant, known.as_ref(), user);
+                    return Ok(Found::Hot(Arc::clone(hot)));
                 }
                 Age::Overdue | Age::Expired => {}
             }
         }
         let (person, kind) = (subject.person(), grant.kind());
         let role = grant.role().to_string();
-        let flight = self.fly(&key, grant, known.as_ref());
+        let flight = self.fly(&key, grant, known.as_ref(), user);
         let problem = match tokio::time::timeout(WAIT, flight.outcome()).await {
             Ok(Outcome::Issued(hot)) => {
-                self.announce(&key, &hot, user).await;
-                return Ok(Arc::clone(&hot.credentials));
+                self.announce(&hot, user);
+                return Ok(Found::Hot(hot));
             }
             Ok(Outcome::Failed(failure)) => fetch_error(&role, &failure),
             Ok(Outcome::Dropped) | Err(_) => FetchError::Pending(role),
         };
         let now = self.parts.clock.now();
         if let Some(hot) = known.filter(|hot| now < hot.credentials.expires_at) {
-            return Ok(Arc::clone(&hot.credentials));
+            return Ok(Found::Hot(hot));
         }
         // What an earlier sign-in of the person was given under the same terms goes on meanwhile.
         let older = self.parts.store.last_issued_for(person, &kind).await?;
-        older.map(Arc::new).ok_or(problem)
+        older.map(Found::Older).ok_or(problem)
     }
 
     /// Renews the credentials of `grant` if they are due; waits for nothing.
@@ -135,79 +144,41 @@ impl Issuer {
     ) -> Result<(), StoreError> {
         let key = grant.issue_key();
         let known = self.known(&key).await?;
-        if let Some(hot) = &known {
-            self.announce(&key, hot, Some(user)).await;
-            if hot.age(self.parts.clock.now()) == Age::Fresh {
-                return Ok(());
-            }
-        } else {
-            self.users.insert(key.clone(), *user).await;
+        if let Some(hot) = &known
+            && hot.age(self.parts.clock.now()) == Age::Fresh
+        {
+            self.announce(hot, Some(user));
+            return Ok(());
         }
-        let _renewal = self.fly(&key, grant, known.as_ref());
+        let _renewal = self.fly(&key, grant, known.as_ref(), Some(user));
         Ok(())
     }
 
-    /// The leases whose credentials are due for renewal, each once.
-    pub(super) async fn take_due(&self) -> Vec<(IssueKey, TokenHash)> {
-        let now = self.parts.clock.now();
-        let keys: Vec<IssueKey> = {
-            let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut taken = Vec::new();
-            while due.first().is_some_and(|(at, _)| *at <= now) {
-                taken.extend(due.pop_first().map(|(_, key)| key));
-            }
-            taken
-        };
-        let mut users = Vec::with_capacity(keys.len());
-        for key in keys {
-            if let Some(user) = self.users.get(&key).await {
-                users.push((key, user));
-            }
+    /// The credentials that are due for renewal, each with a lease that uses them.
+    pub(super) fn take_due(&self) -> Vec<(Arc<Hot>, TokenHash)> {
+        self.due.take(self.parts.clock.now())
+    }
+
+    /// Remembers once who uses credentials, so that they are renewed in time.
+    fn announce(&self, hot: &Arc<Hot>, user: Option<&TokenHash>) {
+        if let Some(user) = user
+            && hot.is_first_user()
+        {
+            self.due.add(hot.renew_at(), hot, *user);
         }
-        users
-    }
-
-    /// Forgets a lease that is over: whoever else uses its key announces itself at its next fetch.
-    pub(super) async fn leave(&self, key: &IssueKey) {
-        self.users.invalidate(key).await;
-        if let Some(hot) = self.hot.get(key).await {
-            hot.forget_user();
-        }
-    }
-
-    /// Remembers once who uses a key, and when it is to be renewed.
-    async fn announce(&self, key: &IssueKey, hot: &Hot, user: Option<&TokenHash>) {
-        let Some(user) = user.filter(|_| hot.is_first_user()) else {
-            return;
-        };
-        self.users.insert(key.clone(), *user).await;
-        self.schedule(key, hot);
-    }
-
-    fn schedule(&self, key: &IssueKey, hot: &Hot) {
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        due.insert((hot.renew_at(), key.clone()));
     }
 
     /// What memory or the store has under `key`.
     async fn known(&self, key: &IssueKey) -> Result<Option<Arc<Hot>>, StoreError> {
-        if let Some(hot) = self.hot.get(key).await {
+        if let Some(hot) = self.hot.get(key) {
             return Ok(Some(hot));
         }
+        // Before the store is read: what it says may be revoked a moment later.
+        let epoch = self.epoch();
         match self.parts.store.credentials(key).await? {
-            Some(CredentialState::Issued(found)) => Ok(Some(self.keep(key, found).await)),
+            Some(CredentialState::Issued(found)) => Ok(Some(self.hot.keep(key, found, epoch))),
             _ => Ok(None),
         }
-    }
-
-    async fn keep(&self, key: &IssueKey, credentials: Credentials) -> Arc<Hot> {
-        let hot = Arc::new(Hot::new(key, credentials));
-        self.hot.insert(key.clone(), Arc::clone(&hot)).await;
-        if self.users.contains_key(key) {
-            hot.is_first_user();
-            self.schedule(key, &hot);
-        }
-        hot
     }
 
     /// Joins the task that asks STS for `key`, or starts it; a failure that is remembered is its outcome.
@@ -216,14 +187,24 @@ impl Issuer {
         key: &IssueKey,
         grant: Grant,
         known: Option<&Arc<Hot>>,
-    ) -> flight::Flight {
+        user: Option<&TokenHash>,
+    ) -> Flight {
         let now = self.parts.clock.now();
-        let lives = known
-            .map(|hot| hot.credentials.expires_at)
-            .filter(|end| now < *end);
-        let issuer = Arc::clone(self);
+        let lives = known.filter(|hot| now < hot.credentials.expires_at);
+        let (issuer, lives, user) = (Arc::clone(self), lives.cloned(), user.copied());
         self.flights.join(key, lives.is_some(), |key| async move {
-            issuer.mint(&key, &grant, lives).await
+            let end = lives.as_ref().map(|hot| hot.credentials.expires_at);
+            let outcome = issuer.mint(&key, &grant, end).await;
+            match (&outcome, lives, user) {
+                (Outcome::Issued(hot), _, user) => issuer.announce(hot, user.as_ref()),
+                // Nobody may ask until they have ended, so it is tried again by itself.
+                (Outcome::Failed(_), Some(hot), Some(user)) => {
+                    let again = issuer.parts.clock.now() + AGAIN;
+                    issuer.due.add(again, &hot, user);
+                }
+                _ => {}
+            }
+            outcome
         })
     }
 }

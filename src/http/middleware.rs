@@ -65,6 +65,9 @@ fn too_slow() -> Problem {
     Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", title)
 }
 
+/// Where jobs fetch credentials.
+const FETCHES: &str = "/v1/credentials";
+
 /// The reference of a refusal, for the log line.
 struct Noted(String);
 
@@ -89,13 +92,14 @@ pub(super) async fn secure(
         }
         _ => "no-store",
     };
+    let path = response.request().path();
+    let is_page = !path.starts_with("/v1/") && !path.starts_with("/api/");
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
     if !headers.contains_key(CONTENT_SECURITY_POLICY) {
-        let policy = site
-            .as_ref()
-            .and_then(|site| HeaderValue::from_str(&site.policy()).ok());
-        let strictest = || HeaderValue::from_static("default-src 'none'");
+        let site = site.as_ref().filter(|_| is_page);
+        let policy = site.and_then(|site| HeaderValue::from_str(&site.policy()).ok());
+        let strictest = || HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
         headers.insert(CONTENT_SECURITY_POLICY, policy.unwrap_or_else(strictest));
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -109,23 +113,37 @@ pub(super) async fn secure(
     Ok(response)
 }
 
-/// Logs one line a request: never a query, a header or a body.
+/// Logs one line a request: never a query, a header or a body. That a job was served is in the audit the first
+/// time and after that of no news, so its line is for debugging.
 pub(super) async fn log(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
-    let method = request.method().clone();
-    let peer = request.peer_addr().map(|peer| peer.ip());
     let response = next.call(request).await?;
-    let route = response.request().match_pattern();
+    let served = response.status() == StatusCode::OK && response.request().path() == FETCHES;
+    if !served || tracing::enabled!(tracing::Level::DEBUG) {
+        tell(&response, served, started);
+    }
+    Ok(response)
+}
+
+fn tell(response: &ServiceResponse<impl MessageBody>, served: bool, started: Instant) {
+    let request = response.request();
+    let (method, status) = (request.method(), response.status().as_u16());
+    let peer = request
+        .peer_addr()
+        .map(|peer| tracing::field::display(peer.ip()));
+    let route = request.match_pattern();
+    let route = route.as_deref().unwrap_or("(none)");
     let reference = {
-        let extensions = response.request().extensions();
+        let extensions = request.extensions();
         extensions.get::<Noted>().map(|noted| noted.0.clone())
     };
-    let route = route.as_deref().unwrap_or("(none)");
     let microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    tracing::info!(event = "request", %method, route, status = response.status().as_u16(), microseconds,
-        peer = peer.map(tracing::field::display), reference, "request");
-    Ok(response)
+    if served {
+        tracing::debug!(event = "request", %method, route, status, microseconds, peer, reference, "request");
+    } else {
+        tracing::info!(event = "request", %method, route, status, microseconds, peer, reference, "request");
+    }
 }

@@ -57,6 +57,16 @@ macro_rules! row {
 
 /// Every route. A path's rows stand together.
 pub const ROUTES: &[RouteEntry] = &[
+    // First, since they are asked for most.
+    row!("GET", "/v1/credentials", Job, || web::get()
+        .to(job::credentials)),
+    row!("GET", "/v1/web-identity-token", Job, || web::get()
+        .to(job::web_identity_token)),
+    row!("GET", "/.well-known/openid-configuration", Nobody, || {
+        web::get().to(well_known::configuration)
+    }),
+    row!("GET", "/.well-known/jwks.json", Nobody, || web::get()
+        .to(well_known::jwks)),
     row!("GET", "/", Browser, || web::get().to(people::portal)),
     row!("GET", "/login", Nobody, || web::get().to(people::login)),
     row!("GET", "/login/device", Browser, || web::get()
@@ -128,15 +138,6 @@ pub const ROUTES: &[RouteEntry] = &[
     }),
     row!("GET", "/admin/explain", AdminBrowser, || web::get()
         .to(admin::explain_page)),
-    row!("GET", "/v1/credentials", Job, || web::get()
-        .to(job::credentials)),
-    row!("GET", "/v1/web-identity-token", Job, || web::get()
-        .to(job::web_identity_token)),
-    row!("GET", "/.well-known/openid-configuration", Nobody, || {
-        web::get().to(well_known::configuration)
-    }),
-    row!("GET", "/.well-known/jwks.json", Nobody, || web::get()
-        .to(well_known::jwks)),
     row!("GET", "/healthz", Nobody, || web::get().to(health::healthz)),
     row!("GET", "/readyz", Nobody, || web::get().to(health::readyz)),
 ];

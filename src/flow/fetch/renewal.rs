@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use tokio::time::MissedTickBehavior;
 
 use super::{Fetch, FetchError, granted, request_of};
-use crate::model::{IssueKey, TokenHash};
+use crate::model::TokenHash;
 
 /// How often it is looked for credentials that are due for renewal, and how many are looked at together.
 const RENEWAL: Duration = Duration::from_millis(500);
@@ -23,32 +23,30 @@ impl Fetch {
             if !self.parts.pulse.is_current() {
                 continue;
             }
-            let due = self.parts.issuer.take_due().await;
+            let due = self.parts.issuer.take_due();
             futures_util::stream::iter(due)
-                .for_each_concurrent(RENEWALS, |(key, token)| {
+                .for_each_concurrent(RENEWALS, |(hot, token)| {
                     let fetch = Arc::clone(&self);
-                    async move { fetch.renew(&key, &token).await }
+                    async move {
+                        if fetch.renew(&token).await.is_err() {
+                            // Whoever else uses them says so at its next fetch.
+                            hot.forget_user();
+                        }
+                    }
                 })
                 .await;
         }
     }
 
     /// Renews what the lease behind `token` draws on, if it still may.
-    async fn renew(&self, key: &IssueKey, token: &TokenHash) {
-        let issuer = &self.parts.issuer;
-        let done = async {
-            let lease = self.live_lease(token).await?;
-            let live = self.newest(&lease.person, &lease.role).await?;
-            let request = request_of(&lease, self.parts.clock.now());
-            let grant = granted(&live.subject, &request, &self.parts.allow_list.rules())?;
-            let same = grant.is_renewable() && grant.issue_key() == *key;
-            if grant.is_renewable() {
-                issuer.renew(grant, token).await?;
-            }
-            Ok::<bool, FetchError>(same)
-        };
-        if !matches!(done.await, Ok(true)) {
-            issuer.leave(key).await;
+    async fn renew(&self, token: &TokenHash) -> Result<(), FetchError> {
+        let lease = self.live_lease(token).await?;
+        let live = self.newest(&lease.person, &lease.role).await?;
+        let request = request_of(&lease, self.parts.clock.now());
+        let grant = granted(&live.subject, &request, &self.parts.allow_list.rules())?;
+        if grant.is_renewable() {
+            self.parts.issuer.renew(grant, token).await?;
         }
+        Ok(())
     }
 }

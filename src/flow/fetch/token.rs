@@ -1,8 +1,5 @@
 //! The relay's own token, for jobs that redeem it at STS themselves (`AWS_WEB_IDENTITY_TOKEN_FILE`).
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
 use chrono::{DateTime, Utc};
 
 use super::{Fetch, FetchError, granted, request_of};
@@ -24,11 +21,11 @@ impl Fetch {
     /// A token for the lease behind `token`, where the entry lets it leave rolegate.
     pub async fn web_identity_token(&self, token: &TokenHash) -> Result<HandedOut, FetchError> {
         for _ in 0..super::LOOKS {
-            let epoch = self.epoch.load(Ordering::SeqCst);
+            let epoch = self.parts.issuer.epoch();
             let rules = self.parts.allow_list.rules();
             let handed_out = self.hand_out(token, &rules).await;
-            let revoked = epoch != self.epoch.load(Ordering::SeqCst);
-            if !revoked && Arc::ptr_eq(&rules, &self.parts.allow_list.rules()) {
+            let revoked = epoch != self.parts.issuer.epoch();
+            if !revoked && self.parts.allow_list.is_current(&rules) {
                 return handed_out;
             }
             if revoked {
@@ -57,8 +54,7 @@ impl Fetch {
 
     /// Audits the first token that a lease is given; the next ones follow every few minutes.
     async fn record_token(&self, lease: &Lease) -> Result<(), FetchError> {
-        let key = (lease.id.clone(), String::new());
-        if self.recorded.contains_key(&key) {
+        if self.recorded.has(&lease.id, "token", "") {
             return Ok(());
         }
         let event = Event {
@@ -71,7 +67,7 @@ impl Fetch {
             ..Event::new(EventKind::TokenHandedOut)
         };
         self.parts.recorder.record(event).await?;
-        self.recorded.insert(key, ()).await;
+        self.recorded.keep(&lease.id, "token", "");
         Ok(())
     }
 }

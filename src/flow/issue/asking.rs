@@ -57,10 +57,14 @@ impl Issuer {
             claimant: &claimant,
             instead_of: lives,
         };
+        // Before anything is read or asked: what comes of it may be revoked meanwhile.
+        let epoch = self.epoch();
         for _ in 0..LOOKS {
             match self.parts.store.claim(&order).await? {
-                Claim::Won => return self.ask_and_keep(key, grant, &claimant).await,
-                Claim::Issued(found) => return Ok(Outcome::Issued(self.keep(key, found).await)),
+                Claim::Won => return self.ask_and_keep(key, grant, &claimant, epoch).await,
+                Claim::Issued(found) => {
+                    return Ok(Outcome::Issued(self.hot.keep(key, found, epoch)));
+                }
                 Claim::Failed { reason, .. } => {
                     return Ok(Outcome::Failed(Arc::new(MintFailure::read(&reason))));
                 }
@@ -75,6 +79,7 @@ impl Issuer {
         key: &IssueKey,
         grant: &Grant,
         claimant: &str,
+        epoch: u64,
     ) -> Result<Outcome, StoreError> {
         let parts = &self.parts;
         let issued = match self.ask(grant).await {
@@ -100,7 +105,7 @@ impl Issuer {
                 ..event(EventKind::CredentialsIssued, grant)
             })
             .await?;
-        Ok(Outcome::Issued(self.keep(key, credentials).await))
+        Ok(Outcome::Issued(self.hot.keep(key, credentials, epoch)))
     }
 
     async fn ask(&self, grant: &Grant) -> Result<Issued, Refusal> {

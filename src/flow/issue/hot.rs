@@ -1,7 +1,11 @@
 //! Credentials in memory, and when they are to be renewed.
+//!
+//! Those who serve them, or have them renewed, keep them; here they are only found. What was read before
+//! something was revoked is not found again.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -24,8 +28,9 @@ pub(super) enum Age {
 }
 
 /// Credentials that are served.
-pub(super) struct Hot {
-    pub(super) credentials: Arc<Credentials>,
+pub(in crate::flow) struct Hot {
+    pub(in crate::flow) credentials: Arc<Credentials>,
+    epoch: u64,
     renew_at: DateTime<Utc>,
     overdue_at: DateTime<Utc>,
     has_user: AtomicBool,
@@ -35,7 +40,7 @@ impl Hot {
     /// Credentials of `key`. They are due 20 minutes before their end, or after two thirds of a shorter life,
     /// and a little earlier: by a part of that which differs from key to key, so that what was issued
     /// together is not renewed together.
-    pub(super) fn new(key: &IssueKey, credentials: Credentials) -> Self {
+    fn new(key: &IssueKey, credentials: Credentials, epoch: u64) -> Self {
         let life = credentials.expires_at - credentials.issued_at;
         let margin = AHEAD.min(life / 3);
         // The key is a hash, so its digits are spread evenly.
@@ -43,6 +48,7 @@ impl Hot {
         let spread = i32::from_str_radix(digits, 16).unwrap_or(0);
         let lead = margin / 8 + margin / 4 * spread / 256;
         Self {
+            epoch,
             renew_at: credentials.expires_at - margin - lead,
             overdue_at: credentials.expires_at - margin,
             credentials: Arc::new(credentials),
@@ -50,7 +56,7 @@ impl Hot {
         }
     }
 
-    pub(super) fn renew_at(&self) -> DateTime<Utc> {
+    pub(in crate::flow) fn renew_at(&self) -> DateTime<Utc> {
         self.renew_at
     }
 
@@ -71,9 +77,54 @@ impl Hot {
         !self.has_user.load(Ordering::Relaxed) && !self.has_user.swap(true, Ordering::Relaxed)
     }
 
-    pub(super) fn forget_user(&self) {
+    /// Nobody is known to use them: who fetches them next is taken for the first.
+    pub(in crate::flow) fn forget_user(&self) {
         self.has_user.store(false, Ordering::Relaxed);
     }
+}
+
+/// Issue keys by the first half of their hash, which no two keys share.
+#[derive(Default)]
+pub(super) struct HotMap {
+    epoch: AtomicU64,
+    found: Mutex<HashMap<u128, Weak<Hot>>>,
+}
+
+impl HotMap {
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn forget(&self) {
+        // Counted first: what is put back after this by who read it before is not found.
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        self.found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    pub(super) fn get(&self, key: &IssueKey) -> Option<Arc<Hot>> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let hot = found.get(&half(key)).and_then(Weak::upgrade);
+        hot.filter(|hot| hot.epoch == self.epoch())
+    }
+
+    /// Keeps what was read, or made, when `epoch` was counted.
+    pub(super) fn keep(&self, key: &IssueKey, credentials: Credentials, epoch: u64) -> Arc<Hot> {
+        let hot = Arc::new(Hot::new(key, credentials, epoch));
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.len() == found.capacity() {
+            found.retain(|_, hot| hot.strong_count() > 0);
+        }
+        found.insert(half(key), Arc::downgrade(&hot));
+        hot
+    }
+}
+
+fn half(key: &IssueKey) -> u128 {
+    let digits = key.as_str().get(..32).unwrap_or_default();
+    u128::from_str_radix(digits, 16).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -101,7 +152,7 @@ mod tests {
             issued_at: start(),
             expires_at: start() + TimeDelta::seconds(seconds),
         };
-        Hot::new(&key(), credentials)
+        Hot::new(&key(), credentials, 0)
     }
 
     #[test]
