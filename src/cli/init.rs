@@ -123,7 +123,7 @@ mod tests {
         std::fs::write(&path, text.join("\n")).unwrap();
         let config = load(&path, &BTreeMap::new()).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(config.saml.idps.len(), 4);
-        assert_eq!(config.roles.entries.len(), 2);
+        assert_eq!(config.roles.entries.len(), 3);
         assert!(config.admin.is_some());
     }
 }

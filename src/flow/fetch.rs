@@ -6,7 +6,9 @@
 //! the sign-in is read, all else is the issuer's to have made.
 
 mod decided;
+mod direct;
 mod error;
+mod prospect;
 mod recorded;
 mod renewal;
 mod token;
@@ -20,15 +22,13 @@ use moka::future::Cache;
 use self::decided::{Basis, Counter, Decided, Stamp};
 pub use self::error::FetchError;
 use self::error::{not_granted, sign_in_needed};
+pub use self::prospect::Prospect;
 use self::recorded::Recorded;
 pub use self::token::HandedOut;
 use super::outcome::best;
 use super::{AllowList, Holds, Issuer, MintFailure, Pulse, issue};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{
-    Clock, Credentials, Lease, Method, Person, RoleArn, SessionDuration, Subject, TokenHash,
-    rfc3339,
-};
+use crate::model::{Clock, Credentials, Lease, Person, RoleArn, Subject, TokenHash, rfc3339};
 use crate::policy::{Grant, Request, Rules, decide};
 use crate::store::{CredentialState, LiveSession, Store};
 
@@ -54,16 +54,6 @@ pub struct Served {
     pub credentials: Arc<Credentials>,
     /// The role they are of.
     pub role: Arc<RoleArn>,
-}
-
-/// What a lease may count on.
-pub struct Prospect {
-    /// How its credentials are had.
-    pub method: Method,
-    /// When they stop for good.
-    pub ends_at: DateTime<Utc>,
-    /// What makes them stop.
-    pub limited_by: &'static str,
 }
 
 /// What [`Fetch`] works with.
@@ -197,76 +187,6 @@ impl Fetch {
             self.decided.insert(*token, Arc::new(decided)).await;
         }
         Ok(served)
-    }
-
-    /// The credentials that a person may take out directly.
-    pub async fn for_subject(
-        &self,
-        subject: &Subject,
-        role: &RoleArn,
-        duration: Option<SessionDuration>,
-    ) -> Result<Served, FetchError> {
-        self.require_pulse()?;
-        self.parts.holds.permit(subject.person(), role, None)?;
-        let request = Request {
-            duration,
-            ..Request::of(role, self.parts.clock.now())
-        };
-        let grant = granted(subject, &request, &self.parts.allow_list.rules())?;
-        let found = self.credentials_for(subject, grant, None).await?;
-        let credentials = found.credentials;
-        self.parts
-            .recorder
-            .record(Event {
-                person: Some(subject.person().clone()),
-                session: Some(subject.session().clone()),
-                role: Some(role.clone()),
-                access_key_id: Some(credentials.access_key_id.clone()),
-                ..Event::new(EventKind::CredentialsFetched)
-            })
-            .await?;
-        Ok(Served {
-            credentials,
-            role: Arc::new(role.clone()),
-        })
-    }
-
-    /// Whether the role is permitted to the person now, for what is still to be done with its credentials.
-    pub fn still_grants(&self, subject: &Subject, role: &RoleArn) -> Result<(), FetchError> {
-        self.require_pulse()?;
-        self.parts.holds.permit(subject.person(), role, None)?;
-        let request = Request::of(role, self.parts.clock.now());
-        granted(subject, &request, &self.parts.allow_list.rules()).map(drop)
-    }
-
-    /// How long `lease` would be served, which need not be made yet. Credentials are had at once, so that what
-    /// AWS refuses is told before the job starts; only that AWS does not answer is no reason against it.
-    pub async fn prospect(&self, subject: &Subject, lease: &Lease) -> Result<Prospect, FetchError> {
-        self.require_pulse()?;
-        let launcher = lease.launcher.as_ref();
-        self.parts
-            .holds
-            .permit(&lease.person, &lease.role, launcher)?;
-        let request = request_of(lease, self.parts.clock.now());
-        let grant = granted(subject, &request, &self.parts.allow_list.rules())?;
-        let (method, renewable) = (grant.method(), grant.is_renewable());
-        let (ends_at, limit) = (grant.ends_at(), grant.limit().as_str());
-        let issued = self.credentials_for(subject, grant, None).await;
-        let (ends_at, limited_by) = match issued {
-            Ok(found) if !renewable && found.credentials.expires_at < ends_at => {
-                (found.credentials.expires_at, "credentials")
-            }
-            Ok(_) => (ends_at, limit),
-            Err(FetchError::Pending(_) | FetchError::StsAway { .. }) if renewable => {
-                (ends_at, limit)
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(Prospect {
-            method,
-            ends_at,
-            limited_by,
-        })
     }
 
     fn require_pulse(&self) -> Result<(), FetchError> {

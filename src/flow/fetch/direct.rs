@@ -1,0 +1,50 @@
+//! Credentials for a person who asks by the session itself, through portal, command line or console.
+
+use std::sync::Arc;
+
+use super::{Fetch, FetchError, Served, granted};
+use crate::audit::{Event, EventKind};
+use crate::model::{RoleArn, SessionDuration, Subject};
+use crate::policy::Request;
+
+impl Fetch {
+    /// The credentials that a person may take out directly.
+    pub async fn for_subject(
+        &self,
+        subject: &Subject,
+        role: &RoleArn,
+        duration: Option<SessionDuration>,
+    ) -> Result<Served, FetchError> {
+        self.require_pulse()?;
+        self.parts.holds.permit(subject.person(), role, None)?;
+        let request = Request {
+            duration,
+            ..Request::of(role, self.parts.clock.now())
+        };
+        let grant = granted(subject, &request, &self.parts.allow_list.rules())?;
+        let found = self.credentials_for(subject, grant, None).await?;
+        let credentials = found.credentials;
+        self.parts
+            .recorder
+            .record(Event {
+                person: Some(subject.person().clone()),
+                session: Some(subject.session().clone()),
+                role: Some(role.clone()),
+                access_key_id: Some(credentials.access_key_id.clone()),
+                ..Event::new(EventKind::CredentialsFetched)
+            })
+            .await?;
+        Ok(Served {
+            credentials,
+            role: Arc::new(role.clone()),
+        })
+    }
+
+    /// Whether the role is permitted to the person now, for what is still to be done with its credentials.
+    pub fn still_grants(&self, subject: &Subject, role: &RoleArn) -> Result<(), FetchError> {
+        self.require_pulse()?;
+        self.parts.holds.permit(subject.person(), role, None)?;
+        let request = Request::of(role, self.parts.clock.now());
+        granted(subject, &request, &self.parts.allow_list.rules()).map(drop)
+    }
+}
