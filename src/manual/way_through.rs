@@ -22,6 +22,26 @@
 //!
 //! The journey is one page: [`flow::sign_in`](crate::flow).
 //!
+//! # The way of a fetch
+//!
+//! A job's SDK asks again and again, for days, and must have an answer in 1.5 seconds each time.
+//!
+//! 1. The lease token's hash finds what was decided of the lease, if nothing has changed since: no revocation or
+//!    hold (an epoch counts them), no edit of the allow-list (the very rules are compared), no sign-in of the
+//!    person, no time that counts passed. Then its credentials are the answer.
+//! 2. Else lease and newest session are read, and the same [`decide`](crate::policy::decide) as at the sign-in
+//!    makes a [`Grant`](crate::policy::Grant) or says no. Its
+//!    [issue key](crate::policy::Grant::issue_key) names the credentials: session, role, method, duration, and a hash of
+//!    whatever narrows them, so that no other job's are found under it.
+//! 3. Where there are none, or less is left of them than a job should be given, one task asks STS for all who wait
+//!    ([`Issuer`](crate::flow::Issuer)): after its turn in the account's [`Budget`](crate::flow::Budget), and
+//!    after [a claim in the store](crate::store::Store::claim) has elected it among replicas. A request waits for it 1.3
+//!    seconds; what lives is served meanwhile, what has expired never.
+//! 4. What STS issued is kept if the claim still stands and the session has not ended: a revocation takes both away.
+//!    Before an answer leaves, epoch and rules are compared once more, and all is looked up anew if they moved.
+//! 5. Credentials in use are renewed when 20 minutes are left of them, or a third of a shorter life, each key a
+//!    little earlier than the other, whether or not a job asks just then.
+//!
 //! [`RawResponse::from_form`]: crate::saml::RawResponse::from_form
 //! [`RawResponse::read`]: crate::saml::RawResponse::read
 //! [`UnverifiedResponse`]: crate::saml::UnverifiedResponse
