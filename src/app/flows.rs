@@ -14,7 +14,7 @@ use crate::flow::{
     RelayKeys, Revoke, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
 };
 use crate::http::{Flows, Site};
-use crate::model::LeaseId;
+use crate::model::{LeaseId, Method};
 use crate::store::{Store, StoreError};
 use crate::sts::{CONSOLE_SOURCES, Federation, Sts, StsSettings};
 
@@ -256,7 +256,10 @@ pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
         Arc::clone(&parts.holds),
     );
     vec![
-        tokio::spawn(rotate(Arc::clone(&parts.relay_keys))),
+        tokio::spawn(rotate(
+            Arc::clone(&parts.relay_keys),
+            Arc::clone(&parts.allow_list),
+        )),
         tokio::spawn(pulse),
         tokio::spawn(Arc::clone(&parts.fetch).renew_in_time()),
         tokio::spawn(purge(parts.store.clone())),
@@ -276,7 +279,13 @@ async fn purge(store: Store) {
 /// How often the relay's key is looked at.
 const ROTATE: Duration = Duration::from_hours(1);
 
-async fn rotate(keys: Arc<RelayKeys>) {
+async fn rotate(keys: Arc<RelayKeys>, allow_list: Arc<AllowList>) {
+    // Making a key takes a while, and the first jobs would wait for it.
+    if allow_list.rules().allow_by(Method::Relay)
+        && let Err(error) = keys.prepare().await
+    {
+        tracing::warn!(event = "relay_key_missing", %error, "the relay's key is made when it is first needed");
+    }
     let mut ticks = tokio::time::interval(ROTATE);
     loop {
         ticks.tick().await;

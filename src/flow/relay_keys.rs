@@ -223,6 +223,10 @@ impl RelayKeys {
             return Ok(());
         }
         let _making = self.making.lock().await;
+        // Whoever had the lock before may have made it.
+        if self.current().signer(now).is_some() {
+            return Ok(());
+        }
         self.refresh().await?;
         let ring = self.current();
         if ring.signer(now).is_some() {

@@ -52,6 +52,13 @@ impl Rules {
         &self.limits
     }
 
+    /// Whether an entry allows roles by `method`.
+    pub fn allow_by(&self, method: Method) -> bool {
+        let allows = |entry: &Entry| entry.draft.effect == Effect::Allow;
+        let mut entries = self.entries.iter();
+        entries.any(|entry| allows(entry) && self.method(entry) == method)
+    }
+
     /// The method of `entry`.
     pub fn method(&self, entry: &Entry) -> Method {
         entry.draft.method.unwrap_or(self.limits.default_method)
