@@ -13,13 +13,14 @@ mod recorded;
 mod renewal;
 mod token;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache;
 
-use self::decided::{Basis, Counter, Decided, Stamp};
+use self::decided::{Basis, Count, Counter, Decided, Stamp};
 pub use self::error::FetchError;
 use self::error::{not_granted, sign_in_needed};
 pub use self::prospect::Prospect;
@@ -42,8 +43,9 @@ const SESSION_IDLE: Duration = Duration::from_secs(30);
 /// How long after a sign-in its credentials may still be on their way to a claim.
 const MINTING: TimeDelta = TimeDelta::seconds(10);
 
-/// How often a fetch is begun anew because something was revoked, or the allow-list edited, meanwhile.
-const LOOKS: u32 = 5;
+/// How long an answer may take, however often it is looked up anew because something was revoked, held or edited
+/// meanwhile.
+const ANSWER: Duration = Duration::from_millis(1400);
 
 /// Credentials may outlive the permitted time by the seconds that sign-in and STS took.
 const ISSUE_SLACK: TimeDelta = TimeDelta::minutes(5);
@@ -78,8 +80,9 @@ pub struct FetchParts {
 pub struct Fetch {
     parts: FetchParts,
     decided: Cache<TokenHash, Arc<Decided>>,
-    sessions: Cache<Person, (Stamp, Arc<LiveSession>)>,
+    sessions: Cache<Person, (u64, Count, Arc<LiveSession>)>,
     arrivals: Counter,
+    revocations: Counter,
     recorded: Recorded,
 }
 
@@ -94,6 +97,7 @@ impl Fetch {
                 .time_to_idle(SESSION_IDLE)
                 .build(),
             arrivals: Counter::new(),
+            revocations: Counter::new(),
             recorded: Recorded::default(),
         }
     }
@@ -117,8 +121,14 @@ impl Fetch {
 
     /// Drops the cached session of a person who has just signed in.
     pub async fn forget_person(&self, person: &Person) {
-        self.arrivals.arrived(person);
+        self.arrivals.happened(person);
         self.sessions.invalidate(person).await;
+    }
+
+    /// Drops what was decided of a lease that has just been revoked.
+    pub async fn forget_lease(&self, token: &TokenHash) {
+        self.revocations.happened(token);
+        self.decided.invalidate(token).await;
     }
 
     /// The credentials that the lease behind `token` has a right to.
@@ -132,50 +142,59 @@ impl Fetch {
         {
             return Ok(decided.serve());
         }
-        for _ in 0..LOOKS {
-            let epoch = self.parts.issuer.epoch();
-            let rules = self.parts.allow_list.rules();
-            let served = self.look_up(token, &rules, epoch).await;
-            let revoked = epoch != self.parts.issuer.epoch();
-            if !revoked && self.parts.allow_list.is_current(&rules) {
-                return served;
+        self.until_settled(|rules| self.look_up(token, rules)).await
+    }
+
+    /// Does `look` until nothing was revoked, held or edited meanwhile, within the time that an answer may take.
+    async fn until_settled<T, F>(&self, look: impl Fn(Arc<Rules>) -> F) -> Result<T, FetchError>
+    where
+        F: Future<Output = Result<T, FetchError>>,
+    {
+        let settled = async {
+            loop {
+                let epoch = self.parts.issuer.epoch();
+                let rules = self.parts.allow_list.rules();
+                let found = look(Arc::clone(&rules)).await;
+                if epoch == self.parts.issuer.epoch() && self.parts.allow_list.is_current(&rules) {
+                    return found;
+                }
             }
-            if revoked {
-                self.drop_caches();
-            }
-        }
-        Err(FetchError::StoreAway)
+        };
+        let patience = tokio::time::timeout(ANSWER, settled);
+        patience.await.unwrap_or(Err(FetchError::Unsettled))
     }
 
     /// Whether a decision would be made as it was.
     fn stands(&self, basis: &Basis) -> bool {
         basis.stamp.epoch == self.parts.issuer.epoch()
             && self.parts.allow_list.is_current(&basis.rules)
-            && self.arrivals.stand_at(basis.stamp.arrivals)
+            && self.arrivals.stands_at(basis.stamp.arrivals)
+            && self.revocations.stands_at(basis.stamp.revocations)
     }
 
-    async fn look_up(
-        &self,
-        token: &TokenHash,
-        rules: &Arc<Rules>,
-        epoch: u64,
-    ) -> Result<Served, FetchError> {
+    async fn look_up(&self, token: &TokenHash, rules: Arc<Rules>) -> Result<Served, FetchError> {
+        let (epoch, revocations) = (self.parts.issuer.epoch(), self.revocations.of(token));
         let lease = self.live_lease(token).await?;
         let basis = Basis {
-            rules: Arc::clone(rules),
+            rules,
             stamp: Stamp {
                 epoch,
                 arrivals: self.arrivals.of(&lease.person),
+                revocations,
             },
         };
         let live = self.newest(&lease.person, &lease.role).await?;
         let request = request_of(&lease, self.parts.clock.now());
-        let grant = granted(&live.subject, &request, rules)?;
+        let grant = granted(&live.subject, &request, &basis.rules)?;
         let until = grant.ends_at().min(lease.expires_at);
         let found = self
             .credentials_for(&live.subject, grant, Some(token))
             .await?;
         self.record(&lease, &found.credentials).await?;
+        if !self.revocations.stands_at(revocations) {
+            // Another lease may share the place: it is looked at once more.
+            self.live_lease(token).await?;
+        }
         let decided = Decided {
             until: found.keep_until.min(until),
             credentials: found.credentials,
@@ -221,19 +240,16 @@ impl Fetch {
         person: &Person,
         role: &RoleArn,
     ) -> Result<Arc<LiveSession>, FetchError> {
-        let stamp = Stamp {
-            epoch: self.parts.issuer.epoch(),
-            arrivals: self.arrivals.of(person),
-        };
-        if let Some((kept, live)) = self.sessions.get(person).await
-            && kept == stamp
+        let (epoch, arrivals) = (self.parts.issuer.epoch(), self.arrivals.of(person));
+        if let Some((at, count, live)) = self.sessions.get(person).await
+            && (at, count) == (epoch, arrivals)
         {
             return Ok(live);
         }
         let live = self.parts.store.newest_session(person).await?;
         let live = Arc::new(live.ok_or_else(|| sign_in_needed(person, role))?);
         self.sessions
-            .insert(person.clone(), (stamp, Arc::clone(&live)))
+            .insert(person.clone(), (epoch, arrivals, Arc::clone(&live)))
             .await;
         Ok(live)
     }

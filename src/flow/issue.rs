@@ -125,10 +125,13 @@ impl Issuer {
                 return Ok(Found::Hot(hot));
             }
             Ok(Outcome::Failed(failure)) => fetch_error(&role, &failure),
-            Ok(Outcome::Dropped) | Err(_) => FetchError::Pending(role),
+            // Ended while it was made: what was there before has ended too.
+            Ok(Outcome::Dropped) => return Err(FetchError::Pending(role)),
+            Err(_) => FetchError::Pending(role),
         };
         let now = self.parts.clock.now();
-        if let Some(hot) = known.filter(|hot| now < hot.credentials.expires_at) {
+        let still = |hot: &Arc<Hot>| now < hot.credentials.expires_at && hot.is_of(self.epoch());
+        if let Some(hot) = known.filter(still) {
             return Ok(Found::Hot(hot));
         }
         // What an earlier sign-in of the person was given under the same terms goes on meanwhile.

@@ -18,7 +18,7 @@ use crate::model::{
     Clock, Entropy, IdpName, JobName, Lease, LeaseId, Method, Person, Secret, Token, TokenKind,
     UserName, rfc3339,
 };
-use crate::store::{LeaseFilter, LiveSession, Once, Repeatable, Store, StoreError};
+use crate::store::{LeaseFilter, LiveSession, Once, Repeatable, Standing, Store, StoreError};
 
 /// How many leases are read at once where all of a job's are wanted.
 const AT_ONCE: u32 = 100;
@@ -54,6 +54,11 @@ pub enum LeaseError {
     /// The token or the session does not reach that far.
     #[error("{0}")]
     OutsideToken(String),
+    /// What it rests on was revoked while the call was on its way.
+    #[error(
+        "the session or the launcher's token was revoked while the lease was made; there is none"
+    )]
+    Gone,
     /// A key of another call.
     #[error(
         "the Idempotency-Key was used for another lease within the last 24 hours; send a new key for a new lease"
@@ -61,7 +66,8 @@ pub enum LeaseError {
     KeyReused,
     /// Credentials stop before the job is done.
     #[error(
-        "credentials last until {lasts_until}, limited by {limited_by}, but are needed until {needed_until}; have the user sign in again before the job, or ask for less"
+        "credentials last until {lasts_until}, limited by {limited_by}, but are needed until {needed_until}; {}",
+        longer(limited_by)
     )]
     WouldExpireEarly {
         /// When they stop.
@@ -71,6 +77,9 @@ pub enum LeaseError {
         /// What was asked.
         needed_until: String,
     },
+    /// A time that has passed.
+    #[error("needed_until has passed; send when the job will be done, as RFC 3339 in UTC")]
+    NeededInThePast,
     /// A lifetime that the gateway does not give.
     #[error("ttl_seconds must be from 1 to {0}")]
     TtlOutOfRange(u32),
@@ -114,6 +123,9 @@ impl Leases {
         if ttl == 0 || ttl > self.max_ttl_seconds {
             return Err(LeaseError::TtlOutOfRange(self.max_ttl_seconds));
         }
+        if order.needed_until.is_some_and(|at| at <= self.clock.now()) {
+            return Err(LeaseError::NeededInThePast);
+        }
         let call = order.idempotency_key.as_ref().map(|key| Repeatable {
             owner: by.owner(),
             key: key.clone(),
@@ -122,7 +134,7 @@ impl Leases {
         if let Some(call) = &call
             && let Some(once) = self.store.repeated(call).await?
         {
-            return self.again(by, once).await;
+            return self.again(by, once, order.needed_until).await;
         }
         // Before the session, which a hold has ended; again where only the session says at which IdP.
         let (user, idp, role) = (&order.user, order.idp.as_ref(), &order.role);
@@ -146,40 +158,61 @@ impl Leases {
         let token = Token::fresh(TokenKind::Lease, &*self.entropy);
         let hash = token.hash();
         let made = made(lease, &prospect, token.into_secret());
-        if let Some(needed) = order.needed_until
-            && made.lasts_until < needed
-        {
-            return Err(LeaseError::WouldExpireEarly {
-                lasts_until: rfc3339(made.lasts_until),
-                limited_by: made.limited_by,
-                needed_until: rfc3339(needed),
-            });
-        }
-        if let Some(call) = &call {
-            let once = self
-                .store
-                .add_lease_once(&made.lease, &made.token, &hash, call);
-            match once.await? {
-                Once::First => {}
-                before => return self.again(by, before).await,
+        in_time(&made, order.needed_until)?;
+        // AWS may have been waited for: what was held or revoked meanwhile is looked at again.
+        let (person, launcher) = (&made.lease.person, by.launcher());
+        holds.permit(person, &made.lease.role, launcher)?;
+        let standing = Standing {
+            session: live.subject.session().clone(),
+            token: by.token().cloned(),
+        };
+        let kept = match &call {
+            None => {
+                let store = &self.store;
+                store.add_lease_of(&made.lease, &hash, &standing).await?
             }
-        } else {
-            self.store.add_lease(&made.lease, &hash).await?;
+            Some(call) => {
+                let (lease, token) = (&made.lease, &made.token);
+                let once = self
+                    .store
+                    .add_lease_once(lease, token, &hash, call, &standing);
+                match once.await? {
+                    Once::First => true,
+                    Once::Gone => false,
+                    before => return self.again(by, before, order.needed_until).await,
+                }
+            }
+        };
+        if !kept {
+            return Err(LeaseError::Gone);
         }
         self.audit(EventKind::LeaseCreated, &made.lease, by).await?;
         Ok(made)
     }
 
-    /// The lease that the same call made before.
-    async fn again(&self, by: &Orderer, once: Once) -> Result<LeaseMade, LeaseError> {
+    /// The lease that the same call made before, if it still is one.
+    async fn again(
+        &self,
+        by: &Orderer,
+        once: Once,
+        needed_until: Option<DateTime<Utc>>,
+    ) -> Result<LeaseMade, LeaseError> {
         let Once::Again { lease, token } = once else {
             return Err(LeaseError::KeyReused);
         };
         let lease = self.read(by, &lease).await?;
+        if lease.revoked_at.is_some() {
+            return Err(FetchError::LeaseRevoked.into());
+        }
+        if lease.expires_at <= self.clock.now() {
+            return Err(FetchError::LeaseExpired(rfc3339(lease.expires_at)).into());
+        }
         let live = self.store.newest_session(&lease.person).await?;
         let live = live.ok_or_else(|| LeaseError::SignInNeeded(lease.person.user.clone()))?;
         let prospect = self.prospect(&live, &lease).await?;
-        Ok(made(lease, &prospect, token))
+        let made = made(lease, &prospect, token);
+        in_time(&made, needed_until)?;
+        Ok(made)
     }
 
     async fn prospect(&self, live: &LiveSession, lease: &Lease) -> Result<Prospect, LeaseError> {
@@ -220,8 +253,10 @@ impl Leases {
     /// Revokes one lease; its token is refused from now on.
     pub async fn revoke(&self, by: &Orderer, id: &LeaseId) -> Result<(), LeaseError> {
         let lease = self.read(by, id).await?;
-        self.store.revoke_lease(id).await?;
-        self.fetch.forget();
+        let Some(token) = self.store.revoke_lease(id).await? else {
+            return Ok(());
+        };
+        self.fetch.forget_lease(&token).await;
         self.audit(EventKind::LeaseRevoked, &lease, by).await
     }
 
@@ -239,12 +274,14 @@ impl Leases {
             let Some(last) = page.last() else { break };
             after = Some(last.id.clone());
             for lease in page.iter().filter(|lease| lease.revoked_at.is_none()) {
-                self.store.revoke_lease(&lease.id).await?;
+                let Some(token) = self.store.revoke_lease(&lease.id).await? else {
+                    continue;
+                };
+                self.fetch.forget_lease(&token).await;
                 self.audit(EventKind::LeaseRevoked, lease, by).await?;
                 revoked += 1;
             }
         }
-        self.fetch.forget();
         Ok(revoked)
     }
 
@@ -285,6 +322,30 @@ impl Leases {
             ..Event::new(kind)
         };
         Ok(self.recorder.record(event).await?)
+    }
+}
+
+/// What lets credentials last longer.
+fn longer(limited_by: &str) -> &'static str {
+    match limited_by {
+        "lease" => "ask for a longer ttl_seconds, or for less",
+        "entry" => "an admin lets the entry of the allow-list end later",
+        "renew_for" => {
+            "have the user sign in again before the job, or an admin raises the entry's renew_for"
+        }
+        _ => "have the user sign in again before the job, or ask for less",
+    }
+}
+
+/// Whether credentials last as long as the job needs them.
+fn in_time(made: &LeaseMade, needed_until: Option<DateTime<Utc>>) -> Result<(), LeaseError> {
+    match needed_until {
+        Some(needed) if made.lasts_until < needed => Err(LeaseError::WouldExpireEarly {
+            lasts_until: rfc3339(made.lasts_until),
+            limited_by: made.limited_by,
+            needed_until: rfc3339(needed),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -220,10 +220,7 @@ impl Logout {
     async fn end(&self, idp: &Idp, session: &LiveSession) -> Result<(), LogoutFailure> {
         let ended = self.end_in_store(idp, session).await;
         // Also where it broke off: what is cached may stand for what has ended.
-        self.parts
-            .fetch
-            .forget_person(session.subject.person())
-            .await;
+        self.parts.fetch.forget();
         Ok(self.parts.recorder.record(ended?).await?)
     }
 

@@ -64,6 +64,15 @@ impl MintFailure {
         }
     }
 
+    /// The person waits for too many calls of STS.
+    pub(super) fn crowded() -> Self {
+        Self {
+            code: "sts-crowded".to_owned(),
+            message: "the person's jobs wait for too many calls of STS at once; try again, or give fewer jobs a session policy or tags of their own".to_owned(),
+            transient: true,
+        }
+    }
+
     /// Another replica was elected to ask, and never said what came of it.
     pub(super) fn timed_out() -> Self {
         Self {

@@ -36,7 +36,7 @@ pub use crate::store::{LiveSession, LoginAnswer, RevokeOrder, Selector, SessionR
 pub use access::Access;
 pub use admins::Admins;
 pub use allow_list::AllowList;
-pub use budget::Budget;
+pub use budget::{Budget, Crowded};
 pub use console::{Console, ConsoleError, FederationError};
 pub use explain::{Decision, Explain, Explanation};
 pub use fetch::{Fetch, FetchError, FetchParts, HandedOut, Prospect, Served};

@@ -32,13 +32,32 @@ struct Watched {
     holds: Arc<Holds>,
 }
 
+/// How far the news of the store were heard.
+#[derive(Clone, Copy)]
+struct News {
+    arrivals: i64,
+    revoked: i64,
+}
+
 impl Watched {
-    /// Forgets the sessions of those who signed in anew, here or elsewhere; gives where to go on from.
-    async fn welcome(&self, after: Option<i64>) -> Result<i64, StoreError> {
+    /// Forgets the sessions of those who signed in anew, and the leases that were revoked, here or elsewhere.
+    async fn welcome(&self, after: Option<News>) -> Result<News, StoreError> {
         let Some(after) = after else {
-            return self.store.last_arrival().await;
+            return Ok(News {
+                arrivals: self.store.last_arrival().await?,
+                revoked: self.store.last_revoked_lease().await?,
+            });
         };
-        let arrivals = self.store.arrivals(after).await?;
+        let revoked = self.store.revoked_leases(after.revoked).await?;
+        match revoked.tokens {
+            Some(tokens) => {
+                for token in &tokens {
+                    self.fetch.forget_lease(token).await;
+                }
+            }
+            None => self.fetch.forget(),
+        }
+        let arrivals = self.store.arrivals(after.arrivals).await?;
         match arrivals.persons {
             Some(persons) => {
                 for person in &persons {
@@ -47,7 +66,10 @@ impl Watched {
             }
             None => self.fetch.forget(),
         }
-        Ok(arrivals.position)
+        Ok(News {
+            arrivals: arrivals.position,
+            revoked: revoked.position,
+        })
     }
 }
 
@@ -93,7 +115,7 @@ impl Pulse {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen: Option<ChangeVersions> = None;
-        let mut arrived: Option<i64> = None;
+        let mut arrived: Option<News> = None;
         let mut away = false;
         loop {
             ticks.tick().await;
@@ -119,7 +141,7 @@ impl Pulse {
         &self,
         watched: &Watched,
         seen: Option<&ChangeVersions>,
-        arrived: &mut Option<i64>,
+        arrived: &mut Option<News>,
     ) -> Result<ChangeVersions, StoreError> {
         // Asked before anything is served: a session that is kept in memory is never older than this.
         *arrived = Some(watched.welcome(*arrived).await?);

@@ -183,7 +183,9 @@ fn fetch_status(error: &FetchError) -> (StatusCode, &'static str) {
         FetchError::RefusedBySts { .. } => (StatusCode::FORBIDDEN, "refused_by_sts"),
         FetchError::SignInNeeded { .. } => (StatusCode::FORBIDDEN, "sign_in_needed"),
         FetchError::StsAway { .. } => (StatusCode::SERVICE_UNAVAILABLE, "sts_away"),
-        FetchError::Pending(_) => (StatusCode::SERVICE_UNAVAILABLE, "pending"),
+        FetchError::Pending(_) | FetchError::Unsettled => {
+            (StatusCode::SERVICE_UNAVAILABLE, "pending")
+        }
         FetchError::StoreAway => (StatusCode::SERVICE_UNAVAILABLE, "store_away"),
     }
 }
@@ -211,6 +213,7 @@ impl From<LeaseError> for Problem {
                 Self::new(StatusCode::CONFLICT, "user_ambiguous", title).with("idps", idps)
             }
             LeaseError::OutsideToken(_) => Self::new(StatusCode::FORBIDDEN, "outside_token", title),
+            LeaseError::Gone => Self::new(StatusCode::FORBIDDEN, "revoked", title),
             LeaseError::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
@@ -223,7 +226,7 @@ impl From<LeaseError> for Problem {
             } => Self::new(StatusCode::CONFLICT, "would_expire_early", title)
                 .with("lasts_until", lasts_until)
                 .with("limited_by", limited_by),
-            LeaseError::TtlOutOfRange(_) => Self::bad_request(title),
+            LeaseError::TtlOutOfRange(_) | LeaseError::NeededInThePast => Self::bad_request(title),
             LeaseError::NotFound => Self::new(StatusCode::NOT_FOUND, "not_found", title),
             LeaseError::Fetch(error) => error.into(),
         }

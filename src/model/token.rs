@@ -116,6 +116,11 @@ impl FromStr for Token {
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
+    /// The hash that a row was stored with.
+    pub(crate) fn from_stored(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
     /// The hash's bytes, as the store keeps them.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -77,8 +77,8 @@ mod tests {
         let (lease, hash) = bench.lease("job-1");
         there.add_lease(&lease, &hash).await.unwrap();
         assert_eq!(moved(&here, &mut seen).await, (false, false));
+        // Told by itself, so that nothing else is read again.
         there.revoke_lease(&lease.id).await.unwrap();
-        assert_eq!(moved(&here, &mut seen).await, (false, true));
         assert_eq!(moved(&here, &mut seen).await, (false, false));
     }
 }

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::leases::insert;
+use super::leases::{Standing, insert};
 use super::rows::{Record, millis};
 use super::sealing::Place;
 use super::{Store, StoreError};
@@ -38,6 +38,8 @@ pub enum Once {
     },
     /// The key was used for something else.
     Other,
+    /// Those whom the lease would rest on were revoked meanwhile; nothing was made.
+    Gone,
 }
 
 impl Store {
@@ -76,6 +78,7 @@ impl Store {
         token: &Secret,
         hash: &TokenHash,
         call: &Repeatable,
+        standing: &Standing,
     ) -> Result<Once, StoreError> {
         let now = self.now();
         let bound = bound_to(call);
@@ -98,6 +101,10 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         if done.rows_affected() > 0 {
+            if !standing.holds(&mut transaction, millis(now)).await? {
+                transaction.rollback().await?;
+                return Ok(Once::Gone);
+            }
             insert(&mut transaction, lease, hash).await?;
             transaction.commit().await?;
             return Ok(Once::First);
@@ -144,7 +151,7 @@ mod tests {
     use super::*;
     use crate::model::{OsEntropy, Token, TokenKind};
     use crate::store::LeaseFilter;
-    use crate::store::testing::Bench;
+    use crate::store::testing::{Bench, person};
 
     fn call(key: &str, request: u8) -> Repeatable {
         Repeatable {
@@ -159,7 +166,15 @@ mod tests {
         let token = Token::fresh(TokenKind::Lease, &OsEntropy);
         let hash = token.hash();
         let secret = token.into_secret();
-        let once = store.add_lease_once(&lease, &secret, &hash, call).await;
+        let ann = store.newest_session(&person("okta", "ann")).await.unwrap();
+        let live = ann.unwrap();
+        let standing = Standing {
+            session: live.subject.session().clone(),
+            token: None,
+        };
+        let once = store
+            .add_lease_once(&lease, &secret, &hash, call, &standing)
+            .await;
         (once.unwrap(), secret)
     }
 
@@ -167,6 +182,7 @@ mod tests {
     async fn a_repeated_call_makes_one_lease() {
         let bench = Bench::new();
         let (one, other) = (bench.open().await, bench.open().await);
+        bench.session(&one, "a").await;
         let call_one = call("a", 1);
         let calls = (0..16).map(|at| {
             let store = if at % 2 == 0 { &one } else { &other };
@@ -198,6 +214,7 @@ mod tests {
     async fn a_key_may_be_used_again_after_a_day() {
         let bench = Bench::new();
         let store = bench.open().await;
+        bench.session(&store, "a").await;
         assert!(matches!(
             order(&bench, &store, &call("a", 1)).await.0,
             Once::First

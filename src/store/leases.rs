@@ -5,12 +5,12 @@ use std::fmt::Write;
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe};
 
-use super::rows::{Record, millis, to_json};
+use super::rows::{Record, last, millis, to_json};
 use super::sessions::read_person;
 use super::{Store, StoreError};
 use crate::model::{
-    JobName, Lease, LeaseId, Narrowing, Person, RoleArn, SessionDuration, TokenHash, TokenName,
-    UserName,
+    JobName, Lease, LeaseId, Narrowing, Person, RoleArn, SessionDuration, SessionId, TokenHash,
+    TokenId, TokenName, UserName,
 };
 
 /// Which leases; a field that is `None` fits all.
@@ -26,6 +26,37 @@ pub struct LeaseFilter {
     pub launcher: Option<TokenName>,
     /// Of this role.
     pub role: Option<RoleArn>,
+}
+
+/// What a new lease rests on: it is looked at in the very transaction that keeps the lease, since a revocation
+/// may have come while the call was on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The session that it draws on.
+    pub session: SessionId,
+    /// The launcher's token.
+    pub token: Option<TokenId>,
+}
+
+impl Standing {
+    pub(super) async fn holds(
+        &self,
+        connection: &mut sqlx::AnyConnection,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let found: i64 = sqlx::query_scalar(
+            "SELECT (SELECT COUNT(*) FROM sessions WHERE id = $1 AND ended_at IS NULL)
+             * (SELECT COUNT(*) FROM tokens WHERE id = $2 AND revoked_at IS NULL
+                AND (expires_at IS NULL OR expires_at > $3))
+             + (SELECT COUNT(*) FROM sessions WHERE id = $1 AND ended_at IS NULL AND $2 = '')",
+        )
+        .bind(self.session.as_str())
+        .bind(self.token.as_ref().map_or("", TokenId::as_str))
+        .bind(now)
+        .fetch_one(connection)
+        .await?;
+        Ok(found > 0)
+    }
 }
 
 impl LeaseFilter {
@@ -54,7 +85,23 @@ impl LeaseFilter {
 }
 
 impl Store {
-    /// Keeps a new lease.
+    /// Keeps a new lease if those whom it rests on still stand; says whether.
+    pub async fn add_lease_of(
+        &self,
+        lease: &Lease,
+        token: &TokenHash,
+        standing: &Standing,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let stands = standing.holds(&mut transaction, millis(self.now())).await?;
+        if stands {
+            insert(&mut transaction, lease, token).await?;
+            transaction.commit().await?;
+        }
+        Ok(stands)
+    }
+
+    /// Keeps a new lease, whoever asks.
     pub async fn add_lease(&self, lease: &Lease, token: &TokenHash) -> Result<(), StoreError> {
         let mut connection = self.writer().acquire().await?;
         insert(&mut connection, lease, token).await
@@ -117,15 +164,30 @@ impl Store {
         Ok(query.execute(self.writer()).await?.rows_affected())
     }
 
-    /// Revokes one lease; says whether it was not yet. The reason is for the audit chain to keep.
-    pub async fn revoke_lease(&self, id: &LeaseId) -> Result<bool, StoreError> {
-        let done =
-            sqlx::query("UPDATE leases SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
-                .bind(millis(self.now()))
-                .bind(id.as_str())
-                .execute(self.writer())
-                .await?;
-        Ok(done.rows_affected() > 0)
+    /// Revokes one lease; gives the hash of its token if it was not yet. The reason is for the audit chain to keep.
+    pub async fn revoke_lease(&self, id: &LeaseId) -> Result<Option<TokenHash>, StoreError> {
+        let rows = sqlx::query(
+            "UPDATE leases SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL
+             RETURNING id, token",
+        )
+        .bind(millis(self.now()))
+        .bind(id.as_str())
+        .fetch_all(self.writer())
+        .await?;
+        last(rows)
+            .map(|row| Record::new(&row, "leases", "id").hash("token"))
+            .transpose()
+            .map(|hash| hash.map(TokenHash::from_stored))
+    }
+
+    /// Remembers that a token of the relay's leaves rolegate for this lease.
+    pub async fn token_leaves(&self, id: &LeaseId) -> Result<(), StoreError> {
+        sqlx::query("UPDATE leases SET token_left_at = $1 WHERE id = $2")
+            .bind(millis(self.now()))
+            .bind(id.as_str())
+            .execute(self.writer())
+            .await?;
+        Ok(())
     }
 }
 
@@ -268,8 +330,9 @@ mod tests {
         assert_eq!(store.revoke_leases(of_job, "over").await.unwrap(), 0);
         let lease = store.lease(&made[2].id).await.unwrap().unwrap();
         assert_eq!(lease.revoked_at, Some(bench.at(0)));
-        assert!(store.revoke_lease(&made[0].id).await.unwrap());
-        assert!(!store.revoke_lease(&made[0].id).await.unwrap());
+        let revoked = async || store.revoke_lease(&made[0].id).await.unwrap();
+        assert!(revoked().await.is_some());
+        assert!(revoked().await.is_none());
         let untouched = store.lease(&made[3].id).await.unwrap().unwrap();
         assert_eq!(untouched.revoked_at, None);
     }

@@ -40,7 +40,7 @@ use std::sync::Arc;
 use sqlx::{Any, AnyPool, Transaction};
 use zeroize::Zeroizing;
 
-pub use arrivals::Arrivals;
+pub use arrivals::{Arrivals, RevokedLeases};
 pub use audit::{AuditHead, AuditLink, AuditRow, AuditSnapshot};
 pub use changes::ChangeVersions;
 pub use credentials::{Claim, ClaimOrder, CredentialState, KnownCredentials};
@@ -49,7 +49,7 @@ pub use error::StoreError;
 pub use idempotency::{Once, Repeatable};
 pub use idp_metadata::{GoodMetadata, IdpMetadata};
 pub use key::MasterKey;
-pub use leases::LeaseFilter;
+pub use leases::{LeaseFilter, Standing};
 pub use ledger::{AcceptError, Fresh, Taken};
 pub use logins::{
     LOGIN_LIVES, LOGINS_KEPT, LOGINS_PER_ADDRESS, LoginAnswer, LoginPoll, NewLogin, PendingLogin,

@@ -11,12 +11,13 @@ pub(super) const RENEWED_AT_MOST: TimeDelta = TimeDelta::days(30);
 
 impl Store {
     /// The person's newest confirmed session: what leases draw on. It may have ended for the person, when only
-    /// what an entry renews for longer goes on; whether it does is for `policy` to say.
+    /// what an entry renews for longer goes on; whether it does is for `policy` to say. Where it was ended for all,
+    /// there is none until the next sign-in: an older one would bring back what the newer took away.
     pub async fn newest_session(&self, person: &Person) -> Result<Option<LiveSession>, StoreError> {
         let row = sqlx::query(
-            "SELECT id, idp, user_name, state, parts, expires_at FROM sessions
+            "SELECT id, idp, user_name, state, parts, expires_at, ended_at FROM sessions
              WHERE user_name = $1 AND idp = $2 AND state = 'confirmed'
-             AND ended_at IS NULL AND (expires_at > $3 OR signed_in_at > $4)
+             AND (expires_at > $3 OR signed_in_at > $4)
              ORDER BY signed_in_at DESC, id DESC LIMIT 1",
         )
         .bind(person.user.as_str())
@@ -25,7 +26,12 @@ impl Store {
         .bind(millis(self.now() - RENEWED_AT_MOST))
         .fetch_optional(self.reader())
         .await?;
-        row.map(|row| self.read_live(&row)).transpose()
+        let Some(row) = row else { return Ok(None) };
+        let ended = Record::new(&row, "sessions", "id").maybe_time("ended_at")?;
+        match ended {
+            Some(_) => Ok(None),
+            None => self.read_live(&row).map(Some),
+        }
     }
 
     /// The IdPs from which a user of this name has a confirmed session that leases may draw on.

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::rows::millis;
 use super::sessions::PENDING_LIVES;
-use super::{Store, StoreError, refusals};
+use super::{Store, StoreError, arrivals, refusals};
 use crate::model::RELAY_KEYS_STAY;
 
 /// How long an ended session stays for lists to show.
@@ -32,6 +32,8 @@ pub struct Purged {
     pub repeatable: u64,
     /// Who signed in a while ago.
     pub arrivals: u64,
+    /// News of revoked leases that every gateway has heard.
+    pub revoked_leases: u64,
     /// Check results of refusals of long ago.
     pub refusals: u64,
     /// Relay keys that no token can be signed with any more.
@@ -67,6 +69,12 @@ impl Store {
                 .await?,
             repeatable: self.purge_idempotency().await?,
             arrivals: self.purge_arrivals().await?,
+            revoked_leases: self
+                .remove(
+                    "DELETE FROM revoked_leases WHERE at <= $1",
+                    now - arrivals::STAY,
+                )
+                .await?,
             refusals: self
                 .remove(
                     "DELETE FROM refusals WHERE refused_at <= $1",
@@ -94,8 +102,8 @@ impl Store {
             .await?;
         let ended = self
             .remove(
-                "DELETE FROM sessions WHERE ended_at <= $1
-                 OR (expires_at <= $1 AND signed_in_at <= $1 - 2592000000)",
+                "DELETE FROM sessions WHERE (ended_at <= $1 OR expires_at <= $1)
+                 AND signed_in_at <= $1 - 2592000000",
                 now - SESSIONS_STAY,
             )
             .await?;

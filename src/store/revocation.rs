@@ -7,7 +7,7 @@ mod reach;
 
 use std::collections::{BTreeMap, HashSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -77,6 +77,8 @@ pub struct StillLive {
     pub person: Person,
     /// When the last of them ends.
     pub until: DateTime<Utc>,
+    /// Until when a token of the relay's that left rolegate can still be redeemed for more, if one did.
+    pub tokens_until: Option<DateTime<Utc>>,
 }
 
 /// What a revocation hit.
@@ -95,6 +97,11 @@ pub struct Revocation {
     /// The hold that was placed.
     pub hold: Option<Hold>,
 }
+
+/// A token of the relay's lives so long.
+const TOKEN_LIVES: TimeDelta = TimeDelta::minutes(5);
+/// The longest session that AWS issues.
+const LONGEST: TimeDelta = TimeDelta::hours(12);
 
 impl Store {
     /// Revokes what `selector` names and exists now, and places the hold in the same transaction. `None`:
@@ -226,13 +233,61 @@ async fn find_live(
             *until = end.max(*until);
         }
     }
-    let found = live.into_iter().map(|((role, person), until)| StillLive {
-        role,
-        person,
-        until,
+    let tokens = tokens_left(connection, reach, revocation.at, &leased).await?;
+    for (hit, left) in &tokens {
+        let longest = *left + TOKEN_LIVES + LONGEST;
+        let until = live.entry(hit.clone()).or_insert(longest);
+        *until = longest.max(*until);
+    }
+    let found = live.into_iter().map(|((role, person), until)| {
+        let left = tokens.get(&(role.clone(), person.clone()));
+        let redeemable = left.map(|left| *left + TOKEN_LIVES);
+        StillLive {
+            role,
+            person,
+            until,
+            tokens_until: redeemable.filter(|end| *end > revocation.at),
+        }
     });
     revocation.still_live = found.collect();
     Ok(())
+}
+
+/// When tokens of the relay's last left rolegate for whom this hits. What they were redeemed for AWS alone knows:
+/// the longest session, begun at the token's last moment.
+async fn tokens_left(
+    connection: &mut AnyConnection,
+    reach: &Reach,
+    at: DateTime<Utc>,
+    leased: &HashSet<(Person, RoleArn)>,
+) -> Result<BTreeMap<(RoleArn, Person), DateTime<Utc>>, StoreError> {
+    let mut left = BTreeMap::new();
+    for role in &reach.roles {
+        let rows = sqlx::query(
+            "SELECT id, user_name, idp, role, token_left_at FROM leases
+             WHERE token_left_at > $1
+             AND (CAST($2 AS TEXT) IS NULL OR user_name = $2)
+             AND (CAST($3 AS TEXT) IS NULL OR idp = $3)
+             AND (CAST($4 AS TEXT) IS NULL OR role = $4)",
+        )
+        .bind(millis(at - TOKEN_LIVES - LONGEST))
+        .bind(reach.user.clone())
+        .bind(reach.idp.clone())
+        .bind(role.clone())
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in &rows {
+            let record = Record::new(row, "leases", "id");
+            let hit: (Person, RoleArn) = (read_person(&record)?, record.parsed("role")?);
+            if !reach.forgets && !reach.ends_sessions && !leased.contains(&hit) {
+                continue;
+            }
+            let at = record.time("token_left_at")?;
+            let last = left.entry((hit.1, hit.0)).or_insert(at);
+            *last = at.max(*last);
+        }
+    }
+    Ok(left)
 }
 
 async fn end_sessions(

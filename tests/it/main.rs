@@ -34,6 +34,7 @@ mod metadata;
 mod museum;
 mod mutants;
 mod parts;
+mod races;
 mod real_parts;
 mod relay;
 mod renewal;

@@ -12,7 +12,10 @@ folder=$ROLEGATE_RUN/$SLURM_JOB_ID
 
 # The file is the user's, who may have put a pipe there: it is read for a moment alone, only a number counts, and
 # only a process of that user's is ended.
-pid=$(timeout 2 head -c 12 "$folder/pid" 2>/dev/null || true)
+pid=
+if [ -f "$folder/pid" ] && [ ! -L "$folder/pid" ]; then
+    pid=$(timeout 2 head -c 12 "$folder/pid" 2>/dev/null || true)
+fi
 case $pid in
     '' | *[!0-9]*) ;;
     *)

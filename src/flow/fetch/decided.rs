@@ -1,14 +1,14 @@
 //! What was decided of a lease, for as long as the same decision would be made: while nothing was revoked,
 //! held or edited, the person has not signed in anew, and no time that counts has passed.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, Utc};
 
 use super::Served;
-use crate::model::{Credentials, Person, RoleArn};
+use crate::model::{Credentials, RoleArn};
 use crate::policy::Rules;
 
 /// A decision with the credentials that it gives.
@@ -30,7 +30,10 @@ pub(super) struct Basis {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) epoch: u64,
-    pub(super) arrivals: Arrivals,
+    /// Of the person.
+    pub(super) arrivals: Count,
+    /// Of the lease.
+    pub(super) revocations: Count,
 }
 
 impl Decided {
@@ -42,15 +45,15 @@ impl Decided {
     }
 }
 
-/// How often somebody signed in, of the persons that share a place.
+/// How often something happened, to those that share a place.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Arrivals {
+pub(super) struct Count {
     place: usize,
     count: u32,
 }
 
-/// Counts sign-ins, by far fewer places than there are persons: one who shares a place is looked up once more
-/// than needed.
+/// Counts what happens to persons or leases, in far fewer places than there are of them: one who shares a place
+/// is looked up once more than needed.
 pub(super) struct Counter {
     hasher: RandomState,
     places: Vec<AtomicU32>,
@@ -68,23 +71,23 @@ impl Counter {
         }
     }
 
-    pub(super) fn of(&self, person: &Person) -> Arrivals {
-        let hash = usize::try_from(self.hasher.hash_one(person) % 4096).unwrap_or(0);
-        Arrivals {
+    pub(super) fn of(&self, whom: &impl Hash) -> Count {
+        let hash = usize::try_from(self.hasher.hash_one(whom) % 4096).unwrap_or(0);
+        Count {
             place: hash,
             count: self.count(hash),
         }
     }
 
-    pub(super) fn arrived(&self, person: &Person) {
-        if let Some(place) = self.places.get(self.of(person).place) {
+    pub(super) fn happened(&self, to: &impl Hash) {
+        if let Some(place) = self.places.get(self.of(to).place) {
             place.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    /// Whether nobody came since.
-    pub(super) fn stand_at(&self, arrivals: Arrivals) -> bool {
-        self.count(arrivals.place) == arrivals.count
+    /// Whether nothing happened since.
+    pub(super) fn stands_at(&self, count: Count) -> bool {
+        self.count(count.place) == count.count
     }
 
     fn count(&self, place: usize) -> u32 {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Fetch, FetchError, Served, granted};
+use super::{Fetch, FetchError, Served, granted, sign_in_needed};
 use crate::audit::{Event, EventKind};
 use crate::model::{RoleArn, SessionDuration, Subject};
 use crate::policy::Request;
@@ -15,15 +15,19 @@ impl Fetch {
         role: &RoleArn,
         duration: Option<SessionDuration>,
     ) -> Result<Served, FetchError> {
-        self.require_pulse()?;
-        self.parts.holds.permit(subject.person(), role, None)?;
-        let request = Request {
-            duration,
-            ..Request::of(role, self.parts.clock.now())
-        };
-        let grant = granted(subject, &request, &self.parts.allow_list.rules())?;
-        let found = self.credentials_for(subject, grant, None).await?;
-        let credentials = found.credentials;
+        let found = self.until_settled(|rules| async move {
+            self.require_pulse()?;
+            self.parts.holds.permit(subject.person(), role, None)?;
+            let session = self.parts.store.session(subject.session()).await?;
+            session.ok_or_else(|| sign_in_needed(subject.person(), role))?;
+            let request = Request {
+                duration,
+                ..Request::of(role, self.parts.clock.now())
+            };
+            let grant = granted(subject, &request, &rules)?;
+            self.credentials_for(subject, grant, None).await
+        });
+        let credentials = found.await?.credentials;
         self.parts
             .recorder
             .record(Event {

@@ -83,6 +83,9 @@ pub enum FetchError {
     /// STS has been asked and has not answered yet.
     #[error("AWS is being asked for {0}; try again in a second")]
     Pending(String),
+    /// Something was revoked, held or edited all the time.
+    #[error("the answer could not be settled in time; try again in a second")]
+    Unsettled,
     /// The store is away, or was for too long.
     #[error("the store does not answer; try again")]
     StoreAway,

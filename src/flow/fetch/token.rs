@@ -1,5 +1,7 @@
 //! The relay's own token, for jobs that redeem it at STS themselves (`AWS_WEB_IDENTITY_TOKEN_FILE`).
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::{Fetch, FetchError, granted, request_of};
@@ -20,30 +22,25 @@ pub struct HandedOut {
 impl Fetch {
     /// A token for the lease behind `token`, where the entry lets it leave rolegate.
     pub async fn web_identity_token(&self, token: &TokenHash) -> Result<HandedOut, FetchError> {
-        for _ in 0..super::LOOKS {
-            let epoch = self.parts.issuer.epoch();
-            let rules = self.parts.allow_list.rules();
-            let handed_out = self.hand_out(token, &rules).await;
-            let revoked = epoch != self.parts.issuer.epoch();
-            if !revoked && self.parts.allow_list.is_current(&rules) {
-                return handed_out;
-            }
-            if revoked {
-                self.drop_caches();
-            }
-        }
-        Err(FetchError::StoreAway)
+        self.until_settled(|rules| self.hand_out(token, rules))
+            .await
     }
 
-    async fn hand_out(&self, token: &TokenHash, rules: &Rules) -> Result<HandedOut, FetchError> {
+    async fn hand_out(
+        &self,
+        token: &TokenHash,
+        rules: Arc<Rules>,
+    ) -> Result<HandedOut, FetchError> {
         let lease = self.live_lease(token).await?;
         let live = self.newest(&lease.person, &lease.role).await?;
         let request = request_of(&lease, self.parts.clock.now());
-        let grant = granted(&live.subject, &request, rules)?;
+        let grant = granted(&live.subject, &request, &rules)?;
         if grant.method() != Method::Relay || !grant.may_hand_out_token() {
             return Err(FetchError::TokenStays(lease.role.to_string()));
         }
         let made = self.parts.issuer.relay_token(&grant).await?;
+        // A revocation must know of it, since nothing here knows what it is redeemed for.
+        self.parts.store.token_leaves(&lease.id).await?;
         self.record_token(&lease).await?;
         Ok(HandedOut {
             token: made.jwt,

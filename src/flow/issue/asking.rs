@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Issuer;
 use super::flight::Outcome;
@@ -15,6 +15,8 @@ use crate::policy::Grant;
 use crate::store::{Claim, ClaimOrder, StoreError};
 use crate::sts::{IssueError, Issued};
 
+/// When a job without credentials goes before those whose credentials still live.
+const PATIENCE: TimeDelta = TimeDelta::seconds(60);
 /// How often a replica looks whether the one that was elected is done.
 const LOOK: Duration = Duration::from_millis(200);
 /// And how many times: longer than a call of STS may take.
@@ -28,7 +30,13 @@ impl Issuer {
         grant: &Grant,
         lives: Option<DateTime<Utc>>,
     ) -> Outcome {
-        self.parts.budget.turn(grant.role().account(), lives).await;
+        let need = lives.unwrap_or_else(|| self.parts.clock.now() + PATIENCE);
+        let account = grant.role().account();
+        let newcomer = lives.is_none().then(|| grant.person());
+        let turn = self.parts.budget.turn(account, newcomer, need).await;
+        if turn.is_err() {
+            return Outcome::Failed(Arc::new(MintFailure::crowded()));
+        }
         match self.elected(key, grant, lives).await {
             Ok(outcome) => outcome,
             Err(error) => {

@@ -56,6 +56,11 @@ impl Hot {
         }
     }
 
+    /// Whether nothing was ended or revoked since they were found.
+    pub(super) fn is_of(&self, epoch: u64) -> bool {
+        self.epoch == epoch
+    }
+
     pub(in crate::flow) fn renew_at(&self) -> DateTime<Utc> {
         self.renew_at
     }

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::LeaseError;
 use crate::model::{
-    IdpName, JobName, Lease, Narrowing, Person, RoleArn, SessionDuration, TextPattern, TokenName,
-    TokenRecord, UserName, rfc3339,
+    IdpName, JobName, Lease, Narrowing, Person, RoleArn, SessionDuration, TextPattern, TokenId,
+    TokenName, TokenRecord, UserName, rfc3339,
 };
 
 /// Who orders a lease.
@@ -22,6 +22,14 @@ impl Orderer {
     pub(super) fn launcher(&self) -> Option<&TokenName> {
         match self {
             Self::Launcher(token) => Some(&token.name),
+            Self::Person(_) | Self::Admin(_) => None,
+        }
+    }
+
+    /// The token that must still count when the lease is kept.
+    pub(super) fn token(&self) -> Option<&TokenId> {
+        match self {
+            Self::Launcher(token) => Some(&token.id),
             Self::Person(_) | Self::Admin(_) => None,
         }
     }

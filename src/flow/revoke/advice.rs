@@ -95,7 +95,10 @@ fn advice(
     let users: BTreeSet<&UserName> = live.iter().map(|live| &live.person.user).collect();
     let until = live.iter().map(|live| live.until).max().unwrap_or(at);
     let narrowed = is_of_people(selector) && users.len() <= USERS;
-    let policy = policy(at, narrowed.then_some(&users));
+    // What a token that left rolegate is redeemed for is issued after this.
+    let tokens = live.iter().filter_map(|live| live.tokens_until).max();
+    let before = tokens.unwrap_or(at).max(at);
+    let policy = policy(before, narrowed.then_some(&users));
     let name = match (narrowed, users.first(), users.len()) {
         (true, Some(user), 1) => format!("{POLICY}-{user}"),
         // A later policy of that name must not take the place of one for other people.
@@ -132,20 +135,34 @@ fn is_of_people(selector: &Selector) -> bool {
 fn policy(at: DateTime<Utc>, users: Option<&BTreeSet<&UserName>>) -> Value {
     // AWS counts whole seconds: what it issued within this one is older too.
     let before = at.trunc_subsecs(0) + TimeDelta::seconds(1);
-    let mut condition = json!({ "DateLessThan": { "aws:TokenIssueTime": rfc3339(before) } });
-    if let (Some(users), Some(fields)) = (users, condition.as_object_mut()) {
-        // aws:userid is the role's unique id, a colon, and the role session name.
-        let ids: Vec<String> = users.iter().map(|user| format!("*:{user}")).collect();
-        let ids = match ids.as_slice() {
-            [one] => json!(one),
-            several => json!(several),
-        };
-        fields.insert("StringLike".to_owned(), json!({ "aws:userid": ids }));
-    }
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [{ "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": condition }],
-    })
+    let deny = |who: Option<(&str, Value)>| {
+        let mut condition = json!({ "DateLessThan": { "aws:TokenIssueTime": rfc3339(before) } });
+        if let (Some((operator, keys)), Some(fields)) = (who, condition.as_object_mut()) {
+            fields.insert(operator.to_owned(), keys);
+        }
+        json!({ "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": condition })
+    };
+    let statements = match users {
+        None => vec![deny(None)],
+        Some(users) => {
+            let names = |name: fn(&UserName) -> String| {
+                let names: Vec<String> = users.iter().map(|user| name(user)).collect();
+                match names.as_slice() {
+                    [one] => json!(one),
+                    several => json!(several),
+                }
+            };
+            // aws:userid is the role's unique id, a colon, and the role session name, which a job chooses itself
+            // where it redeems a token; relay and broker set the source identity, which nobody can change.
+            let by_session = json!({ "aws:userid": names(|user| format!("*:{user}")) });
+            let by_source = json!({ "aws:SourceIdentity": names(ToString::to_string) });
+            vec![
+                deny(Some(("StringLike", by_session))),
+                deny(Some(("StringEquals", by_source))),
+            ]
+        }
+    };
+    json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
 fn note(selector: &Selector, done: &Revocation, until: Option<DateTime<Utc>>) -> String {
@@ -158,6 +175,13 @@ fn note(selector: &Selector, done: &Revocation, until: Option<DateTime<Utc>>) ->
     };
     if until.is_some() && is_of_people(selector) {
         text.push_str(" The policies name people by AWS's role session name, which is the user's name unless `user_attribute` of the IdP says otherwise: then take the aws:userid condition out.");
+    }
+    if done
+        .still_live
+        .iter()
+        .any(|live| live.tokens_until.is_some())
+    {
+        text.push_str(" Tokens of the relay's have left rolegate for jobs to redeem themselves (hand_out_tokens): for five minutes more AWS issues credentials for them, of up to twelve hours; the policies deny those too.");
     }
     match (&done.hold, selector) {
         (Some(hold), Selector::Session(_)) => {

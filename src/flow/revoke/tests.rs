@@ -84,12 +84,17 @@ async fn the_policy_denies_what_was_issued_until_now_and_says_to_whom() {
     );
     let advice = &view.aws[0];
     // The clock stands at 03:04:05.678: AWS's whole seconds up to 05 are older than 06.
+    let older = serde_json::json!({ "aws:TokenIssueTime": "2026-01-02T03:04:06Z" });
     let policy = serde_json::json!({
         "Version": "2012-10-17",
-        "Statement": [{ "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {
-            "DateLessThan": { "aws:TokenIssueTime": "2026-01-02T03:04:06Z" },
-            "StringLike": { "aws:userid": "*:ann" },
-        } }],
+        "Statement": [
+            { "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {
+                "DateLessThan": older, "StringLike": { "aws:userid": "*:ann" },
+            } },
+            { "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {
+                "DateLessThan": older, "StringEquals": { "aws:SourceIdentity": "ann" },
+            } },
+        ],
     });
     assert_eq!(advice.policy, policy);
     let command = format!(
@@ -117,6 +122,7 @@ async fn a_role_with_a_path_is_named_without_it_and_denied_to_all() {
         leases: Vec::new(),
         forgotten: 1,
         still_live: vec![crate::store::StillLive {
+            tokens_until: None,
             role: deep,
             person: person("okta", "ann"),
             until: bench.at(900),

@@ -6,6 +6,7 @@ use sqlx::AnyConnection;
 use super::Selector;
 use crate::model::{HoldScope, LeaseId, RoleArn, RolePattern, SessionId};
 use crate::store::StoreError;
+use crate::store::newest::RENEWED_AT_MOST;
 use crate::store::rows::{Record, millis};
 use crate::store::sessions::read_person;
 
@@ -92,11 +93,12 @@ async fn session_reach(
     let person = read_person(&Record::new(&row, "sessions", "id"))?;
     let newest: Option<String> = sqlx::query_scalar(
         "SELECT id FROM sessions WHERE user_name = $1 AND idp = $2 AND state = 'confirmed'
-         AND ended_at IS NULL AND expires_at > $3 ORDER BY signed_in_at DESC, id DESC LIMIT 1",
+         AND (expires_at > $3 OR signed_in_at > $4) ORDER BY signed_in_at DESC, id DESC LIMIT 1",
     )
     .bind(person.user.as_str())
     .bind(person.idp.as_str())
     .bind(millis(now))
+    .bind(millis(now - RENEWED_AT_MOST))
     .fetch_optional(connection)
     .await?;
     Ok(Some(Reach {

@@ -413,3 +413,36 @@ async fn a_hold_stands_until_it_is_released_once() {
         Err(StoreError::Corrupt { table: "holds", .. })
     ));
 }
+
+/// Leases draw on the newest sign-in also when it has ended for the browser; with it go the leases, and no
+/// older sign-in comes back.
+#[tokio::test]
+async fn revoking_the_newest_session_brings_no_older_one_back() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let ann = person("okta", "ann");
+    bench.session(&store, "a").await;
+    bench.clock.advance(chrono::TimeDelta::days(2));
+    let newest = bench.session(&store, "b").await;
+    let (mut lease, hash) = bench.lease("job");
+    lease.expires_at = bench.at(20 * 86_400);
+    store.add_lease(&lease, &hash).await.unwrap();
+    bench.clock.advance(chrono::TimeDelta::days(2));
+    let drawn = store.newest_session(&ann).await.unwrap().unwrap();
+    assert_eq!(drawn.subject.session(), newest.session());
+    let order = RevokeOrder {
+        reason: "stolen",
+        by: "admin",
+        hold: false,
+    };
+    let selector = Selector::Session(newest.session().clone());
+    let done = store.revoke(&selector, order).await.unwrap().unwrap();
+    assert_eq!(done.leases.len(), 1);
+    assert!(store.newest_session(&ann).await.unwrap().is_none());
+    bench.clock.advance(chrono::TimeDelta::days(8));
+    store.purge().await.unwrap();
+    assert!(store.newest_session(&ann).await.unwrap().is_none());
+    let again = bench.session(&store, "c").await;
+    let drawn = store.newest_session(&ann).await.unwrap().unwrap();
+    assert_eq!(drawn.subject.session(), again.session());
+}
