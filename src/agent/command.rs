@@ -191,6 +191,7 @@ fn failed(error: &AgentError) -> ExitCode {
     match error {
         AgentError::CommandNotFound(_) => ExitCode::from(127),
         AgentError::CommandNotRun { .. } => ExitCode::from(126),
+        error if error.is_usage() => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }
 }

@@ -121,3 +121,20 @@ impl Trouble {
         )
     }
 }
+
+impl AgentError {
+    /// Whether the command was typed, or its environment set, in a way that cannot work.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::NoUrl
+                | Self::BadUrl(_)
+                | Self::UrlHolds(_)
+                | Self::Cleartext
+                | Self::NoIdentity
+                | Self::LeaseNeeded
+                | Self::BadLeaseToken(_)
+                | Self::NotLoopback
+        )
+    }
+}

@@ -64,6 +64,11 @@ async fn export(at: &Context, dir: &Path) -> Outcome {
     output::note(
         "upload both, public, with Content-Type application/json and Cache-Control max-age=300; AWS reads them without credentials",
     );
+    if url.scheme() != "https" {
+        output::note(
+            "AWS takes an https issuer without port alone: set server.public_url or relay.issuer and export again before uploading",
+        );
+    }
     let now = at.world.clock.now();
     let records = store.relay_keys().await?;
     if let Some(next) = records.last().filter(|key| now < key.signs_from) {

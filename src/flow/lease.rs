@@ -15,8 +15,8 @@ pub use self::order::{LeaseOrder, Orderer};
 use super::{Fetch, FetchError, Prospect};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
-    Clock, Entropy, IdpName, JobName, Lease, LeaseId, Method, Person, Secret, Token, TokenKind,
-    UserName, rfc3339,
+    Clock, Entropy, IdpName, JobName, Lease, LeaseId, Method, Person, Secret, Token, TokenHash,
+    TokenKind, UserName, rfc3339,
 };
 use crate::store::{LeaseFilter, LiveSession, Once, Repeatable, Standing, Store, StoreError};
 
@@ -166,28 +166,32 @@ impl Leases {
             session: live.subject.session().clone(),
             token: by.token().cloned(),
         };
-        let kept = match &call {
-            None => {
-                let store = &self.store;
-                store.add_lease_of(&made.lease, &hash, &standing).await?
+        match self.keep(&made, &hash, call.as_ref(), &standing).await? {
+            Once::First => {
+                self.audit(EventKind::LeaseCreated, &made.lease, by).await?;
+                Ok(made)
             }
-            Some(call) => {
-                let (lease, token) = (&made.lease, &made.token);
-                let once = self
-                    .store
-                    .add_lease_once(lease, token, &hash, call, &standing);
-                match once.await? {
-                    Once::First => true,
-                    Once::Gone => false,
-                    before => return self.again(by, before, order.needed_until).await,
-                }
-            }
-        };
-        if !kept {
-            return Err(LeaseError::Gone);
+            Once::Gone => Err(LeaseError::Gone),
+            before => self.again(by, before, order.needed_until).await,
         }
-        self.audit(EventKind::LeaseCreated, &made.lease, by).await?;
-        Ok(made)
+    }
+
+    async fn keep(
+        &self,
+        made: &LeaseMade,
+        hash: &TokenHash,
+        call: Option<&Repeatable>,
+        standing: &Standing,
+    ) -> Result<Once, StoreError> {
+        let (store, lease) = (&self.store, &made.lease);
+        if let Some(call) = call {
+            let token = &made.token;
+            return store
+                .add_lease_once(lease, token, hash, call, standing)
+                .await;
+        }
+        let kept = store.add_lease_of(lease, hash, standing).await?;
+        Ok(if kept { Once::First } else { Once::Gone })
     }
 
     /// The lease that the same call made before, if it still is one.

@@ -128,7 +128,9 @@ async fn what_is_missing_is_named_with_what_to_do() {
         let mut command = program(home.path(), url, arguments);
         command.env("ROLEGATE_LEASE_TOKEN", token);
         let ended = end(command).await;
-        assert_eq!(ended.status.code(), Some(1));
+        let is_usage = !ended.stderr.contains("you are not signed in");
+        let code = if is_usage { 2 } else { 1 };
+        assert_eq!(ended.status.code(), Some(code), "{}", ended.stderr);
         ended.stderr
     };
     let process = ["credential-process"];
