@@ -111,10 +111,6 @@ impl Fetch {
     pub fn forget(&self) {
         // Counted first: what a fetch under way puts back after this rests on an older count.
         self.parts.issuer.forget();
-        self.drop_caches();
-    }
-
-    fn drop_caches(&self) {
         self.decided.invalidate_all();
         self.sessions.invalidate_all();
     }

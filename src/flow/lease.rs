@@ -168,8 +168,12 @@ impl Leases {
         };
         match self.keep(&made, &hash, call.as_ref(), &standing).await? {
             Once::First => {
-                self.audit(EventKind::LeaseCreated, &made.lease, by).await?;
-                Ok(made)
+                let recorded = self.audit(EventKind::LeaseCreated, &made.lease, by).await;
+                if recorded.is_err() {
+                    // A lease that the audit does not know must serve nobody; nobody has its token either.
+                    self.store.revoke_lease(&made.lease.id).await?;
+                }
+                recorded.map(|()| made)
             }
             Once::Gone => Err(LeaseError::Gone),
             before => self.again(by, before, order.needed_until).await,
