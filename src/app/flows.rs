@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::{World, addresses, allow_list, open_store, relay_keys, sign_in_rules};
+use super::{World, addresses, allow_list, open_store, relay_keys, sign_in_rules, sts_settings};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
@@ -16,7 +16,7 @@ use crate::flow::{
 use crate::http::{Flows, Site};
 use crate::model::{LeaseId, Method};
 use crate::store::{Store, StoreError};
-use crate::sts::{CONSOLE_SOURCES, Federation, Sts, StsSettings};
+use crate::sts::{CONSOLE_SOURCES, Federation, Sts};
 
 /// What every flow is made from.
 pub(super) struct Parts {
@@ -87,12 +87,7 @@ pub(super) async fn parts(
 
 /// The way to STS.
 pub(super) fn sts(config: &Config, world: &World) -> Sts {
-    let settings = StsSettings {
-        regions: config.sts.regions.clone(),
-        endpoint: config.sts.endpoint.as_ref().map(ToString::to_string),
-        ..StsSettings::default()
-    };
-    Sts::new(settings, Arc::clone(&world.clock))
+    Sts::new(sts_settings(config), Arc::clone(&world.clock))
 }
 
 /// Every flow over the same parts.

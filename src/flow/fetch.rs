@@ -187,10 +187,7 @@ impl Fetch {
             .credentials_for(&live.subject, grant, Some(token))
             .await?;
         self.record(&lease, &found.credentials).await?;
-        if !self.revocations.stands_at(revocations) {
-            // Another lease may share the place: it is looked at once more.
-            self.live_lease(token).await?;
-        }
+        self.still_lives(token, revocations).await?;
         let decided = Decided {
             until: found.keep_until.min(until),
             credentials: found.credentials,
@@ -202,6 +199,14 @@ impl Fetch {
             self.decided.insert(*token, Arc::new(decided)).await;
         }
         Ok(served)
+    }
+
+    /// Looks at the lease once more where it, or one that shares its place, was revoked since `revocations`.
+    async fn still_lives(&self, token: &TokenHash, revocations: Count) -> Result<(), FetchError> {
+        if self.revocations.stands_at(revocations) {
+            return Ok(());
+        }
+        self.live_lease(token).await.map(drop)
     }
 
     fn require_pulse(&self) -> Result<(), FetchError> {
@@ -318,13 +323,8 @@ impl Fetch {
             return Ok(());
         }
         let event = Event {
-            person: Some(lease.person.clone()),
-            role: Some(lease.role.clone()),
-            lease: Some(lease.id.clone()),
-            job: Some(lease.job.clone()),
-            launcher: lease.launcher.clone(),
             access_key_id: Some(key_id.to_owned()),
-            ..Event::new(EventKind::CredentialsFetched)
+            ..event_of(lease, EventKind::CredentialsFetched)
         };
         // Remembered once it is on disk: nobody is served on the strength of a record that was lost.
         self.parts.recorder.record(event).await?;
@@ -358,6 +358,18 @@ impl From<issue::Found> for Found {
             },
             issue::Found::Older(older) => Self::once(older),
         }
+    }
+}
+
+/// What the audit is told of a lease.
+fn event_of(lease: &Lease, kind: EventKind) -> Event {
+    Event {
+        person: Some(lease.person.clone()),
+        role: Some(lease.role.clone()),
+        lease: Some(lease.id.clone()),
+        job: Some(lease.job.clone()),
+        launcher: lease.launcher.clone(),
+        ..Event::new(kind)
     }
 }
 

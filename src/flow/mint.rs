@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use super::AllowList;
-use super::outcome::reasons;
+use super::outcome::{event_of, reasons};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{Clock, Method, RoleArn, SamlProof, Subject};
 use crate::policy::{Grant, Rules, decide_all, grantable};
@@ -142,7 +142,7 @@ impl Mint {
         let decisions = decide_all(subject, None, rules, now);
         let granted = decisions.grants.iter().map(|grant| Event {
             granted: Some(true),
-            ..event(EventKind::Decision, subject, grant)
+            ..event_of(EventKind::Decision, grant)
         });
         let denied = decisions.denials.iter().map(|denial| Event {
             person: Some(subject.person().clone()),
@@ -214,7 +214,7 @@ impl Mint {
                             "{} for {}",
                             issued.assumed_role_arn, issued.duration
                         )),
-                        ..event(EventKind::CredentialsIssued, subject, &grant)
+                        ..event_of(EventKind::CredentialsIssued, &grant)
                     })
                     .await
             }
@@ -243,19 +243,8 @@ impl Mint {
             .record(Event {
                 sts_request_id: error.request_id().map(str::to_owned),
                 reason: Some(format!("{}: {}", failure.code, failure.message)),
-                ..event(kind, subject, grant)
+                ..event_of(kind, grant)
             })
             .await
-    }
-}
-
-fn event(kind: EventKind, subject: &Subject, grant: &Grant) -> Event {
-    Event {
-        person: Some(subject.person().clone()),
-        session: Some(subject.session().clone()),
-        role: Some(grant.role().clone()),
-        method: Some(grant.method()),
-        entry: Some(grant.entry().clone()),
-        ..Event::new(kind)
     }
 }

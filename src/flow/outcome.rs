@@ -1,7 +1,8 @@
-//! What became of a role: the state of its credentials, or the reasons against it.
+//! What became of a role: the state of its credentials, or the reasons against it; and how the audit is told.
 
+use crate::audit::{Event, EventKind};
 use crate::model::{Method, RoleArn};
-use crate::policy::Denial;
+use crate::policy::{Denial, Grant};
 use crate::store::{CredentialState, KnownCredentials};
 
 /// Of several states of one role by method `saml`, credentials count most, then those that are being made.
@@ -21,4 +22,16 @@ pub(super) fn best<'a>(
 /// Each reason as a sentence.
 pub(super) fn reasons(denial: &Denial) -> Vec<String> {
     denial.reasons.iter().map(ToString::to_string).collect()
+}
+
+/// What the audit is told of a grant.
+pub(super) fn event_of(kind: EventKind, grant: &Grant) -> Event {
+    Event {
+        person: Some(grant.person().clone()),
+        session: Some(grant.session().clone()),
+        role: Some(grant.role().clone()),
+        method: Some(grant.method()),
+        entry: Some(grant.entry().clone()),
+        ..Event::new(kind)
+    }
 }

@@ -72,10 +72,11 @@ impl Counter {
     }
 
     pub(super) fn of(&self, whom: &impl Hash) -> Count {
-        let hash = usize::try_from(self.hasher.hash_one(whom) % 4096).unwrap_or(0);
+        let hash = self.hasher.hash_one(whom);
+        let place = usize::try_from(hash).unwrap_or(0) % PLACES;
         Count {
-            place: hash,
-            count: self.count(hash),
+            place,
+            count: self.count(place),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Fetch, FetchError, granted, request_of};
+use super::{Fetch, FetchError, event_of, granted, request_of};
 use crate::audit::{Event, EventKind};
 use crate::model::{Lease, Method, RoleArn, Secret, TokenHash};
 use crate::policy::Rules;
@@ -31,6 +31,7 @@ impl Fetch {
         token: &TokenHash,
         rules: Arc<Rules>,
     ) -> Result<HandedOut, FetchError> {
+        let revocations = self.revocations.of(token);
         let lease = self.live_lease(token).await?;
         let live = self.newest(&lease.person, &lease.role).await?;
         let request = request_of(&lease, self.parts.clock.now());
@@ -42,6 +43,7 @@ impl Fetch {
         // A revocation must know of it, since nothing here knows what it is redeemed for.
         self.parts.store.token_leaves(&lease.id).await?;
         self.record_token(&lease).await?;
+        self.still_lives(token, revocations).await?;
         Ok(HandedOut {
             token: made.jwt,
             role: lease.role.clone(),
@@ -55,13 +57,8 @@ impl Fetch {
             return Ok(());
         }
         let event = Event {
-            person: Some(lease.person.clone()),
-            role: Some(lease.role.clone()),
-            lease: Some(lease.id.clone()),
-            job: Some(lease.job.clone()),
-            launcher: lease.launcher.clone(),
             method: Some(Method::Relay),
-            ..Event::new(EventKind::TokenHandedOut)
+            ..event_of(lease, EventKind::TokenHandedOut)
         };
         self.parts.recorder.record(event).await?;
         self.recorded.keep(&lease.id, "token", "");

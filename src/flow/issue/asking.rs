@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Issuer;
 use super::flight::Outcome;
 use crate::audit::{Event, EventKind};
+use crate::flow::outcome::event_of;
 use crate::flow::{MintFailure, RelayError};
 use crate::model::{IssueKey, Method};
 use crate::policy::Grant;
@@ -110,7 +111,7 @@ impl Issuer {
                 access_key_id: Some(credentials.access_key_id.clone()),
                 sts_request_id: issued.request_id,
                 reason: Some(format!("{role} for {length}")),
-                ..event(EventKind::CredentialsIssued, grant)
+                ..event_of(EventKind::CredentialsIssued, grant)
             })
             .await?;
         Ok(Outcome::Issued(self.hot.keep(key, credentials, epoch)))
@@ -155,7 +156,7 @@ impl Issuer {
             .record(Event {
                 sts_request_id: refusal.request_id,
                 reason: Some(format!("{}: {}", failure.code, failure.message)),
-                ..event(kind, grant)
+                ..event_of(kind, grant)
             })
             .await?;
         Ok(Outcome::Failed(Arc::new(failure)))
@@ -190,16 +191,5 @@ impl From<RelayError> for Refusal {
             request_id: None,
             is_alarm: false,
         }
-    }
-}
-
-fn event(kind: EventKind, grant: &Grant) -> Event {
-    Event {
-        person: Some(grant.person().clone()),
-        session: Some(grant.session().clone()),
-        role: Some(grant.role().clone()),
-        method: Some(grant.method()),
-        entry: Some(grant.entry().clone()),
-        ..Event::new(kind)
     }
 }
