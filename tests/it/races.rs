@@ -169,9 +169,10 @@ async fn who_is_held_while_sts_is_asked_gets_not_even_what_he_had() {
     };
     let (status, had) = ask().await;
     assert_eq!(status, StatusCode::OK);
-    // Overdue for renewal, and still alive: the last third of six seconds.
+    // Overdue for renewal, and still alive: in the last third of a life of five to six seconds, since the end is
+    // told in whole ones.
     let end: chrono::DateTime<chrono::Utc> = had["Expiration"].as_str().unwrap().parse().unwrap();
-    let overdue = end - chrono::TimeDelta::milliseconds(1900);
+    let overdue = end - chrono::TimeDelta::milliseconds(1600);
     let mut ticks = interval(Duration::from_millis(20));
     while rolegate::model::Clock::now(&rolegate::model::SystemClock) < overdue {
         ticks.tick().await;
