@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::audit::Recorder;
@@ -47,6 +48,9 @@ pub enum StartError {
     /// The listener.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The process's signals.
+    #[error("the signals of the process cannot be listened to: {0}")]
+    Signals(std::io::Error),
 }
 
 /// A gateway that serves.
@@ -71,24 +75,63 @@ impl Running {
         }
     }
 
-    /// Serves until the process is asked to end by SIGTERM or SIGINT; SIGHUP has metadata
-    /// files read and metadata URLs asked again.
-    pub async fn until_signal(self) -> std::io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hang_up.recv() => self.refresh.at_once(),
-            }
+    /// Serves until the process is asked to end; SIGHUP has metadata files read and metadata URLs asked
+    /// again.
+    async fn until(self, mut signals: Signals) {
+        while let Told::HangUp = signals.next().await {
+            self.refresh.at_once();
         }
         tracing::info!(event = "stopping", "finishing what was begun");
         self.stop().await;
-        Ok(())
     }
+}
+
+/// What the process is told from outside. Listened to from the first moment on, since a SIGHUP that nobody
+/// listens to ends the process; one that comes during the start is heeded after it.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            () = end(&mut self.terminate, &mut self.interrupt) => Told::End,
+            _ = self.hang_up.recv() => Told::HangUp,
+        }
+    }
+}
+
+enum Told {
+    End,
+    HangUp,
+}
+
+async fn end(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Starts everything, and serves until the process is asked to end by SIGTERM or SIGINT.
+pub async fn serve(config: &Config, world: &World) -> Result<(), StartError> {
+    let mut signals = Signals::listen().map_err(StartError::Signals)?;
+    let running = tokio::select! {
+        running = start(config, world, None) => running?,
+        () = end(&mut signals.terminate, &mut signals.interrupt) => return Ok(()),
+    };
+    running.until(signals).await;
+    Ok(())
 }
 
 /// Opens the store that `config` names, making it and its key where there is none yet.

@@ -210,10 +210,7 @@ async fn serve(at: &Context) -> Outcome {
     for warning in &config.warnings {
         tracing::warn!(event = "configuration", "{warning}");
     }
-    app::start(&config, &at.world, None)
-        .await?
-        .until_signal()
-        .await?;
+    app::serve(&config, &at.world).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -312,6 +312,20 @@ async fn an_etag_saves_the_document() {
     desk.refresh("idp_key_added").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hang_up_during_the_start_is_heeded_after_it() {
+    let place = Place::new();
+    let idp = place.idp("idp", "alice").await;
+    let host = Host::start(Says::Nothing);
+    let begun = until(|| !host.asked().is_empty());
+    let desk = place
+        .start_hung_up(&table("late", &url(&host.url), ""), begun)
+        .await;
+    host.give(idp.metadata());
+    desk.gateway.logged("idp_metadata_changed").await;
+    assert!(desk.accepts(&idp, "alice").await);
+}
+
 /// Waits for `done`, at most ten seconds.
 async fn until(done: impl Fn() -> bool) {
     let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));

@@ -72,7 +72,29 @@ impl Gateway {
         sts_url: &str,
         variables: Variables,
     ) -> Self {
-        let (child, log) = spawn(folder, sts_url, &variables).await;
+        let (child, log) = spawn(folder, sts_url, &variables).serves().await;
+        Self {
+            folder: folder.to_owned(),
+            public_url: public_url.to_owned(),
+            sts_url: sts_url.to_owned(),
+            variables,
+            child,
+            log,
+        }
+    }
+
+    /// As [`Gateway::start`], with a SIGHUP once `begun` says that the start is under way.
+    pub(crate) async fn start_hung_up(
+        folder: &Path,
+        public_url: &str,
+        sts_url: &str,
+        begun: impl Future<Output = ()>,
+    ) -> Self {
+        let variables = Variables::new();
+        let starting = spawn(folder, sts_url, &variables);
+        begun.await;
+        hang_up(&starting.child);
+        let (child, log) = starting.serves().await;
         Self {
             folder: folder.to_owned(),
             public_url: public_url.to_owned(),
@@ -91,7 +113,8 @@ impl Gateway {
     /// Kills it as `kill -9` does, and starts it anew.
     pub(crate) async fn kill_and_restart(&mut self) {
         self.child.kill().await.unwrap();
-        (self.child, self.log) = spawn(&self.folder, &self.sts_url, &self.variables).await;
+        let starting = spawn(&self.folder, &self.sts_url, &self.variables);
+        (self.child, self.log) = starting.serves().await;
     }
 
     /// Its resident memory, in KiB.
@@ -129,12 +152,7 @@ impl Gateway {
 
     /// Sends SIGHUP.
     pub(crate) fn hang_up(&self) {
-        // The shell's own `kill`: a bare system has no other.
-        let sent = std::process::Command::new("sh")
-            .args(["-c", &format!("kill -HUP {}", self.child.id().unwrap())])
-            .status()
-            .unwrap();
-        assert!(sent.success());
+        hang_up(&self.child);
     }
 
     /// How long each request to `route` took by the log.
@@ -206,7 +224,36 @@ fn program(folder: &Path) -> Command {
     command
 }
 
-async fn spawn(folder: &Path, sts_url: &str, variables: &Variables) -> (Child, Arc<Mutex<String>>) {
+fn hang_up(child: &Child) {
+    // The shell's own `kill`: a bare system has no other.
+    let sent = std::process::Command::new("sh")
+        .args(["-c", &format!("kill -HUP {}", child.id().unwrap())])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
+
+/// A gateway that may not serve yet.
+struct Starting {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    told: oneshot::Receiver<()>,
+}
+
+impl Starting {
+    /// Waits until it says that it serves.
+    async fn serves(self) -> (Child, Arc<Mutex<String>>) {
+        let told = tokio::time::timeout(PATIENCE, self.told).await;
+        assert!(
+            matches!(told, Ok(Ok(()))),
+            "the gateway did not start: {}",
+            self.log.lock().unwrap()
+        );
+        (self.child, self.log)
+    }
+}
+
+fn spawn(folder: &Path, sts_url: &str, variables: &Variables) -> Starting {
     let mut child = program(folder)
         .env("AWS_ENDPOINT_URL_STS", sts_url)
         .env("AWS_ENDPOINT_URL_SIGNIN", sts_url)
@@ -231,11 +278,5 @@ async fn spawn(folder: &Path, sts_url: &str, variables: &Variables) -> (Child, A
             log.push('\n');
         }
     });
-    let told = tokio::time::timeout(PATIENCE, told).await;
-    assert!(
-        matches!(told, Ok(Ok(()))),
-        "the gateway did not start: {}",
-        log.lock().unwrap()
-    );
-    (child, log)
+    Starting { child, log, told }
 }

@@ -98,16 +98,33 @@ impl Place {
     /// Starts a gateway that knows these IdPs.
     pub(super) async fn start(self, server: &str, idps: &str) -> Desk {
         self.configure(server, idps);
-        let acs = format!("{}/saml/acs", self.public_url);
-        let provider = "arn:aws:iam::123456789012:saml-provider/Demo";
-        let metadata = self.idp("sts", "nobody").await.metadata().to_owned();
-        let sts = sandbox(&acs, provider, &metadata, &["reader"]).await;
+        let sts = self.sts().await;
         let gateway = Gateway::start(self.path(), &self.public_url, sts.url()).await;
         Desk {
             place: self,
             _sts: sts,
             gateway,
         }
+    }
+
+    /// As [`Place::start`], with a SIGHUP once `begun` says that the start is under way.
+    pub(super) async fn start_hung_up(self, idps: &str, begun: impl Future<Output = ()>) -> Desk {
+        self.configure("", idps);
+        let sts = self.sts().await;
+        let (folder, url) = (self.path(), &self.public_url);
+        let gateway = Gateway::start_hung_up(folder, url, sts.url(), begun).await;
+        Desk {
+            place: self,
+            _sts: sts,
+            gateway,
+        }
+    }
+
+    async fn sts(&self) -> SandboxSts {
+        let acs = format!("{}/saml/acs", self.public_url);
+        let provider = "arn:aws:iam::123456789012:saml-provider/Demo";
+        let metadata = self.idp("sts", "nobody").await.metadata().to_owned();
+        sandbox(&acs, provider, &metadata, &["reader"]).await
     }
 
     pub(super) async fn check(&self, variables: &[(&str, &str)]) -> Ended {
