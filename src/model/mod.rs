@@ -14,6 +14,7 @@ mod id;
 mod lease;
 mod name;
 mod narrowing;
+mod offer;
 mod pattern;
 mod relay_key;
 mod secret;
@@ -37,13 +38,14 @@ pub use name::{IdpName, JobName, NameError, SessionName, TokenName, UserName};
 pub use narrowing::{
     MAX_TAGS, Narrowing, NarrowingError, SessionPolicy, is_tag_character, is_tag_key, is_tag_value,
 };
+pub use offer::{Offer, OfferRefusal, Offers, RefusedOffer};
 pub use pattern::{PatternError, RolePattern, TextPattern};
 pub use relay_key::{RELAY_KEY_AGES, RELAY_KEYS_STAY, RelayKeyRecord};
 pub use secret::Secret;
 pub use service_key::{KeyUse, KeyUseError, ServiceKeyRecord};
 pub use session::{DurationError, SessionDuration};
 pub use subject::{
-    Attributes, Forwarding, LogoutHandle, Offer, OfferRefusal, Person, RefusedOffer, ReplayId,
-    SamlProof, SignIn, Subject, SubjectParts,
+    Attributes, Forwarding, LogoutHandle, Person, ReplayId, SamlProof, SignIn, Subject,
+    SubjectParts,
 };
 pub use token::{Role, Token, TokenError, TokenHash, TokenKind, TokenRecord};

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::{
-    ArnError, IdpName, RoleArn, SamlProviderArn, Secret, SessionDuration, SessionId, SessionName,
-    UserName,
+    IdpName, Offer, RefusedOffer, Secret, SessionDuration, SessionId, SessionName, UserName,
 };
 
 /// A user of one IdP: the same user name from two IdPs is two people, everywhere.
@@ -22,52 +20,6 @@ pub struct Person {
 
 /// Attributes by exact name, each with its values in the order sent.
 pub type Attributes = BTreeMap<String, Vec<String>>;
-
-/// A role that the IdP named; nothing is permitted yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Offer {
-    /// The role.
-    pub role: RoleArn,
-    /// The SAML provider that came with it, if any.
-    pub provider: Option<SamlProviderArn>,
-}
-
-/// Why a Role value offers nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
-pub enum OfferRefusal {
-    /// Empty or only white space.
-    #[error("the Role value is empty; remove it at the IdP, or write a role ARN")]
-    Empty,
-    /// Neither a role ARN nor a pair of role and provider.
-    #[error("the Role value {0}")]
-    NotAnArn(String),
-    /// More than a role and a provider in one value.
-    #[error(
-        "the Role value holds {0} ARNs; send one value for each role, each a role ARN or a pair of role and saml-provider ARN"
-    )]
-    TooMany(usize),
-    /// A pair of two roles, or of two providers.
-    #[error("the Role value is no pair of one role and one saml-provider")]
-    NotAPair,
-    /// Role and provider of different accounts or partitions.
-    #[error("role and saml-provider belong to different accounts; they must be of one")]
-    AccountsDiffer,
-}
-
-impl From<ArnError> for OfferRefusal {
-    fn from(error: ArnError) -> Self {
-        Self::NotAnArn(error.to_string())
-    }
-}
-
-/// A Role value that offers nothing, with its reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefusedOffer {
-    /// The value, cut to 256 characters.
-    pub value: String,
-    /// Why.
-    pub reason: OfferRefusal,
-}
 
 /// What stands in the way of sending this very assertion to STS, or that nothing does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

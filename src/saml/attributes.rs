@@ -7,21 +7,15 @@
 use std::collections::BTreeMap;
 
 use super::context::{Context, Seen};
-use super::lexis::is_white_space;
 use super::refusal::{Refusal, cut, listed};
 use super::xml::{Element, Space};
-use crate::model::{
-    Attributes, Offer, OfferRefusal, RefusedOffer, RoleArn, SamlProviderArn, SessionDuration,
-    SessionName, UserName,
-};
+use crate::model::{Attributes, Offers, SessionDuration, SessionName, UserName};
 
 /// AWS's names (IAM user guide, "Configure SAML assertions for the authentication response").
 pub(super) const AWS_ROLE: &str = "https://aws.amazon.com/SAML/Attributes/Role";
 pub(super) const AWS_SESSION_NAME: &str = "https://aws.amazon.com/SAML/Attributes/RoleSessionName";
 pub(super) const AWS_SESSION_DURATION: &str =
     "https://aws.amazon.com/SAML/Attributes/SessionDuration";
-/// A refused value is shown up to this many characters.
-const SHOWN: usize = 256;
 const STRUCTURED: &str = "holds elements; send the ARN as text";
 
 /// One attribute name's elements, taken together.
@@ -101,12 +95,6 @@ fn value<'c>(element: &'c Element<'c>) -> Option<&'c str> {
         Some("true" | "1") => Some(""),
         _ => element.text(),
     }
-}
-
-/// The offers of an assertion and the Role values that are none.
-pub(super) struct Offers {
-    pub(super) offers: Vec<Offer>,
-    pub(super) refused: Vec<RefusedOffer>,
 }
 
 impl<'c> Context<'c> {
@@ -195,168 +183,7 @@ impl<'c> Context<'c> {
 
     /// The roles offered, each once, in the order sent.
     pub(super) fn offers(&self) -> Offers {
-        let (mut offers, mut refused) = (Vec::<Offer>::new(), Vec::new());
-        // A map of places keeps a thousand values linear.
-        let mut places = BTreeMap::<RoleArn, usize>::new();
-        for value in self.statements.values(&self.expectation.attributes.role) {
-            let read = value.map_or_else(
-                || Err(OfferRefusal::NotAnArn(STRUCTURED.to_owned())),
-                read_offer,
-            );
-            let offer = match read {
-                Ok(offer) => offer,
-                Err(reason) => {
-                    let value = value.unwrap_or_default().chars().take(SHOWN).collect();
-                    refused.push(RefusedOffer { value, reason });
-                    continue;
-                }
-            };
-            if let Some(known) = places
-                .get(&offer.role)
-                .and_then(|place| offers.get_mut(*place))
-            {
-                // A pair says more than the bare role did.
-                known.provider = known.provider.take().or(offer.provider);
-            } else {
-                places.insert(offer.role.clone(), offers.len());
-                offers.push(offer);
-            }
-        }
-        Offers { offers, refused }
-    }
-}
-
-/// Reads a Role value: a role ARN, or role and saml-provider ARN in either order. Commas are legal in role
-/// names, so that a value is cut only where a comma, and blanks if any, stand before `arn:`.
-pub(super) fn read_offer(value: &str) -> Result<Offer, OfferRefusal> {
-    let value = value.trim_matches(is_white_space);
-    if value.is_empty() {
-        return Err(OfferRefusal::Empty);
-    }
-    let arns = value.matches("arn:").count();
-    let parts = cut_before_arn(value);
-    if arns > parts.len() || parts.len() > 2 {
-        return Err(OfferRefusal::TooMany(arns.max(parts.len())));
-    }
-    match parts.as_slice() {
-        [role] => Ok(Offer {
-            role: role.parse()?,
-            provider: None,
-        }),
-        [first, second] => pair(first, second),
-        _ => Err(OfferRefusal::Empty),
-    }
-}
-
-fn pair(first: &str, second: &str) -> Result<Offer, OfferRefusal> {
-    let is_provider = |arn: &str| arn.contains(":saml-provider/");
-    let (role, provider) = match (is_provider(first), is_provider(second)) {
-        (false, true) => (first, second),
-        (true, false) => (second, first),
-        _ => return Err(OfferRefusal::NotAPair),
-    };
-    let role: RoleArn = role.parse()?;
-    let provider: SamlProviderArn = provider.parse()?;
-    if role.account() != provider.account() || role.partition() != provider.partition() {
-        return Err(OfferRefusal::AccountsDiffer);
-    }
-    Ok(Offer {
-        role,
-        provider: Some(provider),
-    })
-}
-
-fn cut_before_arn(value: &str) -> Vec<&str> {
-    let (mut parts, mut start) = (Vec::new(), 0);
-    for (comma, _) in value.match_indices(',') {
-        let after = value.get(comma + 1..).unwrap_or_default();
-        if after.trim_start_matches(is_white_space).starts_with("arn:") {
-            parts.push(value.get(start..comma).unwrap_or_default());
-            start = comma + 1;
-        }
-    }
-    parts.push(value.get(start..).unwrap_or_default());
-    parts
-        .into_iter()
-        .map(|part| part.trim_matches(is_white_space))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ROLE: &str = "arn:aws:iam::123456789012:role/data-scientist";
-    const PROVIDER: &str = "arn:aws:iam::123456789012:saml-provider/Okta";
-
-    #[test]
-    fn takes_a_role_or_a_pair_in_either_order() {
-        for value in [ROLE, &format!("  {ROLE}\n")] {
-            let offer = read_offer(value).unwrap();
-            assert_eq!((offer.role.as_str(), offer.provider), (ROLE, None));
-        }
-        for value in [
-            format!("{ROLE},{PROVIDER}"),
-            format!("{PROVIDER},{ROLE}"),
-            format!("{ROLE} , {PROVIDER}"),
-            format!("{PROVIDER},\n  {ROLE}"),
-        ] {
-            let offer = read_offer(&value).unwrap();
-            assert_eq!(offer.role.as_str(), ROLE);
-            assert_eq!(offer.provider.unwrap().as_str(), PROVIDER);
-        }
-    }
-
-    #[test]
-    fn commas_belong_to_role_names() {
-        let offer = read_offer(
-            "arn:aws:iam::123456789012:role/a,b,arn:aws:iam::123456789012:saml-provider/P",
-        )
-        .unwrap();
-        assert_eq!(offer.role.name(), "a,b");
-    }
-
-    #[test]
-    fn refuses_what_is_no_offer() {
-        let other = "arn:aws:iam::210987654321:saml-provider/Okta";
-        let china = "arn:aws-cn:iam::123456789012:saml-provider/Okta";
-        for (value, wanted) in [
-            (String::new(), OfferRefusal::Empty),
-            (" \n".to_owned(), OfferRefusal::Empty),
-            (format!("{ROLE},{other}"), OfferRefusal::AccountsDiffer),
-            (format!("{ROLE},{china}"), OfferRefusal::AccountsDiffer),
-            (format!("{ROLE},{ROLE}"), OfferRefusal::NotAPair),
-            (format!("{PROVIDER},{PROVIDER}"), OfferRefusal::NotAPair),
-            (
-                format!("{ROLE},{PROVIDER},{ROLE}"),
-                OfferRefusal::TooMany(3),
-            ),
-            (format!("{ROLE};{PROVIDER}"), OfferRefusal::TooMany(2)),
-            (format!("{ROLE}|{ROLE}"), OfferRefusal::TooMany(2)),
-            (format!("{ROLE} {ROLE}"), OfferRefusal::TooMany(2)),
-        ] {
-            assert_eq!(read_offer(&value), Err(wanted), "{value:?}");
-        }
-        for value in [
-            "data-scientist".to_owned(),
-            PROVIDER.to_owned(),
-            ROLE.replace(":role/", ":user/"),
-            format!("\u{200b}{ROLE}"),
-            format!("{ROLE}\u{202e}"),
-            format!("\u{a0}{ROLE}"),
-            ROLE.replace("123456789012", "12345678901"),
-            ROLE.replace("123456789012", "1234567890123"),
-            ROLE.replace("data-scientist", "*"),
-            ROLE.replace("data-scientist", "../admin"),
-            ROLE.replace("arn:aws:", "arn:aws-xx:"),
-            format!("{ROLE}{}", "x".repeat(2048)),
-            ROLE.to_uppercase(),
-        ] {
-            assert!(
-                matches!(read_offer(&value), Err(OfferRefusal::NotAnArn(_))),
-                "{value:?}: {:?}",
-                read_offer(&value)
-            );
-        }
+        let values = self.statements.values(&self.expectation.attributes.role);
+        Offers::read(values.iter().copied(), STRUCTURED)
     }
 }
