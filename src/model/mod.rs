@@ -45,7 +45,7 @@ pub use secret::Secret;
 pub use service_key::{KeyUse, KeyUseError, ServiceKeyRecord};
 pub use session::{DurationError, SessionDuration};
 pub use subject::{
-    Attributes, Forwarding, LogoutHandle, Person, ReplayId, SamlProof, SignIn, Subject,
-    SubjectParts,
+    Attributes, Forwarding, IdToken, LogoutHandle, OidcTokens, Person, ReplayId, SamlProof, SignIn,
+    Subject, SubjectParts, WebIdentity,
 };
 pub use token::{Role, Token, TokenError, TokenHash, TokenKind, TokenRecord};

@@ -34,6 +34,20 @@ pub struct Forwarding {
     pub encrypted: bool,
 }
 
+/// The ID token of a sign-in, as far as a decision and a trust policy rest on it. The token itself is a secret
+/// of the store's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebIdentity {
+    /// `iss`: the provider as AWS knows it.
+    pub issuer: String,
+    /// `sub`.
+    pub subject: String,
+    /// What AWS takes for the audience: `azp` where there are several, else `aud`.
+    pub audience: String,
+    /// The end of the ID token where there is no refresh token to have a newer one by; `None` where there is.
+    pub redeemable_until: Option<DateTime<Utc>>,
+}
+
 /// By what an IdP names a person's sign-in when it, or rolegate, asks for its end (SAML core, 3.7.1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogoutHandle {
@@ -62,8 +76,15 @@ pub struct SubjectParts {
     pub refused_offers: Vec<RefusedOffer>,
     /// The `SessionDuration` attribute.
     pub session_duration: Option<SessionDuration>,
+    /// Whether the offers are an admin's assignment and not the IdP's word; told by the store whenever it reads a
+    /// session, and never kept in one.
+    #[serde(skip)]
+    pub assigned: bool,
     /// What STS would make of the assertion; `None` for a sign-in without one.
     pub forwarding: Option<Forwarding>,
+    /// The ID token that STS may be sent; `None` for a sign-in without one.
+    #[serde(default)]
+    pub web_identity: Option<WebIdentity>,
     /// When the IdP says the person signed in or the assertion was issued: the earlier `IssueInstant`.
     pub issued_at: DateTime<Utc>,
     /// `SessionNotOnOrAfter`.
@@ -144,6 +165,32 @@ pub struct SamlProof {
     pub recipient: String,
     /// The NameID's text; STS repeats it as Subject.
     pub name_id: String,
+}
+
+/// An ID token that was verified, as STS is sent it.
+#[derive(Debug, Clone)]
+pub struct IdToken {
+    /// The token, a signed JWT.
+    pub jwt: Secret,
+    /// `iss`.
+    pub issuer: String,
+    /// `sub`; STS repeats it.
+    pub subject: String,
+    /// What AWS takes for the audience; STS repeats it.
+    pub audience: String,
+    /// `iat`, in whole seconds.
+    pub issued_at: DateTime<Utc>,
+    /// `exp`, in whole seconds.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// What an OpenID provider gave for a sign-in.
+#[derive(Debug)]
+pub struct OidcTokens {
+    /// Who signed in.
+    pub id_token: IdToken,
+    /// What newer ID tokens are had by, where the provider gives one.
+    pub refresh_token: Option<Secret>,
 }
 
 /// A verified sign-in that may be accepted once.

@@ -34,6 +34,8 @@ pub(super) fn parts() -> SubjectParts {
         }],
         refused_offers: Vec::new(),
         session_duration: None,
+        assigned: false,
+        web_identity: None,
         forwarding: Some(Forwarding {
             audiences: vec!["urn:amazon:webservices".to_owned()],
             role_attribute_is_aws: true,

@@ -319,6 +319,8 @@ impl Said<'_> {
             offers: offers.offers,
             refused_offers: offers.refused,
             session_duration: self.session_duration,
+            assigned: false,
+            web_identity: None,
             forwarding: Some(Forwarding {
                 audiences: self.audiences.into_iter().map(str::to_owned).collect(),
                 role_attribute_is_aws: expectation.attributes.role == AWS_ROLE,

@@ -256,6 +256,8 @@ impl TestSignIn {
                 }],
                 refused_offers: Vec::new(),
                 session_duration: Some(SessionDuration::DEFAULT),
+                assigned: false,
+                web_identity: None,
                 forwarding: None,
                 issued_at: "2026-01-02T03:04:00Z".parse().unwrap(),
                 not_after: None,

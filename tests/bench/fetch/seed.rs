@@ -223,6 +223,8 @@ fn sign_in(at: usize, now: DateTime<Utc>) -> Seed {
             }],
             refused_offers: Vec::new(),
             session_duration: None,
+            assigned: false,
+            web_identity: None,
             forwarding: None,
             issued_at: now,
             not_after: None,
