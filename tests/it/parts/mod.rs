@@ -5,6 +5,7 @@
 pub(crate) mod long_job;
 pub(crate) mod node;
 pub(crate) mod python;
+pub(crate) mod rogue_provider;
 pub(crate) mod rust;
 pub(crate) mod scripted;
 pub(crate) mod signers;
