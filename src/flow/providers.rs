@@ -43,12 +43,12 @@ impl Providers {
         let client = match config.oidc.as_slice() {
             // Without a provider nothing is made that could fail.
             [] => None,
-            _ => Some(Arc::new(OidcClient::new().map_err(ProviderError::Client)?)),
+            _ => Some(OidcClient::new().map_err(ProviderError::Client)?),
         };
         let mut list = Vec::new();
         for provider in &config.oidc {
             let Some(client) = &client else { break };
-            let (client, clock) = (Arc::clone(client), Arc::clone(&clock));
+            let (client, clock) = (client.clone(), Arc::clone(&clock));
             list.push(Arc::new(Provider::load(config, provider, client, clock)?));
         }
         let (calls, _) = watch::channel(0);
