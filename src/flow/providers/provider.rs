@@ -94,7 +94,7 @@ impl Provider {
     pub async fn exchange(
         &self,
         metadata: &ProviderMetadata,
-        code: &Secret,
+        code: &str,
         verifier: &Secret,
     ) -> Result<TokenAnswer, OidcError> {
         let secret = self.secret();
