@@ -47,7 +47,7 @@ pub use idps::{Idp, IdpError, IdpView, Idps, KeyChange, KeyView, Refresh, Refres
 pub use issue::{Issuer, IssuerParts};
 pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
 pub use login::{Login, LoginAsked, LoginBegun, LoginDone, LoginError};
-pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutParts};
+pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutNext, LogoutParts};
 pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};
 pub use providers::{Discovered, Provider, ProviderError, Providers};
@@ -56,8 +56,8 @@ pub use relay_keys::{RelayError, RelayKeys, RelayParts};
 pub use revoke::{AwsAdvice, Counts, InForce, Revoke, RevokedView, good_reason};
 pub use service_keys::{Addresses, KeyRing, ServiceKeys};
 pub use sign_in::{
-    Arrived, Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn, Started,
-    return_target,
+    Arrived, Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn,
+    Started, return_target,
 };
 pub use verifiers::{Busy, Verifiers};
 

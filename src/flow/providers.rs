@@ -96,7 +96,10 @@ impl Providers {
 
     /// What there is to say of each, in the order of the configuration.
     pub fn views(&self, now: DateTime<Utc>) -> Vec<IdpView> {
-        self.list.iter().map(|provider| provider.view(now)).collect()
+        self.list
+            .iter()
+            .map(|provider| provider.view(now))
+            .collect()
     }
 
     /// Asks every provider once, all at the same time; gives what went wrong.

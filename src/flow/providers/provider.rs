@@ -191,7 +191,10 @@ impl Provider {
         let text = error.to_string();
         let mut news = false;
         self.edit(|state| {
-            news = state.failure.as_ref().is_none_or(|(known, _)| *known != text);
+            news = state
+                .failure
+                .as_ref()
+                .is_none_or(|(known, _)| *known != text);
             state.failures = state.failures.saturating_add(1);
             state.failure = Some((text, now));
         });

@@ -21,7 +21,7 @@ pub use error::SignInError;
 use error::{Reason, Stop};
 use keeper::{Examiner, Form, Refused};
 pub use rules::{SignInRules, return_target};
-use session::digest;
+pub(in crate::flow) use session::digest;
 pub use shapes::{Arrived, Confirmed, Output, Posted, SignedIn, Started};
 
 use super::{Busy, Fetch, Idp, Idps, Mint, Providers, Verifiers};

@@ -96,7 +96,13 @@ impl SignIn {
             .await
             .map_err(|error| not_redeemed(provider, error))?;
         let verified = self
-            .verify_token(provider, &discovered.keys, answer, &kept.nonce, request.id())
+            .verify_token(
+                provider,
+                &discovered.keys,
+                answer,
+                &kept.nonce,
+                request.id(),
+            )
             .await?;
         let fresh = match self.parts.store.accept(verified, Some(&request)).await {
             Ok(fresh) => fresh,

@@ -15,7 +15,9 @@ pub(super) enum OidcReason {
         "the state names no open request of ours to provider {0}: unknown, used, or older than ten minutes"
     )]
     RequestUnknown(IdpName),
-    #[error("the state names a request of ours to {asked}, and its answer came to {answered}'s callback")]
+    #[error(
+        "the state names a request of ours to {asked}, and its answer came to {answered}'s callback"
+    )]
     OtherProvider { asked: IdpName, answered: IdpName },
     #[error(transparent)]
     Token(#[from] Refusal),
@@ -44,7 +46,10 @@ impl OidcReason {
         let (expected, mend) = match self {
             Self::Callback(provider, _) => (
                 "one state, and one of code and error",
-                format!("{}; if it happens again, look for what rewrites the provider's answers", again(provider)),
+                format!(
+                    "{}; if it happens again, look for what rewrites the provider's answers",
+                    again(provider)
+                ),
             ),
             Self::RequestUnknown(provider) => (
                 "the state of an open request of ours, used once and within ten minutes",
@@ -52,20 +57,31 @@ impl OidcReason {
             ),
             Self::OtherProvider { asked, .. } => (
                 "an answer at the callback of the provider that was asked",
-                format!("{}; register at each provider the callback of its own name, and no other's", again(asked)),
+                format!(
+                    "{}; register at each provider the callback of its own name, and no other's",
+                    again(asked)
+                ),
             ),
             Self::Token(refusal) => ("", refusal.mend().to_owned()),
             Self::Exchange(provider, error) if error.is_invalid_grant() => (
                 "a code that the provider redeems once",
-                format!("{}; if it happens again, the code was used or stolen on its way, or the redirect URL registered at the provider is another", again(provider)),
+                format!(
+                    "{}; if it happens again, the code was used or stolen on its way, or the redirect URL registered at the provider is another",
+                    again(provider)
+                ),
             ),
             Self::Exchange(provider, _) => (
                 "tokens for the code",
-                format!("set oidc.provider.{provider}.client_id and its client secret as the provider shows them, and register the redirect URL that `rolegate check` prints"),
+                format!(
+                    "set oidc.provider.{provider}.client_id and its client secret as the provider shows them, and register the redirect URL that `rolegate check` prints"
+                ),
             ),
             Self::Replayed(provider) => (
                 "an ID token that was not accepted before",
-                format!("{}; if it happens again, the provider sends old ID tokens", again(provider)),
+                format!(
+                    "{}; if it happens again, the provider sends old ID tokens",
+                    again(provider)
+                ),
             ),
         };
         Check::failed(self.code(), expected, self.to_string(), mend)

@@ -10,7 +10,9 @@ use super::{Confirmed, SignIn, SignInError, SignedIn, Started, return_target};
 use crate::audit::{Event, EventKind};
 use crate::model::{IdpName, Secret, SessionId, Subject, Token, TokenHash, TokenKind, hex};
 use crate::saml::{VerifiedAssertion, authn_request};
-use crate::store::{Fresh, NewSession, Opened, SessionState, SignInRequest};
+use crate::store::{
+    Assignment, Fresh, NewSession, Opened, SessionState, SignInRequest, StoreError,
+};
 
 /// How long an answer may wait for STS; the mint goes on behind it.
 const MINT_WAIT: Duration = Duration::from_secs(4);
@@ -231,7 +233,8 @@ fn assignment_overwritten(subject: &Subject, assignment: Assignment) -> Event {
     }
 }
 
-pub(super) fn digest(hash: &TokenHash) -> [u8; 32] {
+/// What the store keeps of a binding cookie.
+pub(in crate::flow) fn digest(hash: &TokenHash) -> [u8; 32] {
     openssl::sha::sha256(hash.as_bytes())
 }
 
