@@ -18,6 +18,7 @@ mod job;
 mod leases;
 mod metrics;
 mod middleware;
+mod oidc;
 mod page;
 mod people;
 mod revoke;
