@@ -13,6 +13,7 @@ mod discovery;
 mod error;
 mod keys;
 mod logout;
+mod party;
 mod refresh;
 mod refusal;
 mod settings;
