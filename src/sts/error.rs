@@ -3,10 +3,11 @@
 //! Holds what AWS said as `refusal` cut it, for people to read. Never holds an assertion, a token or a
 //! key.
 
+use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 use super::mends;
-use crate::model::{Method, Partition, RoleArn, SessionDuration};
+use crate::model::{Method, Partition, RoleArn, SessionDuration, rfc3339};
 
 /// Why no credentials were issued. `request_id` is STS's own, for AWS support.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -16,6 +17,12 @@ pub enum IssueError {
         "the assertion is older than 4 min 30 s and STS takes it for five minutes after its issuance; sign in again (and compare the clocks of the IdP and this host if the sign-in was just now)"
     )]
     WindowPassed,
+    /// The ID token has ended; STS was not called.
+    #[error("the ID token ended at {}; sign in again where no newer one can be had", rfc3339(*.at))]
+    IdTokenOver {
+        /// Its end.
+        at: DateTime<Utc>,
+    },
     /// STS says that what it was shown has expired.
     #[error("{}: {message}", mends::expired(*method))]
     Expired {
@@ -236,6 +243,7 @@ impl IssueError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::WindowPassed => "sts-window-passed",
+            Self::IdTokenOver { .. } => "sts-id-token-over",
             Self::Expired { .. } => "sts-expired",
             Self::InvalidToken { .. } => "sts-invalid-token",
             Self::Rejected { .. } => "sts-rejected",
@@ -266,6 +274,7 @@ impl IssueError {
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Self::WindowPassed
+            | Self::IdTokenOver { .. }
             | Self::NoRegion { .. }
             | Self::TimedOut
             | Self::Unreachable { .. }
@@ -295,6 +304,18 @@ impl IssueError {
     /// Whether the same request may succeed later without anybody mending anything.
     pub fn is_transient(&self) -> bool {
         self.retries() > 0 || matches!(self, Self::TimedOut)
+    }
+
+    /// Whether another ID token of the same person may be taken where this one was not: it has ended, is too
+    /// old, or AWS does not accept it for a reason that lies in this very token.
+    pub fn wants_newer_token(&self) -> bool {
+        match self {
+            Self::IdTokenOver { .. } | Self::Rejected { .. } => true,
+            Self::Expired { method, .. } | Self::InvalidToken { method, .. } => {
+                *method == Method::WebIdentity
+            }
+            _ => false,
+        }
     }
 
     /// How many further attempts are worth their time at once. An attempt that timed out has used it up;
