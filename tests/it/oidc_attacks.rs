@@ -8,5 +8,8 @@ mod callback;
 mod claims;
 mod documents;
 mod mix_up;
+mod refresh;
+mod replicas;
+mod secrets;
 mod stage;
 mod tokens;

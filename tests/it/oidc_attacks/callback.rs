@@ -37,7 +37,11 @@ pub(super) fn set(name: &str, value: &str) -> impl Fn(&mut Brought) {
 
 pub(super) fn value(url: &Url, name: &str) -> String {
     let mut pairs = url.query_pairs();
-    pairs.find(|(known, _)| known == name).unwrap().1.into_owned()
+    pairs
+        .find(|(known, _)| known == name)
+        .unwrap()
+        .1
+        .into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +52,9 @@ async fn an_answer_is_taken_once() {
     let first = browser.get(back.as_str()).await;
     assert_eq!(first.status, StatusCode::OK, "{}", first.text);
     let again = browser.get(back.as_str()).await;
-    stage.refused(&again, "request_unknown", "the second time").await;
+    stage
+        .refused(&again, "request_unknown", "the second time")
+        .await;
     assert_eq!(stage.rogue.count("exchange"), 1);
     assert_eq!(stage.sessions().await, 1);
     let token = first.token();
@@ -75,8 +81,16 @@ async fn thirty_two_copies_at_once_are_one_sign_in() {
     stage.gateway.kill_and_restart().await;
     stage.ready("rogue").await;
     let again = browser.get(back.as_str()).await;
-    assert_eq!(again.status, StatusCode::FORBIDDEN, "a restart forgets nothing");
-    assert_eq!(stage.sign_in().await.status, StatusCode::OK, "the good twin");
+    assert_eq!(
+        again.status,
+        StatusCode::FORBIDDEN,
+        "a restart forgets nothing"
+    );
+    assert_eq!(
+        stage.sign_in().await.status,
+        StatusCode::OK,
+        "the good twin"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,19 +101,34 @@ async fn an_answer_belongs_to_the_browser_that_asked() {
     let of_mallory = mallory.callback(&stage, "rogue").await;
     let what = "without a cookie";
     let none = stranger.get(of_mallory.as_str()).await;
-    stage.refused(&none, "other_browser", what).await;
+    stage
+        .refused(&none, "request_of_another_browser", what)
+        .await;
     // Sign-in CSRF: the victim's browser, with a sign-in of its own under way, is made to open the attacker's.
     let forced = alice.get(of_mallory.as_str()).await;
-    stage.refused(&forced, "other_browser", "another's answer").await;
+    stage
+        .refused(&forced, "request_of_another_browser", "another's answer")
+        .await;
     let swapped = changed(&of_alice, set("state", &value(&of_mallory, "state")));
     let swapped = alice.get(swapped.as_str()).await;
-    stage.refused(&swapped, "other_browser", "another's state").await;
+    stage
+        .refused(&swapped, "request_of_another_browser", "another's state")
+        .await;
     assert_eq!(none.outside(), forced.outside());
     assert_eq!(none.outside(), swapped.outside());
-    assert_eq!(stage.rogue.count("exchange"), 0, "nothing was asked for any of them");
+    assert_eq!(
+        stage.rogue.count("exchange"),
+        0,
+        "nothing was asked for any of them"
+    );
     for (browser, back) in [(&alice, &of_alice), (&mallory, &of_mallory)] {
         let answer = browser.get(back.as_str()).await;
-        assert_eq!(answer.status, StatusCode::OK, "the good twin: {}", answer.text);
+        assert_eq!(
+            answer.status,
+            StatusCode::OK,
+            "the good twin: {}",
+            answer.text
+        );
     }
     stage.audited().await;
 }
@@ -113,10 +142,19 @@ async fn a_code_of_another_sign_in_is_of_no_use() {
     // The victim's code in the attacker's own sign-in: PKCE and nonce are another's.
     let injected = changed(&of_mallory, set("code", &value(&of_alice, "code")));
     let answer = mallory.get(injected.as_str()).await;
-    stage.refused(&answer, "token_refused", "another's code").await;
-    assert_eq!(stage.rogue.breaches(), ["the verifier is not the challenge's"]);
+    stage
+        .refused(&answer, "invalid_grant", "another's code")
+        .await;
+    assert_eq!(
+        stage.rogue.breaches(),
+        ["the verifier is not the challenge's"]
+    );
     assert_eq!(stage.sessions().await, 0);
-    assert_eq!(stage.sign_in().await.status, StatusCode::OK, "the good twin");
+    assert_eq!(
+        stage.sign_in().await.status,
+        StatusCode::OK,
+        "the good twin"
+    );
     stage.audited().await;
 }
 
@@ -130,7 +168,10 @@ async fn what_is_no_answer_of_a_provider_is_refused() {
         ("another state", Box::new(with("state", "another"))),
         ("two codes", Box::new(with("code", "another"))),
         ("two iss", Box::new(with("iss", "http://127.0.0.1:1"))),
-        ("a code and an error", Box::new(with("error", "access_denied"))),
+        (
+            "a code and an error",
+            Box::new(with("error", "access_denied")),
+        ),
         ("no state", Box::new(without("state"))),
         ("an empty state", Box::new(set("state", ""))),
         ("no code", Box::new(without("code"))),
@@ -143,12 +184,19 @@ async fn what_is_no_answer_of_a_provider_is_refused() {
         let back = browser.callback(&stage, "rogue").await;
         let bad = changed(&back, change);
         let answer = browser.get(bad.as_str()).await;
-        stage.refused(&answer, "not_an_answer", what).await;
+        stage.refused(&answer, "callback_malformed", what).await;
         let first = outside.get_or_insert_with(|| answer.outside());
         assert_eq!(answer.outside(), *first, "{what}");
-        let unknown = changed(&back, |pairs| pairs.push(("session_state".into(), "1".into())));
+        let unknown = changed(&back, |pairs| {
+            pairs.push(("session_state".into(), "1".into()))
+        });
         let answer = browser.get(unknown.as_str()).await;
-        assert_eq!(answer.status, StatusCode::OK, "the good twin of {what}: {}", answer.text);
+        assert_eq!(
+            answer.status,
+            StatusCode::OK,
+            "the good twin of {what}: {}",
+            answer.text
+        );
     }
     stage.audited().await;
 }
@@ -156,7 +204,13 @@ async fn what_is_no_answer_of_a_provider_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_that_is_not_ours_is_refused() {
     let stage = Stage::set().await;
-    for state in ["x", "_0123456789abcdef0123456789abcdef", "' OR 1=1 --", "\u{0}", "\u{1f600}"] {
+    for state in [
+        "x",
+        "_0123456789abcdef0123456789abcdef",
+        "' OR 1=1 --",
+        "\u{0}",
+        "\u{1f600}",
+    ] {
         let browser = Browser::json();
         let back = browser.callback(&stage, "rogue").await;
         let bad = changed(&back, set("state", state));
@@ -187,7 +241,9 @@ async fn a_code_of_a_hundred_kibibytes_harms_nobody() {
     let back = long.callback(&stage, "rogue").await;
     let code = "x".repeat(8 * 1024);
     let answer = long.get(changed(&back, set("code", &code)).as_str()).await;
-    stage.refused(&answer, "token_refused", "an unknown long code").await;
+    stage
+        .refused(&answer, "invalid_grant", "an unknown long code")
+        .await;
     let requests = stage.rogue.token_requests();
     assert!(requests.last().unwrap().contains(&code));
 }
@@ -196,7 +252,8 @@ async fn a_code_of_a_hundred_kibibytes_harms_nobody() {
 async fn what_a_provider_says_is_no_page_and_no_line_of_ours() {
     let stage = Stage::set().await;
     let script = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
-    let forged = "x\n{\"level\":\"ERROR\",\"fields\":{\"event\":\"forged\"}}\r\nforged=1\u{1b}[31m\u{202e}";
+    let forged =
+        "x\n{\"level\":\"ERROR\",\"fields\":{\"event\":\"forged\"}}\r\nforged=1\u{1b}[31m\u{202e}";
     let long = "y".repeat(5000);
     let mut outside: Option<String> = None;
     for (error, description) in [
@@ -230,7 +287,10 @@ async fn what_a_provider_says_is_no_page_and_no_line_of_ours() {
         let line: Value = serde_json::from_str(line).expect(line);
         assert_ne!(line["fields"]["event"], "forged");
     }
-    assert!(!log.contains('\u{1b}') && !log.contains('\u{202e}'), "{log}");
+    assert!(
+        !log.contains('\u{1b}') && !log.contains('\u{202e}'),
+        "{log}"
+    );
     assert!(log.contains("access_denied"), "the reason is kept");
     assert!(!log.contains(&"y".repeat(257)), "and cut");
     stage.audited().await;
@@ -268,7 +328,12 @@ async fn a_person_is_returned_to_places_of_ours_alone() {
         let url = browser.visit(&path).await;
         let back = browser.visit(&url).await;
         let answer = browser.get(back.as_str()).await;
-        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{target}: {}", answer.text);
+        assert_eq!(
+            answer.status,
+            StatusCode::SEE_OTHER,
+            "{target}: {}",
+            answer.text
+        );
         assert_eq!(answer.header("location"), Some(reached), "{target}");
         let portal = browser.get(&stage.gateway.at("/")).await;
         assert_eq!(portal.status, StatusCode::OK, "{target}");
@@ -284,14 +349,24 @@ async fn the_way_to_the_provider_gives_nothing_away() {
     assert!(begun.elapsed() < Duration::from_secs(2));
     let target: Url = answer.header("location").unwrap().parse().unwrap();
     let cookie = answer.header("set-cookie").unwrap().to_owned();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+        "{cookie}"
+    );
     let nonce = value(&target, "nonce");
     let challenge = value(&target, "code_challenge");
     for secret in [&nonce, &challenge, &value(&target, "state")] {
         assert!(!cookie.contains(secret.as_str()), "{cookie}");
     }
-    let names: Vec<String> = target.query_pairs().map(|(name, _)| name.into_owned()).collect();
-    assert!(!names.iter().any(|name| name == "code_verifier" || name == "client_secret"));
+    let names: Vec<String> = target
+        .query_pairs()
+        .map(|(name, _)| name.into_owned())
+        .collect();
+    assert!(
+        !names
+            .iter()
+            .any(|name| name == "code_verifier" || name == "client_secret")
+    );
     let back = browser.visit(&target).await;
     let secret = stage.rogue.secrets();
     assert!(secret.nonces.contains(&nonce));
@@ -300,6 +375,14 @@ async fn the_way_to_the_provider_gives_nothing_away() {
     let verifiers = stage.rogue.secrets().verifiers;
     assert_eq!(verifiers.len(), 1);
     let referrer = answer.header("referrer-policy");
-    assert!(referrer.is_some_and(|policy| policy.contains("no-referrer") || policy.contains("same-origin")));
-    assert_eq!(answer.header("cache-control"), Some("no-store"), "{:?}", answer.headers);
+    assert!(
+        referrer
+            .is_some_and(|policy| policy.contains("no-referrer") || policy.contains("same-origin"))
+    );
+    assert_eq!(
+        answer.header("cache-control"),
+        Some("no-store"),
+        "{:?}",
+        answer.headers
+    );
 }

@@ -56,7 +56,11 @@ async fn a_user_name_is_one_or_the_sign_in_is_refused() {
         bad("a blank", "user_name", name(json!(" alice"))),
         bad("Cyrillic", "user_name", name(json!("\u{430}lice"))),
         bad("full width", "user_name", name(json!("\u{ff41}lice"))),
-        bad("a zero width joiner", "user_name", name(json!("ali\u{200d}ce"))),
+        bad(
+            "a zero width joiner",
+            "user_name",
+            name(json!("ali\u{200d}ce")),
+        ),
         bad("a combining sign", "user_name", name(json!("alice\u{301}"))),
         bad("NUL", "user_name", name(json!("alice\0"))),
         bad("one character", "user_name", name(json!("a"))),
@@ -68,12 +72,34 @@ async fn a_user_name_is_one_or_the_sign_in_is_refused() {
         bad("true", "user_name", name(json!(true))),
         good("as long as may be", name(json!("a".repeat(64)))),
         good("alice", name(json!("alice"))),
-        good("by mail", nameless(json!("alice@example.org"), json!(true), "x|1")),
-        good("by mail, said in text", nameless(json!("alice@example.org"), json!("true"), "x|1")),
-        bad("a mail that nobody verified", "user_name", nameless(json!("alice@example.org"), json!(false), "x|1")),
-        bad("a mail verified by 1", "user_name", nameless(json!("alice@example.org"), json!(1), "x|1")),
-        bad("a mail that says nothing", "user_name", nameless(json!("alice@example.org"), Value::Null, "x|1")),
-        bad("a mail that is none", "user_name", nameless(json!("alice/x@example.org"), json!(true), "x1")),
+        good(
+            "by mail",
+            nameless(json!("alice@example.org"), json!(true), "x|1"),
+        ),
+        good(
+            "by mail, said in text",
+            nameless(json!("alice@example.org"), json!("true"), "x|1"),
+        ),
+        bad(
+            "a mail that nobody verified",
+            "user_name",
+            nameless(json!("alice@example.org"), json!(false), "x|1"),
+        ),
+        bad(
+            "a mail verified by 1",
+            "user_name",
+            nameless(json!("alice@example.org"), json!(1), "x|1"),
+        ),
+        bad(
+            "a mail that says nothing",
+            "user_name",
+            nameless(json!("alice@example.org"), Value::Null, "x|1"),
+        ),
+        bad(
+            "a mail that is none",
+            "user_name",
+            nameless(json!("alice/x@example.org"), json!(true), "x1"),
+        ),
         good("by sub", nameless(Value::Null, Value::Null, "alice")),
     ];
     hold(&stage, cases).await;
@@ -82,10 +108,14 @@ async fn a_user_name_is_one_or_the_sign_in_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_that_nobody_verified_speaks_for_nobody() {
     let stage = Stage::set().await;
-    stage.rogue.person(json!({ "sub": "s-1", "email": "alice@example.org", "email_verified": false }));
+    stage
+        .rogue
+        .person(json!({ "sub": "s-1", "email": "alice@example.org", "email_verified": false }));
     let me = stage.sign_in().await;
     assert_eq!(me.json()["user"], "s-1", "{}", me.text);
-    stage.rogue.person(json!({ "sub": "s-1", "email": "alice@example.org", "email_verified": true }));
+    stage
+        .rogue
+        .person(json!({ "sub": "s-1", "email": "alice@example.org", "email_verified": true }));
     let me = stage.sign_in().await;
     assert_eq!(me.json()["user"], "alice@example.org", "{}", me.text);
 }

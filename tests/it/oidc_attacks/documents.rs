@@ -50,15 +50,27 @@ async fn key_sets_are_read_as_providers_write_them() {
         ("no alg", drop_members(&["alg"])),
         ("no use", drop_members(&["use"])),
         ("neither, and no kid", drop_members(&["alg", "use", "kid"])),
-        ("two of one kid", keys(move |keys| keys.insert(0, twin.clone()))),
+        (
+            "two of one kid",
+            keys(move |keys| keys.insert(0, twin.clone())),
+        ),
         ("1,000 keys", keys(move |keys| keys.extend(decoys.clone()))),
-        ("strange ones", keys(move |keys| keys.splice(0..0, strange.as_array().unwrap().clone()).for_each(drop))),
-        ("a key for encryption of that kid", keys(|keys| {
-            let mut key = Key::rsa("b-key").public();
-            key["kid"] = json!("a-key");
-            key["use"] = json!("enc");
-            keys.insert(0, key);
-        })),
+        (
+            "strange ones",
+            keys(move |keys| {
+                keys.splice(0..0, strange.as_array().unwrap().clone())
+                    .for_each(drop)
+            }),
+        ),
+        (
+            "a key for encryption of that kid",
+            keys(|keys| {
+                let mut key = Key::rsa("b-key").public();
+                key["kid"] = json!("a-key");
+                key["use"] = json!("enc");
+                keys.insert(0, key);
+            }),
+        ),
     ] {
         let answer = with_keys(&mut stage, edit).await;
         let log = stage.gateway.log();
@@ -98,7 +110,9 @@ async fn elliptic_keys_and_longer_digests_sign_in() {
         });
     });
     let answer = stage.sign_in().await;
-    stage.refused(&answer, "key_unknown", "a key of another curve").await;
+    stage
+        .refused(&answer, "key_unknown", "a key of another curve")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,22 +155,39 @@ async fn a_discovery_document_that_cannot_be_is_not_used() {
         ("another issuer", document("issuer", json!(other))),
         ("the issuer with a slash", document("issuer", json!(slash))),
         ("no issuer", document("issuer", Value::Null)),
-        ("a token endpoint in clear", document("token_endpoint", json!("http://192.0.2.1/token"))),
-        ("keys in clear", document("jwks_uri", json!("http://192.0.2.1/jwks"))),
+        (
+            "a token endpoint in clear",
+            document("token_endpoint", json!("http://192.0.2.1/token")),
+        ),
+        (
+            "keys in clear",
+            document("jwks_uri", json!("http://192.0.2.1/jwks")),
+        ),
         ("a file", document("jwks_uri", json!("file:///etc/passwd"))),
-        ("a script", document("authorization_endpoint", json!("javascript:alert(1)"))),
+        (
+            "a script",
+            document("authorization_endpoint", json!("javascript:alert(1)")),
+        ),
         ("no token endpoint", document("token_endpoint", Value::Null)),
-        ("no S256", document("code_challenge_methods_supported", json!(["plain"]))),
-        ("HTML", reply(|reply| {
-            reply.kind = "text/html";
-            reply.raw = Some(b"<html>".to_vec());
-        })),
-        ("two megabytes", reply(|reply| reply.json["padding"] = json!("x".repeat(2 << 20)))),
+        (
+            "HTML",
+            reply(|reply| {
+                reply.kind = "text/html";
+                reply.raw = Some(b"<html>".to_vec());
+            }),
+        ),
+        (
+            "two megabytes",
+            reply(|reply| reply.json["padding"] = json!("x".repeat(2 << 20))),
+        ),
         ("an error", reply(|reply| reply.status = 500)),
-        ("a redirect", reply(move |reply| {
-            reply.status = 302;
-            reply.headers.push(("Location", trapped_again.clone()));
-        })),
+        (
+            "a redirect",
+            reply(move |reply| {
+                reply.status = 302;
+                reply.headers.push(("Location", trapped_again.clone()));
+            }),
+        ),
     ] {
         stage.rogue.script(|script| script.discovery = edit);
         let path = "/.well-known/openid-configuration";
@@ -164,17 +195,31 @@ async fn a_discovery_document_that_cannot_be_is_not_used() {
         stage.gateway.kill_and_restart().await;
         stage.ready("other").await;
         stage.rogue.asked(path, asked + 1).await;
-        let answer = Browser::json().get(&stage.gateway.at("/oidc/rogue/login")).await;
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{what}: {}", answer.text);
+        let answer = Browser::json()
+            .get(&stage.gateway.at("/oidc/rogue/login"))
+            .await;
+        assert_eq!(
+            answer.status,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "{what}: {}",
+            answer.text
+        );
         assert!(answer.header("retry-after").is_some(), "{what}");
         let seen = format!("{} {}", answer.text, trap.url());
         assert!(!answer.text.contains("192.0.2.1"), "{seen}");
     }
-    assert_eq!(trap.strays() + trap.count("/.well-known/openid-configuration"), 0);
+    assert_eq!(
+        trap.strays() + trap.count("/.well-known/openid-configuration"),
+        0
+    );
     stage.rogue.behave();
     stage.gateway.kill_and_restart().await;
     stage.ready("rogue").await;
-    assert_eq!(stage.sign_in().await.status, StatusCode::OK, "the good twin");
+    assert_eq!(
+        stage.sign_in().await.status,
+        StatusCode::OK,
+        "the good twin"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,25 +232,59 @@ async fn a_token_endpoint_may_answer_anything() {
             reply.raw = Some(body.clone());
         })
     };
-    let member = |name: &'static str, value: Value| reply(move |reply| reply.json[name] = value.clone());
-    let error = |status: u16, code: &'static str| reply(move |reply| *reply = Reply::error(status, code));
+    let member =
+        |name: &'static str, value: Value| reply(move |reply| reply.json[name] = value.clone());
+    let error =
+        |status: u16, code: &'static str| reply(move |reply| *reply = Reply::error(status, code));
     let mut outside: Option<String> = None;
     let json_kind = "application/json";
     let malformed = "provider_answer_malformed";
     for (what, code, edit) in [
-        ("no ID token", "no_id_token", reply(|reply| {
-            reply.json.as_object_mut().unwrap().remove("id_token");
-        })),
-        ("null for an ID token", "no_id_token", member("id_token", Value::Null)),
-        ("a number for an ID token", malformed, member("id_token", json!(7))),
-        ("HTML", malformed, raw(200, "text/html", b"<html>sign in</html>".to_vec())),
+        (
+            "no ID token",
+            "no_id_token",
+            reply(|reply| {
+                reply.json.as_object_mut().unwrap().remove("id_token");
+            }),
+        ),
+        (
+            "null for an ID token",
+            "no_id_token",
+            member("id_token", Value::Null),
+        ),
+        (
+            "a number for an ID token",
+            malformed,
+            member("id_token", json!(7)),
+        ),
+        (
+            "HTML",
+            malformed,
+            raw(200, "text/html", b"<html>sign in</html>".to_vec()),
+        ),
         ("nothing", malformed, raw(200, json_kind, Vec::new())),
-        ("half", malformed, raw(200, json_kind, b"{\"access_token\":".to_vec())),
+        (
+            "half",
+            malformed,
+            raw(200, json_kind, b"{\"access_token\":".to_vec()),
+        ),
         ("an array", malformed, raw(200, json_kind, b"[]".to_vec())),
         ("no text", malformed, raw(200, json_kind, vec![0xff; 100])),
-        ("a megabyte", "provider_answer_too_large", member("padding", json!("x".repeat(1 << 20)))),
-        ("invalid_grant", "token_refused", error(400, "invalid_grant")),
-        ("invalid_client", "token_refused", error(401, "invalid_client")),
+        (
+            "a megabyte",
+            "provider_answer_too_large",
+            member("padding", json!("x".repeat(1 << 20))),
+        ),
+        (
+            "invalid_grant",
+            "invalid_grant",
+            error(400, "invalid_grant"),
+        ),
+        (
+            "invalid_client",
+            "token_refused",
+            error(401, "invalid_client"),
+        ),
     ] {
         stage.rogue.script(|script| script.exchange = edit);
         let answer = stage.sign_in().await;
@@ -220,12 +299,21 @@ async fn a_token_endpoint_may_answer_anything() {
     ] {
         stage.rogue.script(|script| script.exchange = edit);
         let answer = stage.sign_in().await;
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{what}: {}", answer.text);
+        assert_eq!(
+            answer.status,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "{what}: {}",
+            answer.text
+        );
         assert!(!answer.text.contains("oops"), "{}", answer.text);
         assert!(answer.header("retry-after").is_some(), "{what}");
     }
     stage.rogue.behave();
-    assert_eq!(stage.sign_in().await.status, StatusCode::OK, "the good twin");
+    assert_eq!(
+        stage.sign_in().await.status,
+        StatusCode::OK,
+        "the good twin"
+    );
     stage.audited().await;
 }
 
@@ -249,12 +337,25 @@ async fn a_provider_that_never_answers_holds_nobody_else_up() {
             let answer = Browser::json().sign_in(&stage, "other").await;
             assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
         }
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            begun.elapsed()
+        );
     };
     let ((answer, took), ()) = tokio::join!(slow, others);
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text);
+    assert_eq!(
+        answer.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "{}",
+        answer.text
+    );
     assert!(took < Duration::from_secs(15), "{took:?}");
     gate.open();
     stage.rogue.behave();
-    assert_eq!(stage.sign_in().await.status, StatusCode::OK, "the good twin");
+    assert_eq!(
+        stage.sign_in().await.status,
+        StatusCode::OK,
+        "the good twin"
+    );
 }

@@ -13,7 +13,10 @@ fn kept_apart(stage: &Stage) {
         let requests = other.token_requests().join("\n");
         for code in one.secrets().codes {
             let encoded: String = url::form_urlencoded::byte_serialize(code.as_bytes()).collect();
-            assert!(!requests.contains(&code) && !requests.contains(&encoded), "{code}");
+            assert!(
+                !requests.contains(&code) && !requests.contains(&encoded),
+                "{code}"
+            );
         }
     }
 }
@@ -45,7 +48,11 @@ async fn an_answer_that_does_not_name_its_provider_is_refused() {
     }
     assert_eq!(stage.rogue.count("/token") + stage.other.count("/token"), 0);
     stage.rogue.behave();
-    assert_eq!(stage.sign_in().await.status, StatusCode::OK, "the good twin");
+    assert_eq!(
+        stage.sign_in().await.status,
+        StatusCode::OK,
+        "the good twin"
+    );
     stage.audited().await;
 }
 
@@ -55,7 +62,11 @@ async fn a_provider_that_announces_no_iss_may_leave_it_out_but_not_lie() {
     stage.rogue.script(|script| script.names_itself = false);
     stage.gateway.kill_and_restart().await;
     stage.ready("rogue").await;
-    assert_eq!(stage.sign_in().await.status, StatusCode::OK, "the good twin");
+    assert_eq!(
+        stage.sign_in().await.status,
+        StatusCode::OK,
+        "the good twin"
+    );
     let other = stage.other.url().to_owned();
     stage.rogue.script(|script| {
         script.authorization = brought(move |pairs| pairs.push(("iss".to_owned(), other.clone())));
@@ -75,21 +86,32 @@ async fn a_request_to_one_provider_is_not_answered_by_the_other() {
     let mut elsewhere = back.clone();
     elsewhere.set_path("/oidc/other/callback");
     let answer = browser.get(elsewhere.as_str()).await;
-    stage.refused(&answer, "request_unknown", "the other's callback").await;
+    stage
+        .refused(&answer, "mix_up", "the other's callback")
+        .await;
     let dressed = changed(&elsewhere, set("iss", stage.other.url()));
     let dressed = browser.get(dressed.as_str()).await;
-    stage.refused(&dressed, "request_unknown", "in the other's name").await;
+    stage
+        .refused(&dressed, "mix_up", "in the other's name")
+        .await;
     assert_eq!(answer.outside(), dressed.outside());
     let own = Browser::json();
     let of_other = own.callback(&stage, "other").await;
     let swapped = changed(&of_other, set("state", &value(&back, "state")));
     let swapped = own.get(swapped.as_str()).await;
-    stage.refused(&swapped, "request_unknown", "the state of the other").await;
+    stage
+        .refused(&swapped, "mix_up", "the state of the other")
+        .await;
     kept_apart(&stage);
     assert_eq!(stage.rogue.count("/token") + stage.other.count("/token"), 0);
     for (browser, back) in [(&browser, &back), (&own, &of_other)] {
         let answer = browser.get(back.as_str()).await;
-        assert_eq!(answer.status, StatusCode::OK, "the good twin: {}", answer.text);
+        assert_eq!(
+            answer.status,
+            StatusCode::OK,
+            "the good twin: {}",
+            answer.text
+        );
     }
     kept_apart(&stage);
     stage.audited().await;
@@ -110,16 +132,28 @@ async fn a_hostile_provider_that_hands_the_browser_on_gets_no_code() {
     handed.set_query(asked.query());
     let as_client = changed(&handed, set("client_id", CLIENTS[1].1));
     let answer = browser.get(as_client.as_str()).await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "each has a redirect URL of its own");
+    assert_eq!(
+        answer.status,
+        StatusCode::BAD_REQUEST,
+        "each has a redirect URL of its own"
+    );
     let redirect = stage.gateway.at("/oidc/other/callback");
     let as_client = changed(&as_client, set("redirect_uri", &redirect));
     let back = browser.visit(&as_client).await;
     let answer = browser.get(back.as_str()).await;
-    stage.refused(&answer, "request_unknown", "the honest one's answer").await;
+    stage
+        .refused(&answer, "mix_up", "the honest one's answer")
+        .await;
     let mut to_hostile = back.clone();
     to_hostile.set_path("/oidc/rogue/callback");
     let answer = browser.get(to_hostile.as_str()).await;
-    stage.refused(&answer, "mix_up", "the honest one's answer at the hostile one's").await;
+    stage
+        .refused(
+            &answer,
+            "mix_up",
+            "the honest one's answer at the hostile one's",
+        )
+        .await;
     kept_apart(&stage);
     assert_eq!(stage.rogue.count("/token") + stage.other.count("/token"), 0);
     let twin = Browser::json().sign_in(&stage, "other").await;
@@ -141,10 +175,19 @@ async fn a_token_of_the_other_provider_is_no_token_of_this_one() {
         });
     });
     let answer = stage.sign_in().await;
-    let code = stage.logged_code(&answer.json()["reference"].as_str().unwrap().to_owned()).await;
-    assert!(matches!(code.as_str(), "signature" | "key_unknown" | "issuer"), "{code}");
+    let code = stage
+        .logged_code(&answer.json()["reference"].as_str().unwrap().to_owned())
+        .await;
+    assert!(
+        matches!(code.as_str(), "signature" | "key_unknown" | "issuer"),
+        "{code}"
+    );
     stage.rogue.behave();
-    assert_eq!(stage.sign_in().await.status, StatusCode::OK, "the good twin");
+    assert_eq!(
+        stage.sign_in().await.status,
+        StatusCode::OK,
+        "the good twin"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,12 +195,23 @@ async fn the_same_name_from_two_providers_is_two_people() {
     let stage = Stage::set().await;
     let one = Browser::json().sign_in(&stage, "rogue").await.json();
     let two = Browser::json().sign_in(&stage, "other").await.json();
-    assert_eq!((&one["user"], &one["idp"]), (&"alice".into(), &"rogue".into()));
-    assert_eq!((&two["user"], &two["idp"]), (&"alice".into(), &"other".into()));
+    assert_eq!(
+        (&one["user"], &one["idp"]),
+        (&"alice".into(), &"rogue".into())
+    );
+    assert_eq!(
+        (&two["user"], &two["idp"]),
+        (&"alice".into(), &"other".into())
+    );
     let launcher = stage.gateway.launcher().await;
     let order = serde_json::json!({ "user": "alice", "role_arn": crate::gateway::role("long"), "job": "j" });
-    let (status, answer) = stage.call("POST", "/api/v1/leases", &launcher, Some(order)).await;
-    assert_eq!((status, &answer["code"]), (StatusCode::CONFLICT, &"user_ambiguous".into()));
+    let (status, answer) = stage
+        .call("POST", "/api/v1/leases", &launcher, Some(order))
+        .await;
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::CONFLICT, &"user_ambiguous".into())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,5 +231,9 @@ async fn the_token_endpoint_s_redirect_is_not_followed() {
     }
     assert_eq!(trap.strays() + trap.count("/token"), 0);
     stage.rogue.behave();
-    assert_eq!(stage.sign_in().await.status, StatusCode::OK, "the good twin");
+    assert_eq!(
+        stage.sign_in().await.status,
+        StatusCode::OK,
+        "the good twin"
+    );
 }

@@ -10,7 +10,7 @@ use rolegate::model::{OsEntropy, SystemClock};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::gateway::{ACCOUNT, Gateway, Variables, command, free_port, role};
+use crate::gateway::{ACCOUNT, Gateway, Variables, free_port, role};
 use crate::parts::rogue_provider::{CLIENT_SECRET, RogueProvider};
 
 /// How often something is looked for that must come, 20 ms apart.
@@ -28,6 +28,8 @@ pub(super) struct Stage {
     pub(super) sts: SandboxSts,
     /// rolegate.
     pub(super) gateway: Gateway,
+    /// A program without cookies.
+    pub(super) client: Client,
     /// References of refusals, with their codes.
     refusals: Mutex<BTreeMap<String, String>>,
 }
@@ -74,7 +76,9 @@ impl Answer {
         let text = match serde_json::from_str::<Value>(&self.text) {
             Ok(problem) => problem["reference"].as_str().expect(&self.text).to_owned(),
             Err(_page) => {
-                let pattern = regex_lite::Regex::new("Reference[^A-Za-z0-9]*(?:<[^>]*>\\s*)*([A-Za-z0-9_-]{8,})");
+                let pattern = regex_lite::Regex::new(
+                    "Reference[^A-Za-z0-9]*(?:<[^>]*>\\s*)*([A-Za-z0-9_-]{8,})",
+                );
                 let found = pattern.unwrap();
                 let found = found.captures(&self.text).expect(&self.text);
                 found[1].to_owned()
@@ -113,7 +117,8 @@ impl Browser {
     }
 
     fn accepting(accept: &'static str) -> Self {
-        let builder = Client::builder().cookie_store(true);
+        // Nothing here is over TLS, and reading the system's authorities would take longer than a sign-in.
+        let builder = Client::builder().cookie_store(true).tls_certs_only([]);
         let client = builder.redirect(Policy::none()).build().unwrap();
         Self { client, accept }
     }
@@ -171,7 +176,8 @@ fn trusting(name: &str, providers: &[(&RogueProvider, &str)]) -> Role {
 }
 
 /// The names and client ids of the two.
-pub(super) const CLIENTS: [(&str, &str); 2] = [("rogue", "gate-at-rogue"), ("other", "gate-at-other")];
+pub(super) const CLIENTS: [(&str, &str); 2] =
+    [("rogue", "gate-at-rogue"), ("other", "gate-at-other")];
 
 /// The roles that the allow-list names, by method web-identity.
 pub(super) const ROLES: [&str; 2] = ["long", "wide"];
@@ -218,6 +224,7 @@ impl Stage {
             other,
             sts,
             gateway,
+            client: Browser::json().client,
             refusals: Mutex::default(),
         };
         stage.ready("rogue").await;
@@ -242,7 +249,12 @@ impl Stage {
             if answer.status == StatusCode::SEE_OTHER {
                 return;
             }
-            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text);
+            assert_eq!(
+                answer.status,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "{}",
+                answer.text
+            );
             ticks.tick().await;
         }
         panic!("{provider} is not ready: {}", self.gateway.log());
@@ -255,7 +267,12 @@ impl Stage {
 
     /// That `answer` refuses by `code`: 403 to the outside, the code in the log.
     pub(super) async fn refused(&self, answer: &Answer, code: &str, what: &str) {
-        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{what}: {}", answer.text);
+        assert_eq!(
+            answer.status,
+            StatusCode::FORBIDDEN,
+            "{what}: {}",
+            answer.text
+        );
         assert_eq!(answer.header("set-cookie"), None, "{what}");
         let found = self.logged_code(&answer.reference()).await;
         assert_eq!(found, code, "{what}");
@@ -334,7 +351,8 @@ impl Stage {
         token: &str,
         body: Option<Value>,
     ) -> (StatusCode, Value) {
-        let mut request = Client::new()
+        let mut request = self
+            .client
             .request(method.parse().unwrap(), self.gateway.at(path))
             .bearer_auth(token);
         if let Some(body) = body {
@@ -353,7 +371,8 @@ impl Stage {
 
     /// Leases `name` for `alice`, with more to it; returns the lease token.
     pub(super) async fn lease(&self, launcher: &str, name: &str, more: Value) -> String {
-        let mut order = json!({ "user": "alice", "idp": "rogue", "role_arn": role(name), "job": "job-1" });
+        let mut order =
+            json!({ "user": "alice", "idp": "rogue", "role_arn": role(name), "job": "job-1" });
         for (key, value) in more.as_object().unwrap() {
             order[key] = value.clone();
         }
@@ -363,11 +382,21 @@ impl Stage {
         lease["token"].as_str().unwrap().to_owned()
     }
 
+    /// Fetches once.
+    pub(super) async fn fetch_at(&self, gateway: &Gateway, token: &str) -> (StatusCode, Value) {
+        let request = self
+            .client
+            .get(gateway.at("/v1/credentials"))
+            .header("Authorization", token);
+        let answer = Answer::of(request.send().await.unwrap()).await;
+        (answer.status, answer.json())
+    }
+
     /// Fetches as a job does, again and again while it is told to wait.
     pub(super) async fn fetch(&self, token: &str) -> (StatusCode, Value) {
         let mut ticks = ticks();
         for _ in 0..LOOKS {
-            let (status, answer) = fetch_at(&self.gateway, token).await;
+            let (status, answer) = self.fetch_at(&self.gateway, token).await;
             if answer["code"] != "pending" {
                 return (status, answer);
             }
@@ -375,15 +404,6 @@ impl Stage {
         }
         panic!("a fetch is pending for ever");
     }
-}
-
-/// Fetches once.
-pub(super) async fn fetch_at(gateway: &Gateway, token: &str) -> (StatusCode, Value) {
-    let request = Client::new()
-        .get(gateway.at("/v1/credentials"))
-        .header("Authorization", token);
-    let answer = Answer::of(request.send().await.unwrap()).await;
-    (answer.status, answer.json())
 }
 
 /// 20 ms apart.
@@ -401,8 +421,7 @@ pub(super) fn alice() -> Value {
 
 fn configure(folder: &std::path::Path, public_url: &str, providers: [&RogueProvider; 2]) {
     let (_, listen) = public_url.split_once("://").unwrap();
-    let mut text =
-        format!("[server]\nlisten = \"{listen}\"\npublic_url = \"{public_url}\"\n[admin]\nidp = \"rogue\"\n");
+    let mut text = format!("[server]\nlisten = \"{listen}\"\npublic_url = \"{public_url}\"\n");
     for (provider, (name, client)) in providers.into_iter().zip(CLIENTS) {
         let issuer = provider.url();
         std::fs::write(folder.join(format!("{name}.secret")), CLIENT_SECRET).unwrap();
@@ -418,10 +437,4 @@ fn configure(folder: &std::path::Path, public_url: &str, providers: [&RogueProvi
         );
     }
     std::fs::write(folder.join("rolegate.toml"), text).unwrap();
-}
-
-/// What `rolegate` prints for `arguments` in the stage's folder.
-pub(super) async fn printed(stage: &Stage, arguments: &[&str]) -> String {
-    let ended = command(stage.folder.path(), arguments, &[]).await;
-    format!("{}{}", ended.stdout, ended.stderr)
 }

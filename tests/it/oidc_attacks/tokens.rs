@@ -29,10 +29,7 @@ pub(super) fn bad(
 }
 
 /// A token that signs in.
-pub(super) fn good(
-    name: &'static str,
-    edit: impl Fn(&mut Draft) + Send + Sync + 'static,
-) -> Case {
+pub(super) fn good(name: &'static str, edit: impl Fn(&mut Draft) + Send + Sync + 'static) -> Case {
     Case {
         name,
         code: None,
@@ -48,7 +45,10 @@ pub(super) async fn hold(stage: &Stage, cases: Vec<Case>) {
         let answer = stage.sign_in().await;
         let Some(code) = case.code else {
             let log = stage.gateway.log();
-            let last = log.lines().rev().find(|line| line.contains("sign_in_refused"));
+            let last = log
+                .lines()
+                .rev()
+                .find(|line| line.contains("sign_in_refused"));
             assert_eq!(answer.status, StatusCode::OK, "{}: {last:?}", case.name);
             continue;
         };
@@ -61,7 +61,11 @@ pub(super) async fn hold(stage: &Stage, cases: Vec<Case>) {
     let answer = stage.sign_in().await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     stage.audited().await;
-    assert!(stage.rogue.breaches().is_empty(), "{:?}", stage.rogue.breaches());
+    assert!(
+        stage.rogue.breaches().is_empty(),
+        "{:?}",
+        stage.rogue.breaches()
+    );
 }
 
 /// The time of a draft.
@@ -105,13 +109,21 @@ async fn only_the_provider_s_key_by_an_allowed_algorithm_signs_in() {
         bad("alg empty", "algorithm", nothing(json!(""))),
         bad("alg rs256", "algorithm", signed_lower(key.clone())),
         bad("HS256, PEM", "algorithm", hmac("HS256", pem.clone())),
-        bad("HS256, PEM without its last newline", "algorithm", hmac("HS256", trimmed(&pem))),
+        bad(
+            "HS256, PEM without its last newline",
+            "algorithm",
+            hmac("HS256", trimmed(&pem)),
+        ),
         bad("HS256, DER", "algorithm", hmac("HS256", der.clone())),
         bad("HS256, JWK", "algorithm", hmac("HS256", jwk)),
         bad("HS256, modulus", "algorithm", hmac("HS256", modulus)),
         bad("HS384, PEM", "algorithm", hmac("HS384", pem.clone())),
         bad("HS512, DER", "algorithm", hmac("HS512", der)),
-        bad("HS256, the client's secret", "algorithm", hmac("HS256", client_secret.into())),
+        bad(
+            "HS256, the client's secret",
+            "algorithm",
+            hmac("HS256", client_secret.into()),
+        ),
         bad("PS256", "algorithm", signed_by(key.clone(), "PS256")),
         bad("PS384", "algorithm", signed_by(key.clone(), "PS384")),
         bad("PS512", "algorithm", signed_by(key.clone(), "PS512")),
@@ -120,18 +132,28 @@ async fn only_the_provider_s_key_by_an_allowed_algorithm_signs_in() {
         good("RS256", |_| ()),
     ];
     // The key set says RS256 of its key: another is not taken by it.
-    cases.push(bad("RS512 by a key for RS256", "key_unknown", signed_by(key.clone(), "RS512")));
-    cases.push(bad("no signature", "signature", |draft| draft.sign = Sign::Nothing));
+    cases.push(bad(
+        "RS512 by a key for RS256",
+        "key_unknown",
+        signed_by(key.clone(), "RS512"),
+    ));
+    cases.push(bad("no signature", "signature", |draft| {
+        draft.sign = Sign::Nothing
+    }));
     let cut = key.clone();
     cases.push(bad("a cut signature", "signature", move |draft| {
         draft.sign = Sign::Cut(cut.clone());
     }));
     let over = key.clone();
-    cases.push(bad("claims exchanged after the signature", "signature", move |draft| {
-        let mut before = draft.claims.clone();
-        before["sub"] = json!("mallory");
-        draft.sign = Sign::Over(over.clone(), before);
-    }));
+    cases.push(bad(
+        "claims exchanged after the signature",
+        "signature",
+        move |draft| {
+            let mut before = draft.claims.clone();
+            before["sub"] = json!("mallory");
+            draft.sign = Sign::Over(over.clone(), before);
+        },
+    ));
     cases.push(bad("another key of that kid", "signature", |draft| {
         draft.sign = Sign::Key(Key::rsa("b-key"));
     }));
@@ -139,9 +161,13 @@ async fn only_the_provider_s_key_by_an_allowed_algorithm_signs_in() {
     cases.push(bad("PSS under the name RS256", "signature", move |draft| {
         draft.sign = Sign::By(by_pss.clone(), "PS256");
     }));
-    cases.push(bad("HMAC under the name RS256", "signature", move |draft| {
-        draft.sign = Sign::Hmac(pem.clone());
-    }));
+    cases.push(bad(
+        "HMAC under the name RS256",
+        "signature",
+        move |draft| {
+            draft.sign = Sign::Hmac(pem.clone());
+        },
+    ));
     cases.push(bad("a kid that nobody has", "key_unknown", |draft| {
         draft.header["kid"] = json!("another");
     }));
@@ -198,7 +224,9 @@ async fn a_key_that_the_token_brings_along_is_never_looked_at() {
             draft.sign = Sign::Key(mine.clone());
         }));
         // What is not looked at does no harm either.
-        cases.push(good("signed by the provider", move |draft| draft.header[name] = again.clone()));
+        cases.push(good("signed by the provider", move |draft| {
+            draft.header[name] = again.clone()
+        }));
     }
     hold(&stage, cases).await;
     assert_eq!(trap.strays(), 0);
@@ -208,7 +236,8 @@ async fn a_key_that_the_token_brings_along_is_never_looked_at() {
 async fn a_header_that_must_be_understood_refuses() {
     let stage = Stage::set().await;
     let key = stage.rogue.key();
-    let text = |text: &'static str| move |draft: &mut Draft| draft.sign = Sign::Text(text.to_owned());
+    let text =
+        |text: &'static str| move |draft: &mut Draft| draft.sign = Sign::Text(text.to_owned());
     let long = move |draft: &mut Draft| {
         draft.claims["padding"] = json!("x".repeat(20_000));
         draft.sign = Sign::Key(key.clone());
@@ -222,13 +251,21 @@ async fn a_header_that_must_be_understood_refuses() {
             draft.header["crit"] = json!(["b64"]);
             draft.header["b64"] = json!(true);
         }),
-        bad("crit empty", "token_form", |draft| draft.header["crit"] = json!([])),
+        bad("crit empty", "token_form", |draft| {
+            draft.header["crit"] = json!([])
+        }),
         bad("no parts", "token_form", text("x")),
         bad("four parts", "token_form", text("e30.e30.e30.e30")),
-        bad("five parts, as encrypted", "token_form", text("e30.e30.e30.e30.e30")),
+        bad(
+            "five parts, as encrypted",
+            "token_form",
+            text("e30.e30.e30.e30.e30"),
+        ),
         bad("no base64", "token_form", text("!!!.e30.e30")),
         bad("longer than AWS takes", "token_form", long),
-        good("long", |draft| draft.claims["padding"] = json!("x".repeat(10_000))),
+        good("long", |draft| {
+            draft.claims["padding"] = json!("x".repeat(10_000))
+        }),
     ];
     hold(&stage, cases).await;
 }
@@ -258,17 +295,51 @@ async fn a_token_for_another_or_of_another_time_is_refused() {
     };
     let mut cases = vec![
         bad("another issuer", "issuer", claim("iss", json!(other))),
-        bad("the issuer with a slash", "issuer", claim("iss", json!(format!("{issuer}/")))),
-        bad("the issuer in capitals", "issuer", claim("iss", json!(issuer.to_uppercase()))),
-        bad("another audience", "audience", claim("aud", json!("gate-at-other"))),
+        bad(
+            "the issuer with a slash",
+            "issuer",
+            claim("iss", json!(format!("{issuer}/"))),
+        ),
+        bad(
+            "the issuer in capitals",
+            "issuer",
+            claim("iss", json!(issuer.to_uppercase())),
+        ),
+        bad(
+            "another audience",
+            "audience",
+            claim("aud", json!("gate-at-other")),
+        ),
         bad("no audience", "audience", claim("aud", json!([]))),
-        bad("audiences without ours", "audience", parties(json!(["a", "b"]), json!(client))),
-        bad("two audiences, no azp", "azp", claim("aud", json!([client, "b"]))),
-        bad("two audiences, another azp", "azp", parties(json!([client, "b"]), json!("b"))),
-        bad("one audience, another azp", "azp", parties(json!(client), json!("b"))),
-        good("two audiences, our azp", parties(json!(["b", client]), json!(client))),
+        bad(
+            "audiences without ours",
+            "audience",
+            parties(json!(["a", "b"]), json!(client)),
+        ),
+        bad(
+            "two audiences, no azp",
+            "azp",
+            claim("aud", json!([client, "b"])),
+        ),
+        bad(
+            "two audiences, another azp",
+            "azp",
+            parties(json!([client, "b"]), json!("b")),
+        ),
+        bad(
+            "one audience, another azp",
+            "azp",
+            parties(json!(client), json!("b")),
+        ),
+        good(
+            "two audiences, our azp",
+            parties(json!(["b", client]), json!(client)),
+        ),
         good("one audience in an array", claim("aud", json!([client]))),
-        good("one audience, our azp", parties(json!(client), json!(client))),
+        good(
+            "one audience, our azp",
+            parties(json!(client), json!(client)),
+        ),
         bad("expired", "expired", shift("exp", -61)),
         good("expired within the skew", shift("exp", -30)),
         bad("nbf in the future", "not_yet_valid", shift("nbf", 90)),
@@ -276,25 +347,20 @@ async fn a_token_for_another_or_of_another_time_is_refused() {
         bad("iat in the future", "not_yet_valid", aged(-90)),
         bad("iat long ago", "issued_too_long_ago", aged(700)),
         good("iat some time ago", aged(500)),
-        bad("another nonce", "nonce", claim("nonce", json!("nonce-0123456789-0123456789"))),
+        bad(
+            "another nonce",
+            "nonce",
+            claim("nonce", json!("nonce-0123456789-0123456789")),
+        ),
         bad("an empty nonce", "nonce", claim("nonce", json!(""))),
         bad("no nonce", "nonce", |draft| {
             draft.claims.as_object_mut().unwrap().remove("nonce");
         }),
     ];
     for name in ["iss", "aud", "exp", "iat"] {
-        cases.push(Case {
-            name,
-            // Whatever the first check is that misses it.
-            code: Some(match name {
-                "iss" => "issuer",
-                "aud" => "audience",
-                _ => "claims_malformed",
-            }),
-            edit: token(move |draft: &mut Draft| {
-                draft.claims.as_object_mut().unwrap().remove(name);
-            }),
-        });
+        cases.push(bad(name, "claims_malformed", move |draft| {
+            draft.claims.as_object_mut().unwrap().remove(name);
+        }));
     }
     for (name, value) in [
         ("exp", json!("soon")),
@@ -327,7 +393,11 @@ async fn a_flood_of_unknown_keys_asks_for_the_keys_once() {
     }
     assert_eq!(stage.rogue.count("/jwks"), before + 1);
     stage.rogue.behave();
-    assert_eq!(stage.sign_in().await.status, StatusCode::OK, "the good twin");
+    assert_eq!(
+        stage.sign_in().await.status,
+        StatusCode::OK,
+        "the good twin"
+    );
     stage.audited().await;
 }
 
@@ -335,7 +405,9 @@ async fn a_flood_of_unknown_keys_asks_for_the_keys_once() {
 async fn a_new_key_of_the_provider_is_learned_at_once() {
     let stage = Stage::set().await;
     let before = stage.rogue.count("/jwks");
-    stage.rogue.set_keys(vec![Key::p256("new"), stage.rogue.key()]);
+    stage
+        .rogue
+        .set_keys(vec![Key::p256("new"), stage.rogue.key()]);
     let answers = futures_util::future::join_all((0..8).map(|_| stage.sign_in())).await;
     assert!(answers.iter().all(|answer| answer.status == StatusCode::OK));
     assert_eq!(stage.rogue.count("/jwks"), before + 1);

@@ -77,6 +77,8 @@ impl RogueProvider {
         });
         let server = server
             .workers(1)
+            // A test's own machine may be slow.
+            .client_request_timeout(Duration::from_secs(60))
             .disable_signals()
             .shutdown_timeout(1)
             .listen(listener)
