@@ -2,7 +2,6 @@
 
 mod flows;
 
-use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -142,7 +141,7 @@ pub async fn open_store(config: &Config, world: &World) -> Result<Store, StoreEr
     let settings = StoreSettings {
         url: config.store.url.clone(),
         master_key,
-        without_assignments: BTreeSet::new(),
+        without_assignments: config.without_assignments(),
     };
     Store::open(
         settings,
