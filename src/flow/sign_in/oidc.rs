@@ -193,7 +193,7 @@ impl SignIn {
             .store
             .open_session_with_tokens(fresh, new, refresh_at)
             .await?;
-        let mint = |subject, tokens| parts.mint.start_with_tokens(subject, tokens);
+        let mint = |subject, _tokens| parts.mint.start_with_id_token(subject);
         self.welcome(opened, doors, return_to, mint).await
     }
 }
