@@ -194,8 +194,7 @@ pub async fn idps(config: &Config, world: &World) -> Result<Idps, StartError> {
 
 /// The OpenID providers of the configuration; none of them is asked by this.
 pub fn providers(config: &Config, world: &World) -> Result<Providers, ProviderError> {
-    let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
-    Providers::load(config, clock, entropy)
+    Providers::load(config, &world.clock, Arc::clone(&world.entropy))
 }
 
 /// Who has a live session.

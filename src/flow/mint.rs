@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::AllowList;
 use super::outcome::{event_of, reasons};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Clock, Method, OidcTokens, RoleArn, SamlProof, Subject};
+use crate::model::{Clock, Method, RoleArn, SamlProof, Subject};
 use crate::policy::{Grant, Rules, decide_all, grantable};
 use crate::store::{Claim, ClaimOrder, LeaseFilter, Store, StoreError};
 use crate::sts::{IssueError, Sts};
@@ -112,36 +112,25 @@ impl Mint {
         tokio::spawn(async move { mint.all(&subject, &proof).await })
     }
 
-    /// Starts what a sign-in through an OpenID provider needs; the task goes on whether or not anybody waits
-    /// for it.
-    pub fn start_with_tokens(
-        self: &Arc<Self>,
-        subject: Arc<Subject>,
-        tokens: OidcTokens,
-    ) -> JoinHandle<()> {
+    /// Starts what an OpenID Connect sign-in is followed by: nothing but the record of the decisions where the
+    /// provider gave a refresh token.
+    pub fn start_with_id_token(self: &Arc<Self>, subject: Arc<Subject>) -> JoinHandle<()> {
         let mint = Arc::clone(self);
         tokio::spawn(async move {
-            mint.tell_decisions(&subject).await;
-            mint.web_identity(&subject, &tokens).await;
+            let rules = mint.allow_list.rules();
+            let told = mint.record_decisions(&subject, &rules, mint.clock.now());
+            if let Err(error) = told.await {
+                tracing::error!(event = "audit_lost", %error, "decisions are not in the audit");
+            }
         })
     }
 
-    /// Without a refresh token the ID token must be redeemed while it lives: every grant of method
-    /// `web-identity` is minted now. With one, each is when it is first wanted.
-    async fn web_identity(&self, _subject: &Subject, _tokens: &OidcTokens) {}
-
-    async fn tell_decisions(&self, subject: &Subject) {
-        let rules = self.allow_list.rules();
-        let told = self.record_decisions(subject, &rules, self.clock.now());
-        if let Err(error) = told.await {
-            tracing::error!(event = "audit_lost", %error, "decisions are not in the audit");
-        }
-    }
-
     async fn all(&self, subject: &Subject, proof: &SamlProof) {
-        self.tell_decisions(subject).await;
         let rules = self.allow_list.rules();
         let now = self.clock.now();
+        if let Err(error) = self.record_decisions(subject, &rules, now).await {
+            tracing::error!(event = "audit_lost", %error, "decisions are not in the audit");
+        }
         let mut grants: Vec<Grant> = grantable(subject, &rules, now);
         grants.retain(|grant| grant.method() == Method::Saml);
         let awaited = self.awaited_roles(subject).await;

@@ -27,7 +27,6 @@ use crate::oidc::OidcClient;
 /// Every provider of the configuration, in its order, those that have not answered yet among them.
 pub struct Providers {
     list: Vec<Arc<Provider>>,
-    clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     /// Raised by one for every "at once".
     calls: watch::Sender<u64>,
@@ -37,7 +36,7 @@ impl Providers {
     /// Reads claim names and client secrets; no provider is asked yet.
     pub fn load(
         config: &Config,
-        clock: Arc<dyn Clock>,
+        clock: &Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, ProviderError> {
         let client = match config.oidc.as_slice() {
@@ -48,13 +47,12 @@ impl Providers {
         let mut list = Vec::new();
         for provider in &config.oidc {
             let Some(client) = &client else { break };
-            let (client, clock) = (client.clone(), Arc::clone(&clock));
+            let (client, clock) = (client.clone(), Arc::clone(clock));
             list.push(Arc::new(Provider::load(config, provider, client, clock)?));
         }
         let (calls, _) = watch::channel(0);
         Ok(Self {
             list,
-            clock,
             entropy,
             calls,
         })

@@ -17,8 +17,8 @@ use tokio::task::JoinHandle;
 
 use super::{Problem, middleware, routes};
 use crate::flow::{
-    Access, Admins, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout, Metrics,
-    Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
+    Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
+    Metrics, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
 };
 use crate::model::IdpName;
 
@@ -91,6 +91,8 @@ pub struct Flows {
     pub leases: Arc<Leases>,
     /// The kill switch.
     pub revoke: Arc<Revoke>,
+    /// Roles that admins name for a person.
+    pub assignments: Arc<Assignments>,
     /// The IdPs in force.
     pub idps: Arc<Idps>,
     /// The OpenID providers in force.
@@ -204,6 +206,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.fetch))
         .app_data(web::Data::from(flows.leases))
         .app_data(web::Data::from(flows.revoke))
+        .app_data(web::Data::from(flows.assignments))
         .app_data(web::Data::from(flows.idps))
         .app_data(web::Data::from(flows.providers))
         .app_data(web::Data::from(flows.metrics))

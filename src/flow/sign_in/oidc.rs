@@ -6,8 +6,11 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::error::{Reason, Stop};
 use super::oidc_reason::OidcReason;
+use super::session::Doors;
 use super::{Arrived, SignIn, SignInError, SignedIn, Started, is_bound};
 use crate::flow::{Discovered, Provider};
 use crate::model::{IdpName, Secret};
@@ -104,6 +107,9 @@ impl SignIn {
                 request.id(),
             )
             .await?;
+        let doors = self.doors(false);
+        let now = self.parts.clock.now();
+        let refresh_at = refresh_at(verified.id_token(), &doors.new.id, now);
         let fresh = match self.parts.store.accept(verified, Some(&request)).await {
             Ok(fresh) => fresh,
             Err(AcceptError::Replayed) => return Err(OidcReason::Replayed(name.clone()).into()),
@@ -113,7 +119,8 @@ impl SignIn {
             Err(AcceptError::Store(error)) => return Err(error.into()),
         };
         let return_to = request.return_to().map(str::to_owned);
-        self.open_with_tokens(fresh, return_to).await
+        self.open_with_tokens(fresh, doors, refresh_at, return_to)
+            .await
     }
 
     /// Uses up the request of ours that the answer names, if it was to this provider and from this browser.
@@ -183,17 +190,17 @@ impl SignIn {
     async fn open_with_tokens(
         &self,
         fresh: Fresh<VerifiedIdToken>,
+        doors: Doors,
+        refresh_at: DateTime<Utc>,
         return_to: Option<String>,
     ) -> Result<SignedIn, Stop> {
         let parts = &self.parts;
-        let doors = self.doors(false);
-        let refresh_at = parts.clock.now();
         let new = doors.new.clone();
         let opened = parts
             .store
             .open_session_with_tokens(fresh, new, refresh_at)
             .await?;
-        let mint = |subject, tokens| parts.mint.start_with_tokens(subject, tokens);
+        let mint = |subject, _tokens| parts.mint.start_with_id_token(subject);
         self.welcome(opened, doors, return_to, mint).await
     }
 }
@@ -210,4 +217,14 @@ fn away(provider: &Provider, error: &OidcError) -> SignInError {
     let name = &provider.settings.name;
     tracing::warn!(event = "oidc_provider_away", provider = %name, code = error.code(), reason = %error, "nobody can sign in there now");
     SignInError::ProviderAway(name.clone())
+}
+
+fn refresh_at(
+    token: &crate::model::IdToken,
+    _session: &crate::model::SessionId,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
+    let life = token.expires_at - token.issued_at;
+    (token.issued_at + (life * 2 / 3).min(chrono::TimeDelta::hours(1)))
+        .max(now + chrono::TimeDelta::seconds(30))
 }

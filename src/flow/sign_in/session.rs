@@ -8,11 +8,10 @@ use tokio::task::JoinHandle;
 use super::error::{Reason, Stop};
 use super::{Confirmed, SignIn, SignInError, SignedIn, Started, return_target};
 use crate::audit::{Event, EventKind};
+use crate::flow::assignments;
 use crate::model::{IdpName, Secret, SessionId, Subject, Token, TokenHash, TokenKind, hex};
 use crate::saml::{VerifiedAssertion, authn_request};
-use crate::store::{
-    Assignment, Fresh, NewSession, Opened, SessionState, SignInRequest, StoreError,
-};
+use crate::store::{Fresh, NewSession, Opened, SessionState, SignInRequest};
 
 /// How long an answer may wait for STS; the mint goes on behind it.
 const MINT_WAIT: Duration = Duration::from_secs(4);
@@ -126,19 +125,23 @@ impl SignIn {
         mint: impl FnOnce(Arc<Subject>, P) -> JoinHandle<()>,
     ) -> Result<SignedIn, Stop> {
         let parts = &self.parts;
-        let live = opened.live;
+        let Opened {
+            live,
+            proof,
+            overwritten,
+        } = opened;
         let subject = Arc::clone(&live.subject);
+        if let Some(gone) = &overwritten {
+            let event = assignments::overwritten(gone, subject.session());
+            self.record_or_end(&subject, event).await?;
+        }
         if let Err(stop) = self.refuse_held(&subject).await {
             parts.store.end_session(subject.session()).await?;
             return Err(stop);
         }
-        if let Err(error) = self.record(&subject, opened.overwritten).await {
-            // A session that the audit does not know must not be drawn on.
-            parts.store.end_session(subject.session()).await?;
-            return Err(error.into());
-        }
+        self.record_or_end(&subject, accepted(&subject)).await?;
         parts.fetch.forget_person(subject.person()).await;
-        let minting = mint(Arc::clone(&subject), opened.proof);
+        let minting = mint(Arc::clone(&subject), proof);
         if doors.new.state == SessionState::Pending {
             return Ok(SignedIn::Confirm {
                 user: subject.person().user.to_string(),
@@ -157,18 +160,14 @@ impl SignIn {
         })
     }
 
-    async fn record(
-        &self,
-        subject: &Subject,
-        overwritten: Option<Assignment>,
-    ) -> Result<(), StoreError> {
-        let recorder = &self.parts.recorder;
-        if let Some(assignment) = overwritten {
-            recorder
-                .record(assignment_overwritten(subject, assignment))
-                .await?;
+    /// A session that the audit does not know must not be drawn on.
+    async fn record_or_end(&self, subject: &Subject, event: Event) -> Result<(), Stop> {
+        let parts = &self.parts;
+        if let Err(error) = parts.recorder.record(event).await {
+            parts.store.end_session(subject.session()).await?;
+            return Err(error.into());
         }
-        recorder.record(accepted(subject)).await
+        Ok(())
     }
 
     /// Asked once the session stands: a revocation either found it, or its hold is there to be seen.
@@ -219,17 +218,6 @@ fn accepted(subject: &Subject) -> Event {
         session: Some(subject.session().clone()),
         reason: Some(format!("{} roles offered", subject.parts().offers.len())),
         ..Event::new(EventKind::SignInAccepted)
-    }
-}
-
-/// The assignment of which the sign-in made an end by naming a role.
-fn assignment_overwritten(subject: &Subject, assignment: Assignment) -> Event {
-    Event {
-        person: Some(assignment.person),
-        session: Some(subject.session().clone()),
-        roles_before: Some(assignment.roles),
-        reason: Some("the sign-in named a role".to_owned()),
-        ..Event::new(EventKind::AssignmentOverwritten)
     }
 }
 
