@@ -118,11 +118,6 @@ impl RogueProvider {
         self.shared.core.lock().unwrap().person = claims;
     }
 
-    /// The claims of the person who signs in.
-    pub(crate) fn claims(&self) -> Value {
-        self.shared.core.lock().unwrap().person.clone()
-    }
-
     /// The key that signs.
     pub(crate) fn key(&self) -> Key {
         self.shared.core.lock().unwrap().keys[0].clone()
