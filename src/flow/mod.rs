@@ -4,7 +4,7 @@
 //! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it,
 //! `revoke` ends all of it at once, `explain` says why;
 //! `login` signs a command line in, `console` opens the AWS console.
-//! `allow_list`, `holds`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
+//! `allow_list`, `holds`, `idps`, `providers` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
 //! it; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
 
 mod access;
@@ -24,6 +24,7 @@ mod logout;
 mod metrics;
 mod mint;
 mod outcome;
+mod providers;
 mod pulse;
 mod relay_keys;
 mod revoke;
@@ -49,6 +50,7 @@ pub use login::{Login, LoginAsked, LoginBegun, LoginDone, LoginError};
 pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutParts};
 pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};
+pub use providers::{Discovered, Provider, ProviderError, Providers};
 pub use pulse::Pulse;
 pub use relay_keys::{RelayError, RelayKeys, RelayParts};
 pub use revoke::{AwsAdvice, Counts, InForce, Revoke, RevokedView, good_reason};

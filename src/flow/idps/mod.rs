@@ -8,7 +8,7 @@ mod error;
 mod expiry;
 mod reading;
 mod refresh;
-mod schedule;
+pub(super) mod schedule;
 mod view;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};

@@ -1,0 +1,1 @@
+//! What the claims of a verified ID token say of the person.
