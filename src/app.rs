@@ -2,6 +2,7 @@
 
 mod flows;
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -141,6 +142,7 @@ pub async fn open_store(config: &Config, world: &World) -> Result<Store, StoreEr
     let settings = StoreSettings {
         url: config.store.url.clone(),
         master_key,
+        without_assignments: BTreeSet::new(),
     };
     Store::open(
         settings,
