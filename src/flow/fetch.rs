@@ -400,7 +400,11 @@ pub(super) fn request_of(lease: &Lease, now: DateTime<Utc>) -> Request<'_> {
 
 /// Decides. What only the sign-in's own proof was good for was settled at the sign-in, whatever length is asked
 /// later: with method `saml`, and with an ID token that has ended and cannot be renewed.
-pub(super) fn granted(subject: &Subject, request: &Request<'_>, rules: &Rules) -> Result<Grant, FetchError> {
+pub(super) fn granted(
+    subject: &Subject,
+    request: &Request<'_>,
+    rules: &Rules,
+) -> Result<Grant, FetchError> {
     let refused = |denial| not_granted(subject, &denial);
     let settled = Request {
         duration: None,

@@ -14,10 +14,10 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
-use super::{AllowList, Issuer, TokenProblem};
 use super::outcome::{event_of, reasons};
+use super::{AllowList, Issuer, TokenProblem};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Clock, Method, OidcTokens, RoleArn, SamlProof, Subject};
+use crate::model::{Clock, Method, RoleArn, SamlProof, Subject};
 use crate::policy::{Grant, Rules, decide_all, grantable};
 use crate::store::{Claim, ClaimOrder, LeaseFilter, Store, StoreError};
 use crate::sts::{IssueError, Sts};
@@ -133,15 +133,11 @@ impl Mint {
         tokio::spawn(async move { mint.all(&subject, &proof).await })
     }
 
-    /// Starts what a sign-in through an OpenID provider needs; the task goes on whether or not anybody waits
-    /// for it.
-    pub fn start_with_tokens(
-        self: &Arc<Self>,
-        subject: Arc<Subject>,
-        tokens: OidcTokens,
-    ) -> JoinHandle<()> {
+    /// Starts what an OpenID Connect sign-in is followed by: where the provider gave a refresh token, nothing but
+    /// the record of the decisions.
+    pub fn start_with_id_token(self: &Arc<Self>, subject: Arc<Subject>) -> JoinHandle<()> {
         let mint = Arc::clone(self);
-        tokio::spawn(async move { mint.all_with_id_token(&subject, &tokens).await })
+        tokio::spawn(async move { mint.all_with_id_token(&subject).await })
     }
 
     async fn all(&self, subject: &Subject, proof: &SamlProof) {
@@ -158,9 +154,10 @@ impl Mint {
 
     /// Without a refresh token the ID token must be redeemed while it lives. With one, each grant is when it is
     /// first wanted.
-    async fn all_with_id_token(&self, subject: &Subject, tokens: &OidcTokens) {
+    async fn all_with_id_token(&self, subject: &Subject) {
         let grants = self.decided(subject, Method::WebIdentity).await;
-        if tokens.refresh_token.is_some() {
+        let identity = subject.parts().web_identity.as_ref();
+        if identity.is_none_or(|identity| identity.redeemable_until.is_none()) {
             return;
         }
         futures_util::stream::iter(grants)

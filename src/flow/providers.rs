@@ -27,7 +27,6 @@ use crate::oidc::OidcClient;
 /// Every provider of the configuration, in its order, those that have not answered yet among them.
 pub struct Providers {
     list: Vec<Arc<Provider>>,
-    clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     /// Raised by one for every "at once".
     calls: watch::Sender<u64>,
@@ -37,24 +36,23 @@ impl Providers {
     /// Reads claim names and client secrets; no provider is asked yet.
     pub fn load(
         config: &Config,
-        clock: Arc<dyn Clock>,
+        clock: &Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, ProviderError> {
         let client = match config.oidc.as_slice() {
             // Without a provider nothing is made that could fail.
             [] => None,
-            _ => Some(Arc::new(OidcClient::new().map_err(ProviderError::Client)?)),
+            _ => Some(OidcClient::new().map_err(ProviderError::Client)?),
         };
         let mut list = Vec::new();
         for provider in &config.oidc {
             let Some(client) = &client else { break };
-            let (client, clock) = (Arc::clone(client), Arc::clone(&clock));
+            let (client, clock) = (client.clone(), Arc::clone(clock));
             list.push(Arc::new(Provider::load(config, provider, client, clock)?));
         }
         let (calls, _) = watch::channel(0);
         Ok(Self {
             list,
-            clock,
             entropy,
             calls,
         })
@@ -96,7 +94,10 @@ impl Providers {
 
     /// What there is to say of each, in the order of the configuration.
     pub fn views(&self, now: DateTime<Utc>) -> Vec<IdpView> {
-        self.list.iter().map(|provider| provider.view(now)).collect()
+        self.list
+            .iter()
+            .map(|provider| provider.view(now))
+            .collect()
     }
 
     /// Asks every provider once, all at the same time; gives what went wrong.

@@ -84,18 +84,18 @@ impl Callback {
         settings: &ProviderSettings,
         metadata: &ProviderMetadata,
     ) -> Result<Secret, Refusal> {
-        let expected = || settings.issuer.clone();
+        let mix_up = |found: String| Refusal::MixUp {
+            found,
+            expected: settings.issuer.clone(),
+        };
         match &self.issuer {
             Some(found) if *found != settings.issuer => {
-                return Err(Refusal::MixUp {
-                    found: cut(found),
-                    expected: expected(),
-                });
+                return Err(mix_up(format!("{:?}", cut(found))));
             }
             None if metadata.names_itself_in_answers() => {
-                return Err(Refusal::NoResponseIssuer {
-                    expected: expected(),
-                });
+                return Err(mix_up(
+                    "missing, though the provider says it always sends it".into(),
+                ));
             }
             _ => {}
         }

@@ -5,8 +5,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use openidconnect::JsonWebKey;
 use openidconnect::core::{CoreJsonWebKey, CoreJwsSigningAlgorithm};
+use openidconnect::{JsonWebKey, JsonWebKeyAlgorithm, JwsSigningAlgorithm};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -89,8 +89,15 @@ impl KeySet {
     }
 }
 
-fn fits_algorithm(_key: &CoreJsonWebKey, _algorithm: &CoreJwsSigningAlgorithm) -> bool {
-    true
+/// Whether the key is of the algorithm's kind, and not meant for another algorithm.
+fn fits_algorithm(key: &CoreJsonWebKey, algorithm: &CoreJwsSigningAlgorithm) -> bool {
+    let of_its_kind = algorithm.key_type().as_ref() == Some(key.key_type());
+    let meant = match key.signing_alg() {
+        JsonWebKeyAlgorithm::Unspecified => true,
+        JsonWebKeyAlgorithm::Algorithm(named) => named == algorithm,
+        JsonWebKeyAlgorithm::Unsupported => false,
+    };
+    of_its_kind && meant
 }
 
 fn may_sign(key: &Value) -> bool {

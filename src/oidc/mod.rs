@@ -4,6 +4,7 @@
 //! what its key signed and every check let through. It never follows a redirect or a URL found in a message,
 //! never repeats an error body, and knows no clock, store or policy: those are handed in, or are other rooms'.
 
+mod attributes;
 mod authorize;
 mod callback;
 mod claim_path;
@@ -11,8 +12,11 @@ mod claims;
 mod client;
 mod discovery;
 mod error;
+mod jws;
 mod keys;
 mod logout;
+mod party;
+mod protocol;
 mod refresh;
 mod refusal;
 mod settings;

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
-use crate::model::{DurationError, NameError};
+use crate::model::DurationError;
 
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])* $name:ident { $($field:ident: $type:ty),* }
@@ -36,12 +36,9 @@ macro_rules! refusals {
 }
 
 refusals! {
-    /// The answer comes from another provider than the one that was asked (RFC 9207).
+    /// The answer names another provider than the one that was asked, or none where it must (RFC 9207).
     MixUp { found: String, expected: String }
-        "mix_up", "the answer's iss is {found:?}, expected {expected:?}", "begin the sign-in again; if it happens again, another provider answers in this one's name";
-    /// The provider promises `iss` in every answer and sent none.
-    NoResponseIssuer { expected: String }
-        "mix_up", "the answer has no iss, and the provider says that it always sends it (expected {expected:?})", "begin the sign-in again; if it happens again, look for what rewrites the provider's answers";
+        "mix_up", "the answer's iss is {found}, expected {expected:?}", "begin the sign-in again; if it happens again, another provider answers in this one's name, or something takes iss out of its answers";
     /// The provider answered with an error.
     ProviderError { error: String, description: String }
         "provider_error", "the provider answered {error:?} ({description:?})", "look at the provider's log: it refused the sign-in, or the person did";
@@ -93,12 +90,9 @@ refusals! {
     /// A session duration that AWS does not take.
     SessionDuration { found: String, reason: DurationError }
         "session_duration", "the duration claim {found:?} {reason}", "send whole seconds from 900 to 43200 as a number or as digits, or leave the claim out";
-    /// No claim that names the user.
-    NoUser {}
-        "no_user", "no claim names the user", "send the claim of `session_name_claim`, or `email` with `email_verified`";
     /// A user name that is none.
-    UserName { claim: String, reason: NameError }
-        "user_name", "by the claim {claim:?}: {reason}", "set `session_name_claim` to a claim with the login or mail address";
+    UserName { claim: String, why: String }
+        "user_name", "the claim {claim:?} names no user: {why}", "set `session_name_claim` to a claim with the login or mail address";
     /// A user of a domain that this provider may not speak for.
     UserDomain { found: String, expected: String }
         "user_domain", "the user {found:?} is of none of the domains {expected}", "add the domain to `user_domains` if this provider may speak for it";
@@ -120,4 +114,17 @@ pub(super) fn cut(text: &str) -> String {
 pub(super) fn printable(text: &str, most: usize) -> String {
     let shown = |character: &char| !character.is_control();
     text.chars().filter(shown).take(most).collect()
+}
+
+/// Texts from outside as a list, the first few of them.
+pub(super) fn listed<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
+    let shown: Vec<String> = texts
+        .into_iter()
+        .take(8)
+        .map(|text| format!("{:?}", cut(text)))
+        .collect();
+    if shown.is_empty() {
+        return "nothing".to_owned();
+    }
+    shown.join(", ")
 }

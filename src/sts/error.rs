@@ -48,6 +48,8 @@ pub enum IssueError {
         "STS says that the IdP rejected the claim; sign in again, or ask the IdP's administrator: {message}"
     )]
     Rejected {
+        /// By which method.
+        method: Method,
         /// AWS's message.
         message: String,
         /// STS's request id.
@@ -145,21 +147,51 @@ pub enum IssueError {
         "the offer names no SAML provider; let the IdP send the pair role,provider, or configure the account's provider"
     )]
     NoProvider,
-    /// The account knows no OIDC provider of rolegate's issuer URL.
-    #[error(
-        "the role's account has no IAM OIDC provider for rolegate's issuer; create one with relay.issuer as its URL and sts.amazonaws.com as its audience: {message}"
-    )]
+    /// The account knows no OIDC provider of the token's issuer.
+    #[error("{}: {message}", mends::no_provider(*method))]
     NoOidcProvider {
+        /// By which method.
+        method: Method,
         /// AWS's message.
         message: String,
         /// STS's request id.
         request_id: Option<String>,
     },
     /// AWS could not read the issuer's documents.
-    #[error(
-        "AWS cannot read rolegate's keys; relay.issuer must be reached from the internet under a certificate of a public authority, with /.well-known/openid-configuration and /.well-known/jwks.json beneath it (`rolegate relay export DIR` writes both for a bucket): {message}"
-    )]
+    #[error("{}: {message}", mends::unreadable(*method))]
     IssuerUnreachable {
+        /// By which method.
+        method: Method,
+        /// AWS's message.
+        message: String,
+        /// STS's request id.
+        request_id: Option<String>,
+    },
+    /// The account's OIDC provider is not for the ID token's audience.
+    #[error(
+        "the IAM OIDC provider in the role's account does not list the audience of the ID token, which is rolegate's client id at the identity provider; add it: aws iam add-client-id-to-open-id-connect-provider: {message}"
+    )]
+    WrongAudience {
+        /// AWS's message.
+        message: String,
+        /// STS's request id.
+        request_id: Option<String>,
+    },
+    /// The ID token is for several audiences and does not say for whom it was made.
+    #[error(
+        "the ID token names several audiences and has no azp, without which STS takes none of them; have the identity provider send azp, or rolegate's client id as the only audience: {message}"
+    )]
+    AmbiguousAudience {
+        /// AWS's message.
+        message: String,
+        /// STS's request id.
+        request_id: Option<String>,
+    },
+    /// The ID token was made too long ago, whatever its end.
+    #[error(
+        "the ID token was issued longer ago than STS takes one, though it has not ended; sign in again where no newer one can be had, and have the identity provider issue such tokens for an hour or less: {message}"
+    )]
+    TokenTooOld {
         /// AWS's message.
         message: String,
         /// STS's request id.
@@ -260,6 +292,9 @@ impl IssueError {
             Self::NoProvider => "sts-no-provider",
             Self::NoOidcProvider { .. } => "sts-no-oidc-provider",
             Self::IssuerUnreachable { .. } => "sts-issuer-unreachable",
+            Self::WrongAudience { .. } => "sts-wrong-audience",
+            Self::AmbiguousAudience { .. } => "sts-ambiguous-audience",
+            Self::TokenTooOld { .. } => "sts-token-too-old",
             Self::BadPolicy { .. } => "sts-bad-policy",
             Self::TooPacked { .. } => "sts-too-packed",
             Self::NoIdentity { .. } => "sts-no-identity",
@@ -294,6 +329,9 @@ impl IssueError {
             | Self::Mismatch { request_id, .. }
             | Self::NoOidcProvider { request_id, .. }
             | Self::IssuerUnreachable { request_id, .. }
+            | Self::WrongAudience { request_id, .. }
+            | Self::AmbiguousAudience { request_id, .. }
+            | Self::TokenTooOld { request_id, .. }
             | Self::BadPolicy { request_id, .. }
             | Self::TooPacked { request_id, .. }
             | Self::IdentityRefused { request_id, .. }
@@ -306,14 +344,16 @@ impl IssueError {
         self.retries() > 0 || matches!(self, Self::TimedOut)
     }
 
-    /// Whether another ID token of the same person may be taken where this one was not: it has ended, is too
+    /// Whether a newer ID token of the same person may be taken where this one was not: it has ended, is too
     /// old, or AWS does not accept it for a reason that lies in this very token.
+    ///
+    /// Never for a proof of another method, nor for what no token mends: provider, audience, trust policy.
     pub fn wants_newer_token(&self) -> bool {
         match self {
-            Self::IdTokenOver { .. } | Self::Rejected { .. } => true,
-            Self::Expired { method, .. } | Self::InvalidToken { method, .. } => {
-                *method == Method::WebIdentity
-            }
+            Self::IdTokenOver { .. } | Self::TokenTooOld { .. } => true,
+            Self::Expired { method, .. }
+            | Self::InvalidToken { method, .. }
+            | Self::Rejected { method, .. } => *method == Method::WebIdentity,
             _ => false,
         }
     }

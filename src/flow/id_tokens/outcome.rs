@@ -1,7 +1,5 @@
 //! What an answer comes to, and how log and audit are told of it.
 
-use futures_util::future::join_all;
-
 use super::IdTokens;
 use crate::audit::{Event, EventKind};
 use crate::model::{IdToken, Offer, RefusedOffer, Subject};
@@ -35,7 +33,7 @@ impl<'a> Renewal<'a> {
 /// Whether a call may still have its effect at the provider though it gave no answer.
 pub(super) fn may_still_succeed(error: &OidcError) -> bool {
     match error {
-        OidcError::TimedOut | OidcError::Unreachable(_) => true,
+        OidcError::TimedOut | OidcError::Broken(_) => true,
         // A proxy's word that it heard nothing from the provider.
         OidcError::Status { status, .. } => matches!(status, 502 | 504),
         _ => false,
@@ -114,10 +112,8 @@ impl IdTokens {
     /// Records what happened. It has happened at the provider already, so that nothing is taken back where the
     /// audit does not take it.
     pub(super) async fn record(&self, events: Vec<Event>) {
-        let recorder = &self.parts.recorder;
-        let records = events.into_iter().map(|event| recorder.record(event));
-        for done in join_all(records).await {
-            if let Err(error) = done {
+        for event in events {
+            if let Err(error) = self.parts.recorder.record(event).await {
                 tracing::error!(event = "audit_lost", %error, "what a refresh brought is not in the audit");
             }
         }

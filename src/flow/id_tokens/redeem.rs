@@ -13,11 +13,11 @@ use super::outcome::{Renewal, about, is_of_another, may_still_succeed, news_of};
 use super::{IdTokens, TokenProblem, Wanted, Won, schedule};
 use crate::audit::{Event, EventKind};
 use crate::flow::providers::Provider;
-use crate::model::{IdToken, Subject};
+use crate::model::{Attributes, IdToken, Subject};
 use crate::oidc::{
-    OidcError, RefreshExpectation, Refreshed, Refusal, TokenAnswer, verify_refreshed,
+    KeySet, OidcError, RefreshExpectation, Refreshed, Refusal, TokenAnswer, verify_refreshed,
 };
-use crate::store::{PutRefreshed, RefreshedTokens};
+use crate::store::{PutRefreshed, RefreshedTokens, StoreError};
 
 /// How often it is tried to keep what a provider gave while the store is away.
 const KEEP_AGAIN: Duration = Duration::from_millis(250);
@@ -93,12 +93,16 @@ impl IdTokens {
             || schedule::last_try(before, now),
             |newer| schedule::refresh_at(newer, &won.session, now),
         );
+        // An entry's conditions may rest on any claim.
+        let known = &subject.parts().attributes;
+        let tells_more = tells_more(known, &refreshed.attributes);
         let put = self.keep(won, stored(refreshed, refresh_at)).await?;
         self.failures.forget(&won.session);
         let renewal = Renewal::new(subject, before, newer.is_some(), &put);
         self.record(news_of(subject, &renewal)).await;
-        // Also where the offers are the same: an entry's conditions may rest on any claim.
-        self.person_changed(subject.person()).await;
+        if put.offers_changed || tells_more {
+            self.person_changed(subject.person()).await;
+        }
         if put.offers_changed {
             return Err(TokenProblem::Changed);
         }
@@ -123,24 +127,10 @@ impl IdTokens {
         won: &Won,
         refreshed: RefreshedTokens,
     ) -> Result<PutRefreshed, TokenProblem> {
-        let store = &self.parts.store;
-        let kept = async {
-            loop {
-                match store
-                    .put_refreshed(&won.session, &won.claimant, &refreshed)
-                    .await
-                {
-                    Ok(put) => return put,
-                    Err(error) => {
-                        tracing::error!(event = "store_away", %error, "a renewed ID token is not kept yet");
-                        tokio::time::sleep(KEEP_AGAIN).await;
-                    }
-                }
-            }
-        };
+        let kept = self.put_when_the_store_answers(won, &refreshed);
         match tokio::time::timeout(KEEP_WITHIN, kept).await {
             Ok(Some(put)) => Ok(put),
-            Ok(None) => Err(match store.oidc_tokens(&won.session).await? {
+            Ok(None) => Err(match self.parts.store.oidc_tokens(&won.session).await? {
                 // Another has the claim, and asks with what was there before.
                 Some(_) => TokenProblem::Waiting,
                 None => TokenProblem::Ended,
@@ -148,6 +138,24 @@ impl IdTokens {
             Err(_) => {
                 tracing::error!(event = "refresh_lost", session = %won.session, "the store was away for too long to keep what a provider gave");
                 Err(TokenProblem::StoreAway)
+            }
+        }
+    }
+
+    async fn put_when_the_store_answers(
+        &self,
+        won: &Won,
+        refreshed: &RefreshedTokens,
+    ) -> Option<PutRefreshed> {
+        let store = &self.parts.store;
+        loop {
+            let put = store.put_refreshed(&won.session, &won.claimant, refreshed);
+            match put.await {
+                Ok(put) => return put,
+                Err(error) => {
+                    tracing::error!(event = "store_away", %error, "a renewed ID token is not kept yet");
+                    tokio::time::sleep(KEEP_AGAIN).await;
+                }
             }
         }
     }
@@ -186,7 +194,7 @@ impl IdTokens {
             id_token: None,
             refresh_token: Some(rotated.clone()),
             offers: None,
-            attributes: crate::model::Attributes::new(),
+            attributes: Attributes::new(),
         };
         if let Err(problem) = self.keep(won, stored(refreshed, again)).await {
             return problem;
@@ -230,18 +238,9 @@ impl IdTokens {
         subject: &Arc<Subject>,
         reason: String,
     ) -> TokenProblem {
-        let store = &self.parts.store;
-        let ended = async {
-            let tokens = store.oidc_tokens(&won.session).await?;
-            let used = &won.tokens.refresh_token;
-            if tokens.is_some_and(|tokens| tokens.refresh_token != *used) {
-                return Ok(None);
-            }
-            store.end_session(&won.session).await.map(Some)
-        };
         let idp = subject.person().idp.clone();
         let problem = TokenProblem::EndedByProvider { idp, reason };
-        match ended.await {
+        match self.end_unless_renewed(won).await {
             Ok(None) => return TokenProblem::Waiting,
             Ok(Some(false)) => return problem,
             Ok(Some(true)) => {}
@@ -260,6 +259,17 @@ impl IdTokens {
             fetch.forget();
         }
         problem
+    }
+
+    /// Ends the session and says whether it was still going; `None` where its refresh token is another by now.
+    async fn end_unless_renewed(&self, won: &Won) -> Result<Option<bool>, StoreError> {
+        let store = &self.parts.store;
+        let tokens = store.oidc_tokens(&won.session).await?;
+        let used = &won.tokens.refresh_token;
+        if tokens.is_some_and(|tokens| tokens.refresh_token != *used) {
+            return Ok(None);
+        }
+        store.end_session(&won.session).await.map(Some)
     }
 
     /// Gives the claim back after a failure, for another try after a while.
@@ -335,23 +345,36 @@ async fn verified(
     won: &Won,
     now: DateTime<Utc>,
 ) -> Result<Refreshed, Refusal> {
-    let check = |keys: &_| {
-        let expectation = RefreshExpectation {
-            settings: &provider.settings,
-            keys,
-            before: &won.tokens.id_token,
-            nonce: None,
-            now,
-        };
-        verify_refreshed(answer, &expectation)
-    };
     let keys = provider.discovered().map(|discovered| discovered.keys);
     let keys = keys.unwrap_or_default();
-    match check(&keys) {
+    match verified_by(&keys, provider, answer, won, now) {
         Err(refusal) if refusal.wants_newer_keys() => match provider.refresh_keys(&keys).await {
-            Some(newer) => check(&newer),
+            Some(newer) => verified_by(&newer, provider, answer, won, now),
             None => Err(refusal),
         },
         done => done,
     }
+}
+
+fn verified_by(
+    keys: &KeySet,
+    provider: &Provider,
+    answer: &TokenAnswer,
+    won: &Won,
+    now: DateTime<Utc>,
+) -> Result<Refreshed, Refusal> {
+    let expectation = RefreshExpectation {
+        settings: &provider.settings,
+        keys,
+        before: &won.tokens.id_token,
+        nonce: None,
+        now,
+    };
+    verify_refreshed(answer, &expectation)
+}
+
+/// Whether a claim says something else than before.
+fn tells_more(known: &Attributes, told: &Attributes) -> bool {
+    let mut told = told.iter();
+    told.any(|(name, values)| known.get(name) != Some(values))
 }

@@ -9,7 +9,7 @@ mod expiry;
 mod reading;
 mod refresh;
 pub(super) mod schedule;
-mod view;
+pub(super) mod view;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 

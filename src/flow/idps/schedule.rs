@@ -34,10 +34,7 @@ pub(super) fn after_answer(
 
 /// How long to wait where an answer may be kept for `allowed`, or does not say for how long: between one
 /// minute and one day.
-pub(in crate::flow) fn within_bounds(
-    allowed: Option<Duration>,
-    entropy: &dyn Entropy,
-) -> Duration {
+pub(in crate::flow) fn within_bounds(allowed: Option<Duration>, entropy: &dyn Entropy) -> Duration {
     earlier(allowed.unwrap_or(DEFAULT).min(LONGEST), entropy).max(SHORTEST)
 }
 

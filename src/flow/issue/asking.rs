@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Issuer;
 use super::flight::Outcome;
 use crate::audit::{Event, EventKind};
-use crate::flow::outcome::event_of;
 use crate::flow::fetch::REDEEMABLE;
+use crate::flow::outcome::event_of;
 use crate::flow::{MintFailure, RelayError, TokenProblem};
 use crate::model::{IdToken, IssueKey, Method};
 use crate::policy::Grant;
@@ -116,11 +116,7 @@ impl Issuer {
         Ok(Outcome::Failed(Arc::new(MintFailure::timed_out())))
     }
 
-    async fn ask_and_keep(
-        &self,
-        order: &Elected<'_>,
-        proof: Proof,
-    ) -> Result<Outcome, StoreError> {
+    async fn ask_and_keep(&self, order: &Elected<'_>, proof: Proof) -> Result<Outcome, StoreError> {
         let Elected {
             key,
             grant,

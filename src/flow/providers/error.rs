@@ -1,10 +1,9 @@
 //! What is wrong with a provider. The texts name the key and the mend; they are for the log, the audit and
 //! admins, never for a stranger.
 
-use std::path::PathBuf;
-
 use thiserror::Error;
 
+use crate::config::ConfigError;
 use crate::model::IdpName;
 use crate::oidc::OidcError;
 
@@ -25,14 +24,12 @@ pub enum ProviderError {
         problem: String,
     },
     /// The client secret cannot be read.
-    #[error("{}: oidc.provider.{provider}.client_secret_file {problem}", .file.display())]
+    #[error("oidc.provider.{provider}.client_secret_file: {problem}")]
     Secret {
         /// The provider.
         provider: IdpName,
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it, and what to do.
-        problem: SecretProblem,
+        /// What is wrong with the file, and what to do.
+        problem: ConfigError,
     },
     /// The provider gave no usable metadata or keys.
     #[error("oidc.provider.{provider}.issuer: {issuer}: {problem}")]
@@ -44,17 +41,4 @@ pub enum ProviderError {
         /// Why.
         problem: OidcError,
     },
-}
-
-/// What is wrong with a client secret's file.
-#[derive(Debug, Error)]
-pub enum SecretProblem {
-    /// It cannot be read.
-    #[error("cannot be read ({0}); save the client secret there")]
-    Unreadable(std::io::Error),
-    /// It holds something else.
-    #[error(
-        "holds no client secret: it must be one line of 1 to 4096 printable ASCII characters; save the secret there as the provider shows it"
-    )]
-    NoSecret,
 }

@@ -1,16 +1,17 @@
 //! One OpenID provider: what the configuration says of it, and what it says of itself.
 
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 
-use super::error::{ProviderError, SecretProblem};
+use super::error::ProviderError;
 use super::secret::{Look, SecretInForce};
 use crate::config::{self, Config};
-use crate::model::{Clock, Secret};
+use crate::flow::IdpView;
+use crate::flow::idps::view::whole;
+use crate::model::{Clock, Secret, seconds_between};
 use crate::oidc::{
     ClaimNames, ClaimPath, KeySet, OidcClient, OidcError, ProviderMetadata, ProviderSettings,
     TokenAnswer,
@@ -33,7 +34,7 @@ pub struct Provider {
     /// The configuration.
     pub settings: ProviderSettings,
     secret: SecretInForce,
-    client: Arc<OidcClient>,
+    client: OidcClient,
     clock: Arc<dyn Clock>,
     state: RwLock<State>,
     /// When a token last had keys asked for; held over the asking, so that those who come meanwhile wait
@@ -55,13 +56,13 @@ impl Provider {
     pub(super) fn load(
         config: &Config,
         provider: &config::OidcProvider,
-        client: Arc<OidcClient>,
+        client: OidcClient,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ProviderError> {
-        let secret = SecretInForce::load(&provider.client_secret);
+        let secret = SecretInForce::load(provider);
         Ok(Self {
             settings: settings(config, provider)?,
-            secret: secret.map_err(|problem| bad_secret(provider, problem))?,
+            secret: secret?,
             client,
             clock,
             state: RwLock::default(),
@@ -86,18 +87,14 @@ impl Provider {
 
     /// Reads the client secret's file again.
     pub(super) fn look_at_secret(&self) -> Result<Look, ProviderError> {
-        self.secret.look().map_err(|problem| ProviderError::Secret {
-            provider: self.settings.name.clone(),
-            file: self.secret.file().map(PathBuf::from).unwrap_or_default(),
-            problem,
-        })
+        self.secret.look()
     }
 
     /// Exchanges an authorization `code` for tokens.
     pub async fn exchange(
         &self,
         metadata: &ProviderMetadata,
-        code: &Secret,
+        code: &str,
         verifier: &Secret,
     ) -> Result<TokenAnswer, OidcError> {
         let secret = self.secret();
@@ -194,7 +191,10 @@ impl Provider {
         let text = error.to_string();
         let mut news = false;
         self.edit(|state| {
-            news = state.failure.as_ref().is_none_or(|(known, _)| *known != text);
+            news = state
+                .failure
+                .as_ref()
+                .is_none_or(|(known, _)| *known != text);
             state.failures = state.failures.saturating_add(1);
             state.failure = Some((text, now));
         });
@@ -210,15 +210,29 @@ impl Provider {
     }
 }
 
-fn bad_secret(provider: &config::OidcProvider, problem: SecretProblem) -> ProviderError {
-    let file = match &provider.client_secret {
-        config::ClientSecret::File(file) => file.clone(),
-        config::ClientSecret::Inline(_) => PathBuf::new(),
-    };
-    ProviderError::Secret {
-        provider: provider.name.clone(),
-        file,
-        problem,
+impl Provider {
+    /// What admins are shown of it.
+    pub(super) fn view(&self, now: DateTime<Utc>) -> IdpView {
+        self.read(|state| {
+            let discovered = state.discovered.as_ref();
+            let failure = state.failure.as_ref();
+            IdpView {
+                name: self.settings.name.clone(),
+                protocol: "oidc",
+                ready: discovered.is_some(),
+                source: "discovery",
+                location: self.settings.issuer.clone(),
+                entity_id: None,
+                keys: Vec::new(),
+                key_count: discovered.map_or(0, |discovered| discovered.keys.len()),
+                metadata_seen_at: state.seen_at.map(whole),
+                metadata_age_seconds: state.seen_at.map(|at| seconds_between(at, now)),
+                valid_until: None,
+                last_error: failure.map(|(text, _)| text.clone()),
+                last_error_at: failure.map(|(_, at)| whole(*at)),
+                refresh_failures: state.failures,
+            }
+        })
     }
 }
 

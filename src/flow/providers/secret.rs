@@ -1,17 +1,14 @@
 //! A provider's client secret: written in the configuration, or in a file that is read again when it changes.
 
-use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
-use super::error::SecretProblem;
-use crate::config::ClientSecret;
-use crate::model::Secret;
-
-/// Longer than any provider's.
-const LONGEST: usize = 4096;
+use super::error::ProviderError;
+use crate::config::{ClientSecret, OidcProvider};
+use crate::model::{IdpName, Secret};
 
 /// The secret in force.
 pub(super) struct SecretInForce {
+    provider: IdpName,
     source: ClientSecret,
     now: RwLock<Secret>,
 }
@@ -26,15 +23,13 @@ pub(super) enum Look {
 }
 
 impl SecretInForce {
-    /// Reads the secret.
-    pub(super) fn load(source: &ClientSecret) -> Result<Self, SecretProblem> {
-        let secret = match source {
-            ClientSecret::Inline(secret) => secret.clone(),
-            ClientSecret::File(file) => read(file)?,
-        };
+    /// Reads the secret of `provider`.
+    pub(super) fn load(provider: &OidcProvider) -> Result<Self, ProviderError> {
+        let (name, source) = (&provider.name, &provider.client_secret);
         Ok(Self {
+            provider: name.clone(),
             source: source.clone(),
-            now: RwLock::new(secret),
+            now: RwLock::new(read(name, source)?),
         })
     }
 
@@ -44,20 +39,9 @@ impl SecretInForce {
         now.clone()
     }
 
-    /// The file, where there is one.
-    pub(super) fn file(&self) -> Option<&Path> {
-        match &self.source {
-            ClientSecret::Inline(_) => None,
-            ClientSecret::File(file) => Some(file),
-        }
-    }
-
-    /// Reads the file, and takes up what is in it if that is another secret; a bad one changes nothing.
-    pub(super) fn look(&self) -> Result<Look, SecretProblem> {
-        let Some(file) = self.file() else {
-            return Ok(Look::Same);
-        };
-        let secret = read(file)?;
+    /// Reads it again, and takes up what is there if that is another one; a bad file changes nothing.
+    pub(super) fn look(&self) -> Result<Look, ProviderError> {
+        let secret = read(&self.provider, &self.source)?;
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         if *now == secret {
             return Ok(Look::Same);
@@ -67,13 +51,9 @@ impl SecretInForce {
     }
 }
 
-/// The one line of `file`, without its end.
-fn read(file: &Path) -> Result<Secret, SecretProblem> {
-    let text = zeroize::Zeroizing::new(std::fs::read(file).map_err(SecretProblem::Unreadable)?);
-    let line = text.trim_ascii();
-    let plain = (1..=LONGEST).contains(&line.len())
-        && line.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    let line = std::str::from_utf8(line).ok().filter(|_| plain);
-    line.map(|line| Secret::new(line.to_owned()))
-        .ok_or(SecretProblem::NoSecret)
+fn read(provider: &IdpName, source: &ClientSecret) -> Result<Secret, ProviderError> {
+    source.read().map_err(|problem| ProviderError::Secret {
+        provider: provider.clone(),
+        problem,
+    })
 }
