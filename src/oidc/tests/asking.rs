@@ -1,5 +1,6 @@
 //! Discovery, keys and the token endpoint, asked of a provider on loopback.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use base64::Engine;
@@ -12,7 +13,9 @@ use super::*;
 const SECRET: &str = "the client's secret: ä/+%";
 
 fn client() -> OidcClient {
-    OidcClient::new().unwrap()
+    // Reading the system's authorities takes its time.
+    static CLIENT: LazyLock<OidcClient> = LazyLock::new(|| OidcClient::new().unwrap());
+    CLIENT.clone()
 }
 
 fn at(issuer: &str) -> ProviderSettings {

@@ -7,9 +7,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use josekit::jws::{self, ES256, ES384, ES512, HS256, JwsHeader, PS256, RS256, RS384, RS512};
 use openssl::bn::{BigNum, BigNumContext};
 use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
+use openssl::sign::Signer;
 use serde_json::{Value, json};
 
 use super::*;
@@ -81,6 +83,7 @@ impl Key {
     ) -> String {
         let der = self.private.private_key_to_pkcs8().unwrap();
         let signer: Box<dyn jws::JwsSigner> = match algorithm {
+            "RS256" if self.private.bits() < 2048 => return self.sign_weakly(header, payload),
             "RS256" => Box::new(RS256.signer_from_der(&der).unwrap()),
             "RS384" => Box::new(RS384.signer_from_der(&der).unwrap()),
             "RS512" => Box::new(RS512.signer_from_der(&der).unwrap()),
@@ -99,6 +102,22 @@ impl Key {
             header.set_key_id(kid);
         }
         jws::serialize_compact(payload, &header, &*signer).unwrap()
+    }
+}
+
+impl Key {
+    /// By a key that the library for tests will not take.
+    fn sign_weakly(&self, header: JwsHeader, payload: &[u8]) -> String {
+        let mut header = Value::Object(header.into_map());
+        merge(&mut header, &json!({"alg": "RS256", "kid": self.kid}));
+        let input = format!(
+            "{}.{}",
+            BASE64URL.encode(header.to_string()),
+            BASE64URL.encode(payload)
+        );
+        let mut signer = Signer::new(MessageDigest::sha256(), &self.private).unwrap();
+        let signature = signer.sign_oneshot_to_vec(input.as_bytes()).unwrap();
+        format!("{input}.{}", BASE64URL.encode(signature))
     }
 }
 
