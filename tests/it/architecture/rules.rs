@@ -67,6 +67,8 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/cli/tokens.rs",
     "src/demo/sts/assume.rs",
     "src/demo/sts/identity.rs",
+    "src/flow/logout/at_provider.rs",
+    "src/flow/sign_in/oidc.rs",
     "src/http/acs.rs",
     "src/http/api.rs",
     "src/http/console.rs",
