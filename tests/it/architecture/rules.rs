@@ -76,6 +76,8 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/model/token.rs",
     "src/saml/service_key.rs",
     "src/store/oidc_tokens.rs",
+    "src/store/oidc_tokens_tests.rs",
+    "src/store/refreshes_tests.rs",
     "src/store/relay_keys.rs",
     "src/store/requests.rs",
     "src/store/service_keys.rs",
