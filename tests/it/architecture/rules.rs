@@ -84,6 +84,8 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/oidc/protocol.rs",
     "src/saml/service_key.rs",
     "src/store/oidc_tokens.rs",
+    "src/store/oidc_tokens_tests.rs",
+    "src/store/refreshes_tests.rs",
     "src/store/relay_keys.rs",
     "src/store/requests.rs",
     "src/store/service_keys.rs",
