@@ -12,31 +12,49 @@ use crate::parts::rogue_provider::{Draft, Key, Reply, Script, Sign, reply, token
 /// An ID token with less than the minute left that STS is given: it is renewed before it is used.
 const SHORT: i64 = 50;
 
-/// Someone who signed in with a token that must be renewed, and a job of theirs.
+/// A job of somebody who signs in again and again, each time with a token that must be renewed: its lease draws on
+/// the newest sign-in.
 struct Job {
-    session: String,
+    launcher: String,
     lease: String,
+    /// The newest sign-in's.
+    session: String,
 }
 
-/// Signs in and leases.
-async fn begun(stage: &Stage, launcher: &str) -> Job {
-    stage.rogue.behave();
-    stage.rogue.script(|script| script.life = SHORT);
-    let session = stage.sign_in().await.token();
-    let lease = stage.lease(launcher, "long", json!({})).await;
-    Job { session, lease }
-}
+impl Job {
+    /// Leased by the good days' sign-in.
+    async fn leased(stage: &Stage) -> Self {
+        let session = stage.sign_in().await.token();
+        let launcher = stage.gateway.launcher().await;
+        let lease = stage.lease(&launcher, "long", json!({})).await;
+        let job = Self {
+            launcher,
+            lease,
+            session,
+        };
+        let (status, answer) = stage.fetch(&job.lease).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        job
+    }
 
-/// The same, with a script that counts from before the lease, since a lease may ask ahead.
-async fn under(stage: &Stage, launcher: &str, change: impl FnOnce(&mut Script)) -> Job {
-    stage.rogue.behave();
-    stage.rogue.script(|script| {
-        script.life = SHORT;
-        change(script);
-    });
-    let session = stage.sign_in().await.token();
-    let lease = stage.lease(launcher, "long", json!({})).await;
-    Job { session, lease }
+    /// Signs in under a script.
+    async fn under(&mut self, stage: &Stage, change: impl FnOnce(&mut Script)) {
+        stage.rogue.behave();
+        stage.rogue.script(|script| {
+            script.life = SHORT;
+            change(script);
+        });
+        self.session = stage.sign_in().await.token();
+    }
+
+    /// Signs in with an honest provider, and gets credentials.
+    async fn twin(&mut self, stage: &Stage) {
+        self.under(stage, |_| ()).await;
+        let (status, answer) = stage.fetch(&self.lease).await;
+        assert_eq!(status, StatusCode::OK, "the good twin: {answer}");
+        let breaches = stage.rogue.breaches();
+        assert!(breaches.is_empty(), "{breaches:?}");
+    }
 }
 
 /// Whether the audit has a record with `needle` in its reason.
@@ -68,7 +86,7 @@ fn claim(name: &'static str, value: Value) -> Change {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refreshed_token_of_another_is_not_taken() {
     let stage = Stage::set().await;
-    let launcher = stage.gateway.launcher().await;
+    let mut job = Job::leased(&stage).await;
     let (pem, _) = stage.rogue.key().public_bytes();
     let other = stage.other.url().to_owned();
     let cases: Vec<(&str, &str, Change)> = vec![
@@ -124,7 +142,7 @@ async fn a_refreshed_token_of_another_is_not_taken() {
     for (what, code, change) in cases {
         let before = stage.sts.calls_for(&role("long"));
         let edit = token(change);
-        let job = under(&stage, &launcher, |script| script.refreshed = edit).await;
+        job.under(&stage, |script| script.refreshed = edit).await;
         let (status, answer) = stage.fetch(&job.lease).await;
         assert!(
             matches!(
@@ -162,14 +180,14 @@ async fn a_refreshed_token_of_another_is_not_taken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_the_provider_ended_is_the_end_of_the_session() {
     let stage = Stage::set().await;
-    let launcher = stage.gateway.launcher().await;
+    let mut job = Job::leased(&stage).await;
     // Two people, of whom one is ended.
     let bob =
         json!({ "sub": "bob-1", "aws_role_session_name": "bob", "aws_role_arn": [role("long")] });
     stage.rogue.person(bob);
     let bob = stage.sign_in().await.token();
     stage.rogue.person(super::stage::alice());
-    let job = under(&stage, &launcher, |script| {
+    job.under(&stage, |script| {
         script.refresh = reply(|reply| *reply = Reply::error(400, "invalid_grant"));
     })
     .await;
@@ -279,7 +297,7 @@ async fn a_provider_in_trouble_is_503_and_asked_now_and_then() {
         ),
     ] {
         let before = stage.rogue.count("refresh");
-        let job = under(&stage, &launcher, |script| script.refresh = edit).await;
+        job.under(&stage, |script| script.refresh = edit).await;
         for _ in 0..20 {
             let (status, answer) = stage.fetch(&job.lease).await;
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{what}: {answer}");
@@ -304,13 +322,11 @@ async fn a_provider_in_trouble_is_503_and_asked_now_and_then() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_without_an_id_token_leaves_what_there_is() {
     let stage = Stage::set().await;
-    let launcher = stage.gateway.launcher().await;
-    let none = || {
-        reply(|reply| {
-            reply.json.as_object_mut().unwrap().remove("id_token");
-        })
-    };
-    let job = under(&stage, &launcher, |script| script.refresh = none()).await;
+    let mut job = Job::leased(&stage).await;
+    let none = reply(|reply| {
+        reply.json.as_object_mut().unwrap().remove("id_token");
+    });
+    job.under(&stage, |script| script.refresh = none).await;
     let (status, answer) = stage.fetch(&job.lease).await;
     // What is left of the old one is under a minute, but it is good: either it is used, or nothing is.
     if status != StatusCode::OK {
@@ -337,8 +353,8 @@ async fn a_refresh_without_an_id_token_leaves_what_there_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_of_a_refreshed_token_replace_the_others_and_none_leave_them() {
     let stage = Stage::set().await;
-    let launcher = stage.gateway.launcher().await;
-    let job = under(&stage, &launcher, |script| {
+    let mut job = Job::leased(&stage).await;
+    job.under(&stage, |script| {
         script.refreshed = token(|draft| {
             draft.claims.as_object_mut().unwrap().remove("aws_role_arn");
         });
@@ -349,7 +365,7 @@ async fn roles_of_a_refreshed_token_replace_the_others_and_none_leave_them() {
         StatusCode::OK,
         "none leaves them"
     );
-    let job = under(&stage, &launcher, |script| {
+    job.under(&stage, |script| {
         script.refreshed = token(|draft| draft.claims["aws_role_arn"] = json!([role("wide")]));
     })
     .await;
@@ -382,8 +398,8 @@ async fn roles_of_a_refreshed_token_replace_the_others_and_none_leave_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_that_is_not_rotated_goes_on() {
     let stage = Stage::set().await;
-    let launcher = stage.gateway.launcher().await;
-    let job = under(&stage, &launcher, |script| {
+    let mut job = Job::leased(&stage).await;
+    job.under(&stage, |script| {
         script.rotates = false;
         script.refreshed_life = SHORT;
     })

@@ -252,6 +252,8 @@ async fn bad_days(stage: &Stage, said: &mut Said, browser: &Browser) {
     stage.rogue.behave();
     // Refreshes that fail.
     let launcher = stage.gateway.launcher().await;
+    assert_eq!(stage.sign_in().await.status, StatusCode::OK);
+    let lease = stage.lease(&launcher, "long", json!({})).await;
     for edit in [
         reply(|reply| reply.status = 500),
         reply(|reply| reply.json["id_token"] = json!("a.b.c")),
@@ -262,7 +264,6 @@ async fn bad_days(stage: &Stage, said: &mut Said, browser: &Browser) {
             script.refresh = edit;
         });
         assert_eq!(stage.sign_in().await.status, StatusCode::OK);
-        let lease = stage.lease(&launcher, "long", json!({})).await;
         said.value("a fetch in vain", stage.fetch(&lease).await);
     }
     stage.rogue.behave();
