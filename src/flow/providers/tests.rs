@@ -241,6 +241,23 @@ async fn who_needs_newer_keys_meanwhile_waits_for_the_same_answer() {
 }
 
 #[tokio::test]
+async fn who_wants_to_sign_in_has_a_provider_asked_that_never_answered() {
+    let party = Party::start(Mood::Broken).await;
+    let bench = Bench::new(&[&party.issuer]);
+    let provider = bench.first();
+    assert!(provider.ready().await.is_none());
+    party.is(Mood::Good(1));
+    bench.clock.advance(TimeDelta::seconds(29));
+    assert!(provider.ready().await.is_none());
+    assert_eq!(party.asked(), 0, "nobody was asked");
+    bench.clock.advance(TimeDelta::seconds(1));
+    assert!(provider.ready().await.is_some());
+    party.is(Mood::Broken);
+    assert!(provider.ready().await.is_some(), "nobody is asked any more");
+    assert_eq!(party.asked(), 1);
+}
+
+#[tokio::test]
 async fn a_changed_secret_is_taken_up_and_a_bad_file_is_not() {
     let bench = Bench::new(&["http://127.0.0.1:1"]);
     let provider = bench.first();

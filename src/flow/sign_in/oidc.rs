@@ -48,7 +48,7 @@ impl SignIn {
         name: &str,
         return_to: Option<&str>,
     ) -> Result<Started, SignInError> {
-        let (provider, discovered) = self.provider(name)?;
+        let (provider, discovered) = self.provider(name).await?;
         let settings = &provider.settings;
         let asked = authorize(settings, &discovered.metadata, &*self.parts.entropy);
         let asked = asked.map_err(|error| away(&provider, &error))?;
@@ -60,7 +60,7 @@ impl SignIn {
 
     /// Takes what a provider's page sent the browser here with.
     pub async fn arrive(&self, arrived: Arrived<'_>) -> Result<SignedIn, SignInError> {
-        let (provider, discovered) = self.provider(arrived.provider)?;
+        let (provider, discovered) = self.provider(arrived.provider).await?;
         match self.callback(&provider, &discovered, &arrived).await {
             Ok(signed_in) => Ok(signed_in),
             Err(Stop::Failed(error)) => Err(error),
@@ -69,11 +69,11 @@ impl SignIn {
     }
 
     /// The provider called `name`, if it can be used.
-    fn provider(&self, name: &str) -> Result<(Arc<Provider>, Discovered), SignInError> {
+    async fn provider(&self, name: &str) -> Result<(Arc<Provider>, Discovered), SignInError> {
         let unknown = || SignInError::UnknownIdp(name.chars().take(64).collect());
         let name: IdpName = name.parse().map_err(|_| unknown())?;
         let provider = self.parts.providers.by_name(&name).ok_or_else(unknown)?;
-        let discovered = provider.discovered();
+        let discovered = provider.ready().await;
         let discovered = discovered.ok_or(SignInError::ProviderAway(name))?;
         Ok((provider, discovered))
     }
