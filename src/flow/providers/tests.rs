@@ -152,12 +152,13 @@ fn load(
     issuers: &[&str],
     clock: &Arc<FixedClock>,
 ) -> Result<Providers, ProviderError> {
-    let mut text = "[server]\npublic_url = \"http://127.0.0.1:8080\"\n".to_owned();
-    for (at, issuer) in issuers.iter().enumerate() {
-        text += &format!(
+    let provider = |(at, issuer): (usize, &&str)| {
+        format!(
             "[[oidc.provider]]\nname = \"p{at}\"\nissuer = \"{issuer}\"\nclient_id = \"gate\"\nclient_secret_file = \"secret\"\n"
-        );
-    }
+        )
+    };
+    let providers: String = issuers.iter().enumerate().map(provider).collect();
+    let text = format!("[server]\npublic_url = \"http://127.0.0.1:8080\"\n{providers}");
     let file = folder.join("rolegate.toml");
     std::fs::write(&file, text).unwrap();
     let config = crate::config::load(&file, &BTreeMap::new()).unwrap();
