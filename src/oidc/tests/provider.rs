@@ -17,11 +17,19 @@ pub(super) enum Reply {
     Endless,
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a list of replies reads better without ampersands"
+)]
 pub(super) fn json(body: impl ToString) -> Reply {
     let headers = "content-type: application/json\r\n";
     Reply::Answer(200, headers, body.to_string().into_bytes())
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a list of replies reads better without ampersands"
+)]
 pub(super) fn refused(status: u16, body: impl ToString) -> Reply {
     let headers = "content-type: application/json\r\n";
     Reply::Answer(status, headers, body.to_string().into_bytes())
