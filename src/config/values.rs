@@ -371,8 +371,8 @@ impl Relay {
 /// The longest URL of an OIDC provider (IAM API, `CreateOpenIDConnectProvider`).
 const MAX_ISSUER: usize = 255;
 
-/// Why AWS takes no OIDC provider with the URL `issuer`, unless it is a loopback one.
-fn issuer_problem(issuer: &str) -> Option<&'static str> {
+/// Why AWS takes no OIDC provider with the URL `issuer`; a loopback one is for tests, and nobody's mistake.
+pub fn issuer_problem(issuer: &str) -> Option<&'static str> {
     let url = Url::parse(issuer).ok()?;
     if is_loopback(&url) {
         return None;
