@@ -6,12 +6,10 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-
 use super::error::{Reason, Stop};
 use super::oidc_reason::OidcReason;
 use super::{Arrived, SignIn, SignInError, SignedIn, Started, is_bound};
-use crate::flow::{Discovered, Provider};
+use crate::flow::{Discovered, Provider, refresh_at};
 use crate::model::{IdpName, Secret};
 use crate::oidc::{
     Callback, IdTokenExpectation, KeySet, OidcError, Refusal, TokenAnswer, VerifiedIdToken,
@@ -208,14 +206,4 @@ fn away(provider: &Provider, error: &OidcError) -> SignInError {
     let name = &provider.settings.name;
     tracing::warn!(event = "oidc_provider_away", provider = %name, code = error.code(), reason = %error, "nobody can sign in there now");
     SignInError::ProviderAway(name.clone())
-}
-
-fn refresh_at(
-    token: &crate::model::IdToken,
-    _session: &crate::model::SessionId,
-    now: DateTime<Utc>,
-) -> DateTime<Utc> {
-    let life = token.expires_at - token.issued_at;
-    (token.issued_at + (life * 2 / 3).min(chrono::TimeDelta::hours(1)))
-        .max(now + chrono::TimeDelta::seconds(30))
 }
