@@ -124,8 +124,8 @@ async fn nothing_but_a_whole_short_answer_is_taken() {
         ("provider_status", false),
         ("provider_status", true),
         ("provider_answer_too_large", false),
-        ("provider_unreachable", true),
-        ("provider_unreachable", true),
+        ("provider_connection_broken", true),
+        ("provider_connection_broken", true),
         ("provider_answer_malformed", false),
     ] {
         let error = client.discover(&settings).await.unwrap_err();
@@ -136,6 +136,15 @@ async fn nothing_but_a_whole_short_answer_is_taken() {
         );
     }
     assert_eq!(provider.requests().len(), 7);
+}
+
+#[tokio::test]
+async fn a_provider_that_says_nothing_is_not_waited_for() {
+    let provider = Provider::start(|_| vec![Reply::Hang]).await;
+    let hasty = client().within(Duration::from_millis(100));
+    let error = hasty.discover(&at(&provider.url)).await.unwrap_err();
+    assert_eq!(error, OidcError::TimedOut);
+    assert!(error.is_transient());
 }
 
 #[tokio::test]
