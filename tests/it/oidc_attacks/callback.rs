@@ -10,6 +10,9 @@ use url::Url;
 use super::stage::{Answer, Browser, Stage};
 use crate::parts::rogue_provider::{Brought, brought};
 
+/// A change of what a browser brings.
+type Change<'a> = Box<dyn Fn(&mut Brought) + 'a>;
+
 /// `url` with the parameters that `change` makes of its own.
 pub(super) fn changed(url: &Url, change: impl Fn(&mut Brought)) -> Url {
     let mut pairs: Brought = url.query_pairs().into_owned().collect();
@@ -163,7 +166,7 @@ async fn what_is_no_answer_of_a_provider_is_refused() {
     let stage = Stage::set().await;
     let long = "x".repeat(20_000);
     let mut outside: Option<String> = None;
-    let cases: Vec<(&str, Box<dyn Fn(&mut Brought)>)> = vec![
+    let cases: Vec<(&str, Change<'_>)> = vec![
         ("two states", Box::new(|pairs| pairs.push(pairs[1].clone()))),
         ("another state", Box::new(with("state", "another"))),
         ("two codes", Box::new(with("code", "another"))),
@@ -188,7 +191,7 @@ async fn what_is_no_answer_of_a_provider_is_refused() {
         let first = outside.get_or_insert_with(|| answer.outside());
         assert_eq!(answer.outside(), *first, "{what}");
         let unknown = changed(&back, |pairs| {
-            pairs.push(("session_state".into(), "1".into()))
+            pairs.push(("session_state".into(), "1".into()));
         });
         let answer = browser.get(unknown.as_str()).await;
         assert_eq!(
@@ -282,17 +285,17 @@ async fn what_a_provider_says_is_no_page_and_no_line_of_ours() {
         }
     }
     assert_eq!(stage.rogue.count("exchange"), 0);
-    let log = stage.gateway.log();
-    for line in log.lines() {
+    let told = stage.gateway.log();
+    for line in told.lines() {
         let line: Value = serde_json::from_str(line).expect(line);
         assert_ne!(line["fields"]["event"], "forged");
     }
     assert!(
-        !log.contains('\u{1b}') && !log.contains('\u{202e}'),
-        "{log}"
+        !told.contains('\u{1b}') && !told.contains('\u{202e}'),
+        "{told}"
     );
-    assert!(log.contains("access_denied"), "the reason is kept");
-    assert!(!log.contains(&"y".repeat(257)), "and cut");
+    assert!(told.contains("access_denied"), "the reason is kept");
+    assert!(!told.contains(&"y".repeat(257)), "and cut");
     stage.audited().await;
     for record in stage.audit().await {
         let reason = record["reason"].as_str().unwrap_or("");

@@ -59,7 +59,7 @@ async fn key_sets_are_read_as_providers_write_them() {
             "strange ones",
             keys(move |keys| {
                 keys.splice(0..0, strange.as_array().unwrap().clone())
-                    .for_each(drop)
+                    .for_each(drop);
             }),
         ),
         (

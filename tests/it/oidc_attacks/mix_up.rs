@@ -176,7 +176,7 @@ async fn a_token_of_the_other_provider_is_no_token_of_this_one() {
     });
     let answer = stage.sign_in().await;
     let code = stage
-        .logged_code(&answer.json()["reference"].as_str().unwrap().to_owned())
+        .logged_code(answer.json()["reference"].as_str().unwrap())
         .await;
     assert!(
         matches!(code.as_str(), "signature" | "key_unknown" | "issuer"),

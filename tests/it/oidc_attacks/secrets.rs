@@ -64,7 +64,9 @@ fn needles(secrets: &Secrets) -> BTreeMap<String, &'static str> {
         ("refresh token", &secrets.refresh_tokens),
     ] {
         assert!(!known.is_empty(), "no {kind}");
-        known.iter().for_each(|secret| add(kind, secret));
+        for secret in known {
+            add(kind, secret);
+        }
     }
     for secret in &secrets.id_tokens {
         // Claims and signature; the header is the same for all.

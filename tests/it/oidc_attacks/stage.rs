@@ -1,6 +1,7 @@
 //! A gateway between a rogue provider and a strict STS, and browsers that sign in there.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -425,16 +426,20 @@ fn configure(folder: &std::path::Path, public_url: &str, providers: [&RogueProvi
     for (provider, (name, client)) in providers.into_iter().zip(CLIENTS) {
         let issuer = provider.url();
         std::fs::write(folder.join(format!("{name}.secret")), CLIENT_SECRET).unwrap();
-        text += &format!(
+        write!(
+            text,
             "[[oidc.provider]]\nname = \"{name}\"\nissuer = \"{issuer}\"\nclient_id = \"{client}\"\n\
              client_secret_file = \"{name}.secret\"\n"
-        );
+        )
+        .unwrap();
     }
     for name in ROLES {
-        text += &format!(
+        write!(
+            text,
             "[[roles.entry]]\narn = \"{}\"\nmethod = \"web-identity\"\nrenew_for_seconds = 604800\n",
             role(name)
-        );
+        )
+        .unwrap();
     }
     std::fs::write(folder.join("rolegate.toml"), text).unwrap();
 }

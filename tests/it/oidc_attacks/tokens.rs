@@ -138,7 +138,7 @@ async fn only_the_provider_s_key_by_an_allowed_algorithm_signs_in() {
         signed_by(key.clone(), "RS512"),
     ));
     cases.push(bad("no signature", "signature", |draft| {
-        draft.sign = Sign::Nothing
+        draft.sign = Sign::Nothing;
     }));
     let cut = key.clone();
     cases.push(bad("a cut signature", "signature", move |draft| {
@@ -225,7 +225,7 @@ async fn a_key_that_the_token_brings_along_is_never_looked_at() {
         }));
         // What is not looked at does no harm either.
         cases.push(good("signed by the provider", move |draft| {
-            draft.header[name] = again.clone()
+            draft.header[name] = again.clone();
         }));
     }
     hold(&stage, cases).await;
@@ -252,7 +252,7 @@ async fn a_header_that_must_be_understood_refuses() {
             draft.header["b64"] = json!(true);
         }),
         bad("crit empty", "token_form", |draft| {
-            draft.header["crit"] = json!([])
+            draft.header["crit"] = json!([]);
         }),
         bad("no parts", "token_form", text("x")),
         bad("four parts", "token_form", text("e30.e30.e30.e30")),
@@ -264,7 +264,7 @@ async fn a_header_that_must_be_understood_refuses() {
         bad("no base64", "token_form", text("!!!.e30.e30")),
         bad("longer than AWS takes", "token_form", long),
         good("long", |draft| {
-            draft.claims["padding"] = json!("x".repeat(10_000))
+            draft.claims["padding"] = json!("x".repeat(10_000));
         }),
     ];
     hold(&stage, cases).await;

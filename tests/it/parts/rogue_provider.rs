@@ -78,7 +78,7 @@ impl RogueProvider {
         let server = server
             .workers(1)
             // A test's own machine may be slow.
-            .client_request_timeout(Duration::from_secs(60))
+            .client_request_timeout(Duration::from_mins(1))
             .disable_signals()
             .shutdown_timeout(1)
             .listen(listener)

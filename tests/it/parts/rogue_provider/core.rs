@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Secrets;
 use super::forge::{Draft, Key, Sign};
-use super::script::{Edit, Reply, Script};
+use super::script::{Change, Reply, Script};
 
 /// The client's secret: of characters that every encoding changes.
 pub(crate) const CLIENT_SECRET: &str = "client secret/+:%&=of-the-rogue~provider";
@@ -82,7 +82,7 @@ fn unguessable(kind: &str) -> String {
     format!("{kind}/{}+~=", STANDARD.encode(bytes))
 }
 
-fn apply<T>(edit: &Edit<T>, to: &mut T) {
+fn apply<T>(edit: Option<&Change<T>>, to: &mut T) {
     if let Some(edit) = edit {
         edit(to);
     }
@@ -163,14 +163,14 @@ impl Core {
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": self.script.names_itself,
         }));
-        apply(&self.script.discovery, &mut reply);
+        apply(self.script.discovery.as_ref(), &mut reply);
         reply
     }
 
     fn jwks(&self) -> Reply {
         let keys: Vec<Value> = self.keys.iter().map(Key::public).collect();
         let mut reply = Reply::ok(json!({ "keys": keys }));
-        apply(&self.script.keys, &mut reply);
+        apply(self.script.keys.as_ref(), &mut reply);
         reply
     }
 
@@ -200,7 +200,7 @@ impl Core {
         if self.script.names_itself {
             brought.push(pair("iss", &self.issuer));
         }
-        apply(&self.script.authorization, &mut brought);
+        apply(self.script.authorization.as_ref(), &mut brought);
         let mut target = url::Url::parse(&self.redirect_uri).unwrap();
         target.query_pairs_mut().extend_pairs(brought);
         Reply::to(target.as_str())
@@ -333,8 +333,8 @@ impl Core {
             self.refresh_tokens.insert(token.clone(), family);
             token
         });
-        let mut reply = self.tokens(draft, &edit, refresh_token);
-        apply(&self.script.exchange, &mut reply);
+        let mut reply = Self::tokens(draft, edit.as_ref(), refresh_token);
+        apply(self.script.exchange.as_ref(), &mut reply);
         self.note_given(&reply);
         reply
     }
@@ -384,12 +384,12 @@ impl Core {
         let person = self.families[family].person.clone();
         let draft = self.draft(&person, self.script.refreshed_life);
         let edit = self.script.refreshed.clone();
-        let mut reply = self.tokens(draft, &edit, given);
-        apply(&self.script.refresh, &mut reply);
+        let mut reply = Self::tokens(draft, edit.as_ref(), given);
+        apply(self.script.refresh.as_ref(), &mut reply);
         self.note_given(&reply);
         // Who was told nothing of the new token still has the old one.
         if reply.status != 200 {
-            self.families[family].current = token.to_owned();
+            token.clone_into(&mut self.families[family].current);
         }
         reply
     }
@@ -412,7 +412,7 @@ impl Core {
         }
     }
 
-    fn tokens(&mut self, mut draft: Draft, edit: &Edit<Draft>, refresh: Option<String>) -> Reply {
+    fn tokens(mut draft: Draft, edit: Option<&Change<Draft>>, refresh: Option<String>) -> Reply {
         apply(edit, &mut draft);
         let mut json = json!({
             "access_token": unguessable("access"), "token_type": "Bearer", "expires_in": 300,
@@ -456,7 +456,7 @@ impl Core {
                 Reply::error(400, "invalid_request")
             }
         };
-        apply(&self.script.end_session, &mut reply);
+        apply(self.script.end_session.as_ref(), &mut reply);
         reply
     }
 }

@@ -8,7 +8,10 @@ use tokio::sync::Semaphore;
 use super::forge::Draft;
 
 /// A change of an answer, made each time that it is given.
-pub(crate) type Edit<T> = Option<Arc<dyn Fn(&mut T) + Send + Sync>>;
+pub(crate) type Change<T> = Arc<dyn Fn(&mut T) + Send + Sync>;
+
+/// A change, where there is one.
+pub(crate) type Edit<T> = Option<Change<T>>;
 
 /// Changes an ID token.
 #[expect(clippy::unnecessary_wraps, reason = "the fields of a script are Edits")]
