@@ -222,7 +222,7 @@ fn init(path: &Path) -> Outcome {
 /// With the keys of the store, where there is one; a store that was not made yet is not made by this.
 async fn metadata(at: &Context) -> Outcome {
     let config = at.config()?;
-    let ring = if database_exists(&config.store.url)? {
+    let ring = if database_exists(&config.store.url).await? {
         let (_, store) = at.store().await?;
         KeyRing::read(&store.service_keys().await?)
     } else {

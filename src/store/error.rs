@@ -21,6 +21,14 @@ pub enum StoreError {
         /// What the system said.
         problem: String,
     },
+    /// The database server cannot be reached, or lets nobody in.
+    #[error(
+        "the database server cannot be used: {problem}; check `store.url`, that the server runs and that the user may write this database"
+    )]
+    CannotReach {
+        /// What the driver or the server said.
+        problem: String,
+    },
     /// There is a database, but no key to it.
     #[error(
         "the master key file {path} is missing although the database exists already; restore the key that the database was made with, or name it in `store.master_key_file`"
@@ -64,7 +72,9 @@ pub enum StoreError {
         problem: String,
     },
     /// A kind of database that this version does not have.
-    #[error("`store.url` is {scheme}, which this version cannot open; write sqlite:FILE")]
+    #[error(
+        "`store.url` is {scheme}, which rolegate cannot open; write sqlite:FILE or postgres://USER@HOST/DATABASE"
+    )]
     Unsupported {
         /// What stands before the colon; the rest may hold a password.
         scheme: String,

@@ -27,6 +27,7 @@ mod requests;
 mod revocation;
 mod rows;
 mod sealing;
+mod server;
 mod service_keys;
 mod sessions;
 mod single_logout;
@@ -63,6 +64,7 @@ pub use service_keys::AddKeyError;
 pub use sessions::{LiveSession, NewSession, SessionFilter, SessionRow, SessionState};
 
 use crate::model::{Clock, Entropy};
+use opening::Engine;
 use sealing::{Place, Sealer};
 
 /// Where the store is, and the key to it.
@@ -81,7 +83,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     writer: AnyPool,
     reader: AnyPool,
-    begin: &'static str,
+    engine: Engine,
     sealer: Sealer,
     audit_key: Zeroizing<Vec<u8>>,
     clock: Arc<dyn Clock>,
@@ -108,14 +110,14 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let pools = opening::open(&settings.url).await?;
         let sealer = Sealer::new(settings.master_key, Arc::clone(&entropy));
-        let mut transaction = pools.writer.begin_with(pools.begin).await?;
-        opening::migrate(&mut transaction).await?;
+        let mut transaction = pools.engine.begin(&pools.writer).await?;
+        pools.engine.migrate(&mut transaction).await?;
         let audit_key = unlock(&mut transaction, &sealer, &*entropy).await?;
         transaction.commit().await?;
         Ok(Self(Arc::new(Inner {
             writer: pools.writer,
             reader: pools.reader,
-            begin: pools.begin,
+            engine: pools.engine,
             sealer,
             audit_key,
             clock,
@@ -155,7 +157,7 @@ impl Store {
 
     /// A transaction that may read and then write, with nobody else writing in between.
     async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        Ok(self.0.writer.begin_with(self.0.begin).await?)
+        self.0.engine.begin(&self.0.writer).await
     }
 }
 
@@ -243,9 +245,10 @@ mod tests {
         let bench = Bench::new();
         bench.open().await.close().await;
         bench
-            .tamper(
+            .tamper_with(
                 "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-                 VALUES (9999, 'of tomorrow', TRUE, x'00', 0)",
+                 VALUES (9999, 'of tomorrow', TRUE, $1, 0)",
+                vec![0],
             )
             .await;
         let refused = bench.open_with([7; 32]).await.unwrap_err();
@@ -265,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_files_are_for_their_owner_alone_and_writes_wait_for_the_disk() {
-        let bench = Bench::new();
+        let bench = Bench::in_file();
         let store = bench.open().await;
         store.accept(TestSignIn::new("a"), None).await.unwrap();
         let mut files = 0;
@@ -297,7 +300,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_in_memory_and_one_with_an_odd_name_work() {
-        let bench = Bench::new();
+        let bench = Bench::in_file();
         let odd = bench.path().with_file_name("50% of #1 ü.db");
         for url in [
             "sqlite::memory:".to_owned(),
@@ -309,17 +312,17 @@ mod tests {
             assert!(store.session(session.session()).await.unwrap().is_some());
         }
         assert_eq!(
-            database_exists(&format!("sqlite:{}", odd.display())),
+            database_exists(&format!("sqlite:{}", odd.display())).await,
             Ok(true)
         );
-        assert_eq!(database_exists("sqlite:/nowhere/at.all"), Ok(false));
+        assert_eq!(database_exists("sqlite:/nowhere/at.all").await, Ok(false));
         assert!(odd.exists());
     }
 
     #[tokio::test]
     async fn a_folder_that_is_not_there_is_named() {
         let url = "sqlite:/nowhere/rolegate.db".to_owned();
-        let refused = Bench::new().open_at(url, [1; 32]).await.unwrap_err();
+        let refused = Bench::in_file().open_at(url, [1; 32]).await.unwrap_err();
         assert!(
             matches!(&refused, StoreError::CannotOpen { path, .. } if path == "/nowhere/rolegate.db")
         );

@@ -1,8 +1,10 @@
 //! What the store's tests share: a database in a temporary folder, a clock that stands, sign-ins.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{AssertSqlSafe, Connection};
 
 use super::{
     ConsumedRequest, MasterKey, NewSession, SessionState, SignInRequest, Store, StoreError,
@@ -40,17 +42,82 @@ pub(crate) fn draft(name: &str) -> EntryDraft {
     draft
 }
 
-/// A folder with a database to be, and a clock.
+/// A database to be, and a clock. In a folder of its own; or where `ROLEGATE_TEST_POSTGRES` names a server, there,
+/// so that one suite proves both engines.
 pub(crate) struct Bench {
     folder: tempfile::TempDir,
+    server: Option<ServerDatabase>,
     pub(crate) clock: Arc<FixedClock>,
+}
+
+/// A database on a server, made when it is first opened. It goes with the server.
+struct ServerDatabase {
+    server: String,
+    name: String,
+    made: tokio::sync::OnceCell<()>,
+}
+
+impl ServerDatabase {
+    fn of_environment() -> Option<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let server = std::env::var("ROLEGATE_TEST_POSTGRES").ok()?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Some(Self {
+            server,
+            name: format!("bench_{}_{number}", std::process::id()),
+            made: tokio::sync::OnceCell::new(),
+        })
+    }
+
+    fn url(&self) -> String {
+        let (address, _) = self.server.rsplit_once('/').unwrap();
+        format!("{address}/{}", self.name)
+    }
+
+    /// Where the server keeps this database and its log, once all of it was written.
+    async fn folders(&self) -> Vec<std::path::PathBuf> {
+        let mut connection = sqlx::AnyConnection::connect(&self.url()).await.unwrap();
+        sqlx::raw_sql("CHECKPOINT")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let sql = "SELECT current_setting('data_directory') || '/base/'
+             || (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let base: String = sqlx::query_scalar(sql)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        let base = std::path::PathBuf::from(base);
+        let log = base.join("../../pg_wal");
+        vec![base, log]
+    }
+
+    async fn make(&self) {
+        let make = async {
+            sqlx::any::install_default_drivers();
+            let mut connection = sqlx::AnyConnection::connect(&self.server).await.unwrap();
+            let sql = AssertSqlSafe(format!("CREATE DATABASE {}", self.name));
+            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        };
+        self.made.get_or_init(|| make).await;
+    }
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::on(ServerDatabase::of_environment())
+    }
+
+    /// In a file, whatever the environment says: for what is SQLite's alone.
+    pub(crate) fn in_file() -> Self {
+        Self::on(None)
+    }
+
+    fn on(server: Option<ServerDatabase>) -> Self {
         let start = "2026-01-02T03:04:05.678Z".parse().unwrap();
         Self {
             folder: tempfile::tempdir().unwrap(),
+            server,
             clock: Arc::new(FixedClock::new(start)),
         }
     }
@@ -68,7 +135,8 @@ impl Bench {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("sqlite:{}", self.path().display())
+        let file = || format!("sqlite:{}", self.path().display());
+        self.server.as_ref().map_or_else(file, ServerDatabase::url)
     }
 
     pub(crate) async fn open_with(&self, key: [u8; 32]) -> Result<Store, StoreError> {
@@ -76,6 +144,9 @@ impl Bench {
     }
 
     pub(crate) async fn open_at(&self, url: String, key: [u8; 32]) -> Result<Store, StoreError> {
+        if let Some(server) = &self.server {
+            server.make().await;
+        }
         let settings = StoreSettings {
             url,
             master_key: MasterKey::new(key, "a test"),
@@ -94,6 +165,41 @@ impl Bench {
         let pool = self.intruder().await;
         sqlx::raw_sql(sql).execute(&pool).await.unwrap();
         pool.close().await;
+    }
+
+    /// As [`Bench::tamper`], with a blob for `$1`.
+    pub(crate) async fn tamper_with(&self, sql: &'static str, blob: Vec<u8>) {
+        let pool = self.intruder().await;
+        sqlx::query(sql).bind(blob).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+
+    /// Whether the database is on a server.
+    pub(crate) fn is_on_server(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// All that stands on the disk, the log of the latest writes included.
+    pub(crate) async fn bytes_on_disk(&self) -> Vec<u8> {
+        let folders = match &self.server {
+            None => vec![self.folder.path().to_owned()],
+            Some(server) => server.folders().await,
+        };
+        let mut bytes = Vec::new();
+        for folder in folders {
+            for file in std::fs::read_dir(folder).unwrap() {
+                let path = file.unwrap().path();
+                // A server may take a file away meanwhile.
+                bytes.extend(std::fs::read(path).unwrap_or_default());
+            }
+        }
+        bytes
+    }
+
+    /// Whether `text` stands in [`Bench::bytes_on_disk`].
+    pub(crate) async fn has_on_disk(&self, text: &str) -> bool {
+        let bytes = self.bytes_on_disk().await;
+        bytes.windows(text.len()).any(|at| at == text.as_bytes())
     }
 
     pub(crate) async fn audit_text(&self, seq: i64) -> String {
