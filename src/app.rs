@@ -140,6 +140,7 @@ pub async fn open_store(config: &Config, world: &World) -> Result<Store, StoreEr
     let master_key = MasterKey::load_or_create(&config.store.master_key_file, exists)?;
     let settings = StoreSettings {
         url: config.store.url.clone(),
+        listen_url: config.store.listen_url.clone(),
         master_key,
     };
     Store::open(

@@ -1,7 +1,7 @@
-//! One store over SQLite: ledger, sessions, leases, sealed credentials, entries, tokens, audit.
+//! One store over SQLite or PostgreSQL: ledger, sessions, leases, sealed credentials, entries, tokens, audit.
 //!
 //! A file a subject. SQL is written once, with `$1` binds over bigint, text and blob columns; engines
-//! differ in `opening` and in the migrations alone. What a method acknowledged is on disk. Trusts the
+//! differ in `opening`, `server` and the migrations alone. What a method acknowledged is on disk. Trusts the
 //! database for nothing that is sealed; never keeps a token, only its hash; never holds a connection
 //! while it waits for anything but the database.
 
@@ -60,6 +60,7 @@ pub use purge::Purged;
 pub use refusals::{REFUSAL_DAYS, REFUSALS_KEPT, RefusalRecord};
 pub use requests::{ConsumedRequest, SignInRequest};
 pub use revocation::{Revocation, RevokeOrder, RevokedLease, Selector, StillLive};
+pub use server::Bell;
 pub use service_keys::AddKeyError;
 pub use sessions::{LiveSession, NewSession, SessionFilter, SessionRow, SessionState};
 
@@ -68,12 +69,22 @@ use opening::Engine;
 use sealing::{Place, Sealer};
 
 /// Where the store is, and the key to it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoreSettings {
-    /// `sqlite:` and a file's path, or `sqlite::memory:`.
+    /// `sqlite:` and a file's path, `sqlite::memory:`, or a PostgreSQL URL, which may hold a password.
     pub url: String,
+    /// The PostgreSQL server itself, where `url` is a pooler's.
+    pub listen_url: Option<String>,
     /// What seals its secrets.
     pub master_key: MasterKey,
+}
+
+impl fmt::Debug for StoreSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreSettings")
+            .field("master_key", &self.master_key)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The store; a clone is a handle onto the same one.
@@ -84,6 +95,7 @@ struct Inner {
     writer: AnyPool,
     reader: AnyPool,
     engine: Engine,
+    listen_url: Option<String>,
     sealer: Sealer,
     audit_key: Zeroizing<Vec<u8>>,
     clock: Arc<dyn Clock>,
@@ -109,6 +121,8 @@ impl Store {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, StoreError> {
         let pools = opening::open(&settings.url).await?;
+        let listen_url =
+            opening::is_server(&settings.url).then(|| settings.listen_url.unwrap_or(settings.url));
         let sealer = Sealer::new(settings.master_key, Arc::clone(&entropy));
         let mut transaction = pools.engine.begin(&pools.writer).await?;
         pools.engine.migrate(&mut transaction).await?;
@@ -118,6 +132,7 @@ impl Store {
             writer: pools.writer,
             reader: pools.reader,
             engine: pools.engine,
+            listen_url,
             sealer,
             audit_key,
             clock,
@@ -131,6 +146,11 @@ impl Store {
             .fetch_optional(self.reader())
             .await?;
         Ok(())
+    }
+
+    /// What rings at changes; on SQLite never.
+    pub fn bell(&self) -> Bell {
+        Bell::of(self.0.listen_url.clone())
     }
 
     /// Closes every connection once its work is done; what comes after is refused.

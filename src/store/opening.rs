@@ -83,6 +83,11 @@ pub async fn database_exists(url: &str) -> Result<bool, StoreError> {
     }
 }
 
+/// Whether `url` names a server.
+pub(super) fn is_server(url: &str) -> bool {
+    matches!(url.parse(), Ok(Location::Server(_)))
+}
+
 /// The two ways into the database.
 pub(super) struct Pools {
     /// One connection: SQLite has one writer at a time, and waiting here is fair.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
+use sqlx::postgres::PgListener;
 use sqlx::{AnyConnection, ConnectOptions, Connection};
 
 use super::StoreError;
@@ -19,6 +20,11 @@ pub(super) static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/post
 
 /// Taken by whoever writes what gateways keep in memory; the schema's triggers name the same number.
 pub(super) const ONE_WRITER: &str = "SELECT 1 FROM pg_advisory_xact_lock(7805346112034)";
+
+/// Where the schema's triggers tell of changes.
+const CHANNEL: &str = "rolegate";
+/// How long to wait before listening again where the server is away.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a call waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -59,6 +65,56 @@ pub(super) async fn is_made(url: &str) -> Result<bool, StoreError> {
     // It was opened for this; whether it closes well changes nothing.
     let _closed = connection.close().await;
     Ok(tables > 0)
+}
+
+/// Rings when another process, or this one, has written what gateways keep in memory.
+///
+/// A ring that is missed is made up for by who looks from time to time; a server that is away rings again when it
+/// is back.
+pub struct Bell {
+    url: Option<String>,
+    listener: Option<PgListener>,
+}
+
+impl Bell {
+    /// That of the server at `url`; without one it never rings.
+    pub(super) fn of(url: Option<String>) -> Self {
+        Self {
+            url,
+            listener: None,
+        }
+    }
+
+    /// As [`Bell::rings`], for who waits for something else too and must not begin anew each time.
+    pub async fn rung(mut self) -> Self {
+        self.rings().await;
+        self
+    }
+
+    /// Waits for the next ring. Dropping the future loses none that has not come yet.
+    pub async fn rings(&mut self) {
+        let Some(url) = &self.url else {
+            return std::future::pending().await;
+        };
+        loop {
+            if self.listener.is_none() {
+                self.listener = listen(url).await;
+            }
+            if let Some(listener) = &mut self.listener
+                && listener.recv().await.is_ok()
+            {
+                return;
+            }
+            self.listener = None;
+            tokio::time::sleep(LISTEN_AGAIN).await;
+        }
+    }
+}
+
+async fn listen(url: &str) -> Option<PgListener> {
+    let mut listener = PgListener::connect(url).await.ok()?;
+    listener.listen(CHANNEL).await.ok()?;
+    Some(listener)
 }
 
 fn options(url: &str) -> Result<AnyConnectOptions, StoreError> {

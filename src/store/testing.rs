@@ -149,6 +149,7 @@ impl Bench {
         }
         let settings = StoreSettings {
             url,
+            listen_url: None,
             master_key: MasterKey::new(key, "a test"),
         };
         let clock: Arc<FixedClock> = Arc::clone(&self.clock);
