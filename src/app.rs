@@ -2,6 +2,7 @@
 
 mod flows;
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -142,6 +143,7 @@ pub async fn open_store(config: &Config, world: &World) -> Result<Store, StoreEr
         url: config.store.url.clone(),
         listen_url: config.store.listen_url.clone(),
         master_key,
+        without_assignments: BTreeSet::new(),
     };
     Store::open(
         settings,

@@ -1,4 +1,5 @@
-//! One store over SQLite or PostgreSQL: ledger, sessions, leases, sealed credentials, entries, tokens, audit.
+//! One store over SQLite or PostgreSQL: ledger, sessions, leases, sealed credentials, entries, assignments,
+//! tokens, audit.
 //!
 //! A file a subject. SQL is written once, with `$1` binds over bigint, text and blob columns; engines
 //! differ in `opening`, `server` and the migrations alone. What a method acknowledged is on disk. Trusts the
@@ -6,9 +7,11 @@
 //! while it waits for anything but the database.
 
 mod arrivals;
+mod assignments;
 mod audit;
 mod changes;
 mod credentials;
+mod ending;
 mod entries;
 mod error;
 mod holds;
@@ -19,8 +22,10 @@ mod leases;
 mod ledger;
 mod logins;
 mod newest;
+mod oidc_tokens;
 mod opening;
 mod purge;
+mod refreshes;
 mod refusals;
 mod relay_keys;
 mod requests;
@@ -29,12 +34,14 @@ mod rows;
 mod sealing;
 mod server;
 mod service_keys;
+mod session_list;
 mod sessions;
 mod single_logout;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tokens;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -42,9 +49,11 @@ use sqlx::{Any, AnyPool, Transaction};
 use zeroize::Zeroizing;
 
 pub use arrivals::{Arrivals, RevokedLeases};
+pub use assignments::{Assignment, AssignmentFilter};
 pub use audit::{AuditHead, AuditLink, AuditRow, AuditSnapshot};
 pub use changes::ChangeVersions;
 pub use credentials::{Claim, ClaimOrder, CredentialState, KnownCredentials};
+pub use ending::SessionFilter;
 pub use entries::{EditError, HistoryAction, HistoryRecord};
 pub use error::StoreError;
 pub use idempotency::{Once, Repeatable};
@@ -57,14 +66,16 @@ pub use logins::{
 };
 pub use opening::database_exists;
 pub use purge::Purged;
+pub use refreshes::{PutRefreshed, RefreshClaim, RefreshedTokens};
 pub use refusals::{REFUSAL_DAYS, REFUSALS_KEPT, RefusalRecord};
 pub use requests::{ConsumedRequest, SignInRequest};
 pub use revocation::{Revocation, RevokeOrder, RevokedLease, Selector, StillLive};
 pub use server::Bell;
 pub use service_keys::AddKeyError;
-pub use sessions::{LiveSession, NewSession, SessionFilter, SessionRow, SessionState};
+pub use session_list::SessionRow;
+pub use sessions::{LiveSession, NewSession, Opened, SessionState};
 
-use crate::model::{Clock, Entropy};
+use crate::model::{Clock, Entropy, IdpName};
 use opening::Engine;
 use sealing::{Place, Sealer};
 
@@ -77,6 +88,8 @@ pub struct StoreSettings {
     pub listen_url: Option<String>,
     /// What seals its secrets.
     pub master_key: MasterKey,
+    /// The IdPs whose persons' assignments count for nothing; they stay where they are.
+    pub without_assignments: BTreeSet<IdpName>,
 }
 
 impl fmt::Debug for StoreSettings {
@@ -98,6 +111,7 @@ struct Inner {
     listen_url: Option<String>,
     sealer: Sealer,
     audit_key: Zeroizing<Vec<u8>>,
+    without_assignments: BTreeSet<IdpName>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -135,6 +149,7 @@ impl Store {
             listen_url,
             sealer,
             audit_key,
+            without_assignments: settings.without_assignments,
             clock,
             entropy,
         })))

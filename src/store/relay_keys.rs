@@ -159,8 +159,9 @@ mod tests {
         two.id = "rky_next".parse().unwrap();
         assert_eq!(store.add_relay_key(&two).await, Ok(true));
         store.close().await;
-        assert!(bench.has_on_disk("rky_next").await);
-        assert!(!bench.has_on_disk("private half").await);
+        let text = bench.text_on_disk().await;
+        assert!(text.contains("rky_next"));
+        assert!(!text.contains("private half"));
     }
 
     #[tokio::test]

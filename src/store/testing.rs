@@ -1,5 +1,6 @@
 //! What the store's tests share: a database in a temporary folder, a clock that stands, sign-ins.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,9 +12,9 @@ use super::{
     StoreSettings,
 };
 use crate::model::{
-    Clock, Credentials, EntryDraft, FixedClock, IdpName, IssueKey, Lease, LeaseId, Method,
-    OsEntropy, Person, ReplayId, RoleArn, Secret, SessionDuration, SessionId, SignIn, Subject,
-    SubjectParts, Token, TokenHash, TokenKind,
+    Clock, Credentials, EntryDraft, FixedClock, IdToken, IdpName, IssueKey, Lease, LeaseId, Method,
+    OidcTokens, OsEntropy, Person, ReplayId, RoleArn, Secret, SessionDuration, SessionId, SignIn,
+    Subject, SubjectParts, Token, TokenHash, TokenKind,
 };
 
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -144,14 +145,30 @@ impl Bench {
     }
 
     pub(crate) async fn open_at(&self, url: String, key: [u8; 32]) -> Result<Store, StoreError> {
-        if let Some(server) = &self.server {
-            server.make().await;
-        }
-        let settings = StoreSettings {
+        self.open_settings(StoreSettings {
             url,
             listen_url: None,
             master_key: MasterKey::new(key, "a test"),
+            without_assignments: BTreeSet::new(),
+        })
+        .await
+    }
+
+    /// The store of a gateway whose IdP `name` may have no assignments.
+    pub(crate) async fn open_without_assignments(&self, name: &str) -> Store {
+        let settings = StoreSettings {
+            url: self.url(),
+            listen_url: None,
+            master_key: MasterKey::new([7; 32], "a test"),
+            without_assignments: [idp(name)].into(),
         };
+        self.open_settings(settings).await.unwrap()
+    }
+
+    async fn open_settings(&self, settings: StoreSettings) -> Result<Store, StoreError> {
+        if let Some(server) = &self.server {
+            server.make().await;
+        }
         let clock: Arc<FixedClock> = Arc::clone(&self.clock);
         Store::open(settings, clock, Arc::new(OsEntropy)).await
     }
@@ -162,9 +179,18 @@ impl Bench {
         sqlx::AnyPool::connect(&self.url()).await.unwrap()
     }
 
+    /// Blobs are written as SQLite does, x'00'.
     pub(crate) async fn tamper(&self, sql: &'static str) {
+        let sql = if self.is_on_server() {
+            sql.replace(" x'", " '\\x")
+        } else {
+            sql.to_owned()
+        };
         let pool = self.intruder().await;
-        sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&pool)
+            .await
+            .unwrap();
         pool.close().await;
     }
 
@@ -180,8 +206,8 @@ impl Bench {
         self.server.is_some()
     }
 
-    /// All that stands on the disk, the log of the latest writes included.
-    pub(crate) async fn bytes_on_disk(&self) -> Vec<u8> {
+    /// All that stands on the disk, the log of the latest writes included; what is no text as U+FFFD.
+    pub(crate) async fn text_on_disk(&self) -> String {
         let folders = match &self.server {
             None => vec![self.folder.path().to_owned()],
             Some(server) => server.folders().await,
@@ -194,13 +220,7 @@ impl Bench {
                 bytes.extend(std::fs::read(path).unwrap_or_default());
             }
         }
-        bytes
-    }
-
-    /// Whether `text` stands in [`Bench::bytes_on_disk`].
-    pub(crate) async fn has_on_disk(&self, text: &str) -> bool {
-        let bytes = self.bytes_on_disk().await;
-        bytes.windows(text.len()).any(|at| at == text.as_bytes())
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     pub(crate) async fn audit_text(&self, seq: i64) -> String {
@@ -231,6 +251,7 @@ impl Bench {
             idp: idp("okta"),
             binding: [7; 32],
             return_to: None,
+            secret: None,
         };
         store.save_request(request).await.unwrap();
         let consumed = store.consume_request(id, &idp("okta"), &[7; 32]).await;
@@ -270,9 +291,44 @@ impl Bench {
         open: NewSession,
     ) -> Arc<Subject> {
         let fresh = store.accept(sign_in, None).await.unwrap();
-        let (live, proof) = store.open_session(fresh, open).await.unwrap();
-        assert_eq!(proof, "the proof");
-        live.subject
+        let opened = store.open_session(fresh, open).await.unwrap();
+        assert_eq!(opened.proof, "the proof");
+        opened.live.subject
+    }
+
+    /// A confirmed session by OpenID Connect with the ID token `id`, and a refresh token `refresh-` and that.
+    pub(crate) async fn oidc_session(&self, store: &Store, id: &str) -> Arc<Subject> {
+        self.oidc_session_of(store, TestSignIn::new(id), id).await
+    }
+
+    pub(crate) async fn oidc_session_of(
+        &self,
+        store: &Store,
+        sign_in: TestSignIn,
+        id: &str,
+    ) -> Arc<Subject> {
+        let tokens = OidcTokens {
+            id_token: self.id_token(id),
+            refresh_token: Some(Secret::new(format!("refresh-{id}"))),
+        };
+        let open = self.new_session(SessionState::Confirmed);
+        let fresh = store.accept(TestOidcSignIn(sign_in, tokens), None).await;
+        let opened = store
+            .open_session_with_tokens(fresh.unwrap(), open, self.at(40))
+            .await;
+        opened.unwrap().live.subject
+    }
+
+    /// An ID token that lives for a minute.
+    pub(crate) fn id_token(&self, jwt: &str) -> IdToken {
+        IdToken {
+            jwt: Secret::new(jwt.to_owned()),
+            issuer: "https://idp.example".to_owned(),
+            subject: "sub-1".to_owned(),
+            audience: "client-1".to_owned(),
+            issued_at: self.at(0),
+            expires_at: self.at(60),
+        }
     }
 
     pub(crate) fn credentials(&self, seconds: i64) -> Credentials {
@@ -378,6 +434,12 @@ impl TestSignIn {
         self
     }
 
+    /// Whose IdP names no role.
+    pub(crate) fn without_roles(mut self) -> Self {
+        self.parts.offers.clear();
+        self
+    }
+
     pub(crate) fn answering(mut self, request: &str) -> Self {
         self.request = Some(request.to_owned());
         self
@@ -406,5 +468,29 @@ impl SignIn for TestSignIn {
 
     fn into_parts(self) -> (SubjectParts, Self::Proof) {
         (self.parts, "the proof")
+    }
+}
+
+/// The same by OpenID Connect.
+#[derive(Debug)]
+pub(crate) struct TestOidcSignIn(pub(crate) TestSignIn, pub(crate) OidcTokens);
+
+impl SignIn for TestOidcSignIn {
+    type Proof = OidcTokens;
+
+    fn replay_ids(&self) -> Vec<ReplayId> {
+        self.0.replay_ids()
+    }
+
+    fn remember_until(&self) -> DateTime<Utc> {
+        self.0.remember_until()
+    }
+
+    fn in_response_to(&self) -> Option<&str> {
+        self.0.in_response_to()
+    }
+
+    fn into_parts(self) -> (SubjectParts, Self::Proof) {
+        (self.0.into_parts().0, self.1)
     }
 }

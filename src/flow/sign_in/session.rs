@@ -8,7 +8,7 @@ use super::{Confirmed, SignIn, SignInError, SignedIn, Started, return_target};
 use crate::audit::{Event, EventKind};
 use crate::model::{IdpName, SessionId, Subject, Token, TokenHash, TokenKind, hex};
 use crate::saml::{VerifiedAssertion, authn_request};
-use crate::store::{Fresh, NewSession, SessionState, SignInRequest};
+use crate::store::{Fresh, NewSession, Opened, SessionState, SignInRequest};
 
 /// How long an answer may wait for STS; the mint goes on behind it.
 const MINT_WAIT: Duration = Duration::from_secs(4);
@@ -43,6 +43,7 @@ impl SignIn {
             idp: name,
             binding: digest(&binding.hash()),
             return_to: return_to.and_then(|target| return_target(target, &rules.return_origins)),
+            secret: None,
         };
         parts.store.save_request(request_row).await?;
         Ok(Started {
@@ -72,7 +73,7 @@ impl SignIn {
             confirm: confirm.then(|| confirmation(&one_time.hash(), &token.hash())),
             expires_at: parts.clock.now() + parts.rules.max_age,
         };
-        let (live, proof) = parts.store.open_session(fresh, new).await?;
+        let Opened { live, proof, .. } = parts.store.open_session(fresh, new).await?;
         let subject = Arc::clone(&live.subject);
         if let Err(stop) = self.refuse_held(&subject).await {
             parts.store.end_session(subject.session()).await?;

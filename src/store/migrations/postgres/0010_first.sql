@@ -268,6 +268,21 @@ CREATE TRIGGER holds_in_turn BEFORE INSERT OR UPDATE OR DELETE ON holds
 CREATE TRIGGER session_tokens_in_turn BEFORE INSERT OR UPDATE OR DELETE ON session_tokens
     FOR EACH STATEMENT EXECUTE FUNCTION one_writer();
 
+CREATE TRIGGER arrivals_in_turn BEFORE INSERT ON arrivals
+    FOR EACH STATEMENT EXECUTE FUNCTION one_writer();
+CREATE TRIGGER revoked_leases_in_turn BEFORE INSERT ON revoked_leases
+    FOR EACH STATEMENT EXECUTE FUNCTION one_writer();
+
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('rolegate', '');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER arrivals_told AFTER INSERT ON arrivals
+    FOR EACH STATEMENT EXECUTE FUNCTION tell();
+CREATE TRIGGER revoked_leases_told AFTER INSERT ON revoked_leases
+    FOR EACH STATEMENT EXECUTE FUNCTION tell();
+
 CREATE TRIGGER entries_changed AFTER INSERT OR UPDATE OR DELETE ON entries
     FOR EACH ROW EXECUTE FUNCTION raise_change('entries');
 CREATE TRIGGER sessions_ended AFTER UPDATE OF ended_at, token ON sessions FOR EACH ROW
@@ -293,7 +308,6 @@ CREATE TRIGGER session_tokens_removed AFTER DELETE ON session_tokens
 CREATE FUNCTION session_arrived() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO arrivals (idp, user_name, at) VALUES (new.idp, new.user_name, new.signed_in_at);
-    PERFORM pg_notify('rolegate', '');
     RETURN NULL;
 END $$;
 CREATE TRIGGER sessions_opened AFTER INSERT ON sessions FOR EACH ROW
@@ -304,7 +318,6 @@ CREATE TRIGGER sessions_confirmed AFTER UPDATE OF state ON sessions FOR EACH ROW
 CREATE FUNCTION lease_revoked() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO revoked_leases (token, at) VALUES (new.token, new.revoked_at);
-    PERFORM pg_notify('rolegate', '');
     RETURN NULL;
 END $$;
 CREATE TRIGGER leases_revoked AFTER UPDATE OF revoked_at ON leases FOR EACH ROW
