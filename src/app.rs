@@ -2,9 +2,9 @@
 
 mod flows;
 
-use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use thiserror::Error;
@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use crate::audit::Recorder;
 use crate::config::Config;
 use crate::flow::{
-    Access, Addresses, AllowList, IdpError, Idps, Refresh, RefreshParts, RelayKeys, RelayParts,
-    ServiceKeys, SignInRules,
+    Access, Addresses, AllowList, IdTokens, IdpError, Idps, ProviderError, Providers, Refresh,
+    RefreshParts, RelayKeys, RelayParts, ServiceKeys, SignInRules,
 };
 use crate::http::{self, ServeError, Serving, TlsFiles};
 use crate::model::{Clock, Entropy};
@@ -43,6 +43,9 @@ pub enum StartError {
     /// An IdP's metadata.
     #[error(transparent)]
     Idp(#[from] IdpError),
+    /// An OpenID provider's configuration.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
     /// The way to metadata URLs.
     #[error(transparent)]
     MetadataUrl(#[from] MetadataFetchError),
@@ -61,8 +64,13 @@ pub struct Running {
     serving: Serving,
     metrics: Option<Serving>,
     refresh: Arc<Refresh>,
+    providers: Arc<Providers>,
+    id_tokens: Arc<IdTokens>,
     tasks: Vec<JoinHandle<()>>,
 }
+
+/// How long a gateway that stops waits for refreshes on their way: longer than a provider's answer may take.
+const SETTLE: Duration = Duration::from_secs(15);
 
 impl Running {
     /// Finishes what was begun, then ends.
@@ -71,16 +79,19 @@ impl Running {
         if let Some(metrics) = self.metrics {
             metrics.stop().await;
         }
+        // A refresh token that the provider has rotated and nobody kept would end the sign-in.
+        let _settled = tokio::time::timeout(SETTLE, self.id_tokens.settle()).await;
         for task in self.tasks {
             task.abort();
         }
     }
 
-    /// Serves until the process is asked to end; SIGHUP has metadata files read and metadata URLs asked
-    /// again.
+    /// Serves until the process is asked to end; SIGHUP has metadata and secret files read, and metadata URLs
+    /// and OpenID providers asked again.
     async fn until(self, mut signals: Signals) {
         while let Told::HangUp = signals.next().await {
             self.refresh.at_once();
+            self.providers.at_once();
         }
         tracing::info!(event = "stopping", "finishing what was begun");
         self.stop().await;
@@ -143,7 +154,7 @@ pub async fn open_store(config: &Config, world: &World) -> Result<Store, StoreEr
         url: config.store.url.clone(),
         listen_url: config.store.listen_url.clone(),
         master_key,
-        without_assignments: BTreeSet::new(),
+        without_assignments: config.without_assignments(),
     };
     Store::open(
         settings,
@@ -187,6 +198,11 @@ pub async fn idps(config: &Config, world: &World) -> Result<Idps, StartError> {
         store.close().await;
     }
     Ok(idps)
+}
+
+/// The OpenID providers of the configuration; none of them is asked by this.
+pub fn providers(config: &Config, world: &World) -> Result<Providers, ProviderError> {
+    Providers::load(config, &world.clock, Arc::clone(&world.entropy))
 }
 
 /// Who has a live session.
@@ -252,10 +268,17 @@ pub async fn start(
     let metrics_listener = config.server.metrics_listen.map(listen_for_metrics);
     let metrics_listener = metrics_listener.transpose()?;
     let idps = Arc::new(Idps::load(config, world.clock.now())?);
-    let parts = parts(config, world, idps).await?;
+    let providers = Arc::new(providers(config, world)?);
+    let parts = parts(config, world, idps, providers).await?;
     let refresh = refresh(&parts, world).await?;
     let mut tasks = background(&parts);
-    tasks.extend(Arc::clone(&refresh).start().await?);
+    // Side by side: each waits a moment for first answers.
+    let (following_idps, following_providers) = tokio::join!(
+        Arc::clone(&refresh).start(),
+        Arc::clone(&parts.providers).start()
+    );
+    tasks.extend(following_idps?);
+    tasks.extend(following_providers);
     let flows = flows(config, world, &parts);
     let tls = tls_files(config);
     let address = listener
@@ -273,6 +296,8 @@ pub async fn start(
         serving,
         metrics,
         refresh,
+        providers: Arc::clone(&parts.providers),
+        id_tokens: Arc::clone(&parts.id_tokens),
         tasks,
     })
 }

@@ -9,9 +9,10 @@ use super::{World, addresses, allow_list, open_store, relay_keys, sign_in_rules,
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
-    Access, Admins, AllowList, Budget, Console, Explain, Fetch, FetchParts, Grants, Holds, Idps,
-    InForce, Issuer, IssuerParts, Leases, Login, Logout, LogoutParts, Metrics, Mint, Pulse,
-    RelayKeys, Revoke, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
+    Access, Admins, AllowList, Assignments, Budget, Console, Explain, Fetch, FetchParts, Grants,
+    Holds, IdTokens, IdTokensParts, Idps, InForce, Issuer, IssuerParts, Leases, Login, Logout,
+    LogoutParts, Metrics, Mint, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
+    SignInParts, SignInRules, Verifiers,
 };
 use crate::http::{Flows, Site};
 use crate::model::{LeaseId, Method};
@@ -21,6 +22,7 @@ use crate::sts::{CONSOLE_SOURCES, Federation, Sts};
 /// What every flow is made from.
 pub(super) struct Parts {
     pub(super) idps: Arc<Idps>,
+    pub(super) providers: Arc<Providers>,
     pub(super) store: Store,
     pub(super) recorder: Recorder,
     pub(super) allow_list: Arc<AllowList>,
@@ -28,6 +30,8 @@ pub(super) struct Parts {
     pub(super) sts: Arc<Sts>,
     /// Unique to this process among those that share the store.
     pub(super) claimant: String,
+    pub(super) id_tokens: Arc<IdTokens>,
+    pub(super) issuer: Arc<Issuer>,
     pub(super) fetch: Arc<Fetch>,
     pub(super) keys: Arc<ServiceKeys>,
     pub(super) relay_keys: Arc<RelayKeys>,
@@ -39,6 +43,7 @@ pub(super) async fn parts(
     config: &Config,
     world: &World,
     idps: Arc<Idps>,
+    providers: Arc<Providers>,
 ) -> Result<Parts, StoreError> {
     let store = open_store(config, world).await?;
     let recorder = Recorder::start(store.clone(), Arc::clone(&world.clock));
@@ -52,10 +57,20 @@ pub(super) async fn parts(
     let holds = Arc::new(Holds::load(store.clone()).await?);
     let sts = Arc::new(sts(config, world));
     let claimant = LeaseId::fresh(&*world.clock, &*world.entropy).to_string();
+    let id_tokens = Arc::new(IdTokens::new(IdTokensParts {
+        store: store.clone(),
+        providers: Arc::clone(&providers),
+        allow_list: Arc::clone(&allow_list),
+        holds: Arc::clone(&holds),
+        recorder: recorder.clone(),
+        clock: Arc::clone(&world.clock),
+        claimant: claimant.clone(),
+    }));
     let issuer = Arc::new(Issuer::new(IssuerParts {
         store: store.clone(),
         sts: Arc::clone(&sts),
         relay: Arc::clone(&relay_keys),
+        id_tokens: Arc::clone(&id_tokens),
         budget: Budget::new(config.sts.calls_per_second),
         recorder: recorder.clone(),
         clock: Arc::clone(&world.clock),
@@ -66,18 +81,22 @@ pub(super) async fn parts(
         allow_list: Arc::clone(&allow_list),
         pulse: Arc::clone(&pulse),
         holds: Arc::clone(&holds),
-        issuer,
+        issuer: Arc::clone(&issuer),
         recorder: recorder.clone(),
         clock: Arc::clone(&world.clock),
     }));
+    id_tokens.tell(&fetch);
     Ok(Parts {
         idps,
+        providers,
         store,
         recorder,
         allow_list,
         pulse,
         sts,
         claimant,
+        id_tokens,
+        issuer,
         fetch,
         keys,
         relay_keys,
@@ -102,6 +121,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
     Flows {
         metrics: Arc::new(Metrics::new(
             Arc::clone(&parts.idps),
+            Arc::clone(&parts.providers),
             Arc::clone(&world.clock),
         )),
         sign_in: Arc::new(sign_in(world, parts, verifiers.clone(), rules.clone())),
@@ -114,7 +134,9 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
         fetch: Arc::clone(&parts.fetch),
         leases: Arc::new(leases(config, world, parts)),
         revoke: Arc::new(revoke(parts)),
+        assignments: Arc::new(assignments(config, world, parts)),
         idps: Arc::clone(&parts.idps),
+        providers: Arc::clone(&parts.providers),
         keys: Arc::clone(&parts.keys),
         relay_keys: Arc::clone(&parts.relay_keys),
         logout: Arc::new(logout(config, world, parts, verifiers)),
@@ -136,6 +158,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
 fn sign_in(world: &World, parts: &Parts, verifiers: Verifiers, rules: SignInRules) -> SignIn {
     SignIn::new(SignInParts {
         idps: Arc::clone(&parts.idps),
+        providers: Arc::clone(&parts.providers),
         store: parts.store.clone(),
         mint: Arc::new(mint(world, parts)),
         fetch: Arc::clone(&parts.fetch),
@@ -150,6 +173,7 @@ fn sign_in(world: &World, parts: &Parts, verifiers: Verifiers, rules: SignInRule
 fn logout(config: &Config, world: &World, parts: &Parts, verifiers: Verifiers) -> Logout {
     Logout::new(LogoutParts {
         idps: Arc::clone(&parts.idps),
+        providers: Arc::clone(&parts.providers),
         keys: Arc::clone(&parts.keys),
         store: parts.store.clone(),
         fetch: Arc::clone(&parts.fetch),
@@ -158,6 +182,7 @@ fn logout(config: &Config, world: &World, parts: &Parts, verifiers: Verifiers) -
         entropy: Arc::clone(&world.entropy),
         verifiers,
         addresses: addresses(config),
+        back_to: format!("{}/login", config.server.public_url()),
         clock_skew: config.saml.clock_skew,
         strict_certificates: config.saml.strict_certificates,
     })
@@ -186,10 +211,23 @@ fn revoke(parts: &Parts) -> Revoke {
     }
 }
 
+fn assignments(config: &Config, world: &World, parts: &Parts) -> Assignments {
+    Assignments {
+        store: parts.store.clone(),
+        recorder: parts.recorder.clone(),
+        allow_list: Arc::clone(&parts.allow_list),
+        clock: Arc::clone(&world.clock),
+        idps: config.idp_names().cloned().collect(),
+        without: config.without_assignments(),
+        fetch: Some(Arc::clone(&parts.fetch)),
+    }
+}
+
 fn mint(world: &World, parts: &Parts) -> Mint {
     Mint {
         store: parts.store.clone(),
         sts: Arc::clone(&parts.sts),
+        issuer: Arc::clone(&parts.issuer),
         allow_list: Arc::clone(&parts.allow_list),
         recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
@@ -221,6 +259,7 @@ fn site(config: &Config) -> Site {
     Site {
         origin: config.server.public_url.origin().ascii_serialization(),
         return_origins: config.server.return_origins.clone(),
+        oidc_providers: config.oidc.iter().map(|one| one.name.clone()).collect(),
         secure_cookies: !config.loopback_http(),
         tls: config.server.tls.is_some(),
         request_timeout: Duration::from_secs(u64::from(
@@ -257,6 +296,7 @@ pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
         )),
         tokio::spawn(pulse),
         tokio::spawn(Arc::clone(&parts.fetch).renew_in_time()),
+        tokio::spawn(Arc::clone(&parts.id_tokens).refresh_ahead()),
         tokio::spawn(purge(parts.store.clone())),
     ]
 }

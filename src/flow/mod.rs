@@ -2,20 +2,22 @@
 //!
 //! `sign_in` takes a response and opens a session, `mint` turns its grants into credentials, `grants`
 //! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it,
-//! `revoke` ends all of it at once, `explain` says why;
+//! `revoke` ends all of it at once, `assignments` names roles for a person, `explain` says why;
 //! `login` signs a command line in, `console` opens the AWS console.
-//! `allow_list`, `holds`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
+//! `allow_list`, `holds`, `idps`, `providers` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
 //! it; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
 
 mod access;
 mod admins;
 mod allow_list;
+mod assignments;
 mod budget;
 mod console;
 mod explain;
 mod fetch;
 mod grants;
 mod holds;
+mod id_tokens;
 mod idps;
 mod issue;
 mod lease;
@@ -24,6 +26,7 @@ mod logout;
 mod metrics;
 mod mint;
 mod outcome;
+mod providers;
 mod pulse;
 mod relay_keys;
 mod revoke;
@@ -32,30 +35,35 @@ mod sign_in;
 mod verifiers;
 
 pub use crate::saml::logout::Delivery;
-pub use crate::store::{LiveSession, LoginAnswer, RevokeOrder, Selector, SessionRow};
+pub use crate::store::{
+    AssignmentFilter, LiveSession, LoginAnswer, RevokeOrder, Selector, SessionRow,
+};
 pub use access::Access;
 pub use admins::Admins;
 pub use allow_list::AllowList;
+pub use assignments::{AssignmentError, AssignmentOrder, AssignmentView, Assignments};
 pub use budget::{Budget, Crowded};
 pub use console::{Console, ConsoleError, FederationError};
 pub use explain::{Decision, Explain, Explanation};
 pub use fetch::{Fetch, FetchError, FetchParts, HandedOut, Prospect, Served};
 pub use grants::{DeniedView, GrantView, Grants, Me};
 pub use holds::{HoldView, Holds};
+pub use id_tokens::{IdTokens, IdTokensParts, TokenProblem, refresh_at};
 pub use idps::{Idp, IdpError, IdpView, Idps, KeyChange, KeyView, Refresh, RefreshParts};
 pub use issue::{Issuer, IssuerParts};
 pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
 pub use login::{Login, LoginAsked, LoginBegun, LoginDone, LoginError};
-pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutParts};
+pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutNext, LogoutParts};
 pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};
+pub use providers::{Discovered, Provider, ProviderError, Providers};
 pub use pulse::Pulse;
 pub use relay_keys::{RelayError, RelayKeys, RelayParts};
 pub use revoke::{AwsAdvice, Counts, InForce, Revoke, RevokedView, good_reason};
 pub use service_keys::{Addresses, KeyRing, ServiceKeys};
 pub use sign_in::{
-    Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn, Started,
-    return_target,
+    Arrived, Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn,
+    Started, return_target,
 };
 pub use verifiers::{Busy, Verifiers};
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::{Site, page};
-use crate::flow::{FetchError, LeaseError, SignInError, Unavailable};
+use crate::flow::{AssignmentError, FetchError, LeaseError, SignInError, Unavailable};
 use crate::model::IdpName;
 
 /// An error on its way to an API client, as `application/problem+json` (RFC 9457).
@@ -74,7 +74,7 @@ impl Problem {
         if self.code != "sign_in_needed" {
             return self;
         }
-        let path = idp.map_or_else(|| "/login".to_owned(), |idp| format!("/saml/{idp}/login"));
+        let path = idp.map_or_else(|| "/login".to_owned(), |idp| site.login_path(idp));
         self.with("login_url", format!("{}{path}", site.public_url))
     }
 
@@ -159,6 +159,10 @@ impl From<SignInError> for Problem {
                 );
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "idp_not_ready", title)
             }
+            SignInError::ProviderAway(name) => {
+                let title = format!("{name} does not answer; begin the sign-in again in a moment");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "provider_away", title)
+            }
             SignInError::UnknownIdp(name) => Self::new(
                 StatusCode::NOT_FOUND,
                 "unknown_idp",
@@ -200,6 +204,35 @@ impl From<FetchError> for Problem {
             return Self::new(StatusCode::CONFLICT, "method_cannot", error.to_string());
         }
         Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<AssignmentError> for Problem {
+    fn from(error: AssignmentError) -> Self {
+        let title = error.to_string();
+        let named =
+            |idps: Vec<IdpName>| -> Vec<String> { idps.iter().map(ToString::to_string).collect() };
+        match error {
+            AssignmentError::IdpNeeded(idps) => {
+                Self::new(StatusCode::BAD_REQUEST, "idp_needed", title).with("idps", named(idps))
+            }
+            AssignmentError::NoIdp => Self::new(StatusCode::CONFLICT, "no_idp", title),
+            AssignmentError::UnknownIdp(_, idps) => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_idp", title).with("idps", named(idps))
+            }
+            AssignmentError::Off(_) => Self::new(StatusCode::CONFLICT, "assignments_off", title),
+            AssignmentError::NoRole
+            | AssignmentError::NotARole { .. }
+            | AssignmentError::TooMany
+            | AssignmentError::Reason(_) => Self::bad_request(title),
+            AssignmentError::Reserved(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "reserved_role", title)
+            }
+            AssignmentError::NotAssigned(_) => {
+                Self::new(StatusCode::NOT_FOUND, "not_assigned", title)
+            }
+            AssignmentError::Away(away) => away.into(),
+        }
     }
 }
 
