@@ -39,6 +39,7 @@ mod races;
 mod real_parts;
 mod relay;
 mod renewal;
+mod replicas;
 mod revoke;
 mod routes;
 mod sign_in;

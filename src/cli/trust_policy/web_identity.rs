@@ -72,7 +72,7 @@ async fn subject(
         idp: provider.name.clone(),
         user: user.clone(),
     };
-    if !database_exists(&config.store.url)? {
+    if !database_exists(&config.store.url).await? {
         return Err(unknown(&person).into());
     }
     let (_, store) = at.store().await?;
