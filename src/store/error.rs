@@ -29,6 +29,17 @@ pub enum StoreError {
         /// What the driver or the server said.
         problem: String,
     },
+    /// A backup of what is no file.
+    #[error(
+        "PostgreSQL has its own means: back the database up with pg_dump, and keep the master key elsewhere"
+    )]
+    NoBackup,
+    /// A copy that goes another way.
+    #[error("a copy goes from SQLite into PostgreSQL; name the SQLite database in `store.url`")]
+    CopyDirection,
+    /// A copy would overwrite what is there.
+    #[error("the database to copy into was used already; make an empty one")]
+    CopyTargetUsed,
     /// There is a database, but no key to it.
     #[error(
         "the master key file {path} is missing although the database exists already; restore the key that the database was made with, or name it in `store.master_key_file`"

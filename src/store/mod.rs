@@ -21,6 +21,7 @@ mod key;
 mod leases;
 mod ledger;
 mod logins;
+mod moving;
 mod newest;
 mod oidc_tokens;
 mod opening;
@@ -64,7 +65,8 @@ pub use ledger::{AcceptError, Fresh, Taken};
 pub use logins::{
     LOGIN_LIVES, LOGINS_KEPT, LOGINS_PER_ADDRESS, LoginAnswer, LoginPoll, NewLogin, PendingLogin,
 };
-pub use opening::database_exists;
+pub use moving::Copied;
+pub use opening::{database_exists, is_server_url};
 pub use purge::Purged;
 pub use refreshes::{PutRefreshed, RefreshClaim, RefreshedTokens};
 pub use refusals::{REFUSAL_DAYS, REFUSALS_KEPT, RefusalRecord};
@@ -136,7 +138,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let pools = opening::open(&settings.url).await?;
         let listen_url =
-            opening::is_server(&settings.url).then(|| settings.listen_url.unwrap_or(settings.url));
+            is_server_url(&settings.url).then(|| settings.listen_url.unwrap_or(settings.url));
         let sealer = Sealer::new(settings.master_key, Arc::clone(&entropy));
         let mut transaction = pools.engine.begin(&pools.writer).await?;
         pools.engine.migrate(&mut transaction).await?;

@@ -83,8 +83,8 @@ pub async fn database_exists(url: &str) -> Result<bool, StoreError> {
     }
 }
 
-/// Whether `url` names a server.
-pub(super) fn is_server(url: &str) -> bool {
+/// Whether `url` names a PostgreSQL server.
+pub fn is_server_url(url: &str) -> bool {
     matches!(url.parse(), Ok(Location::Server(_)))
 }
 
