@@ -58,6 +58,15 @@ pub(super) fn signed_claims(token: &Secret, keys: &KeySet) -> Result<Signed, Ref
     })
 }
 
+/// The nonce in a token that was verified when it came, and was sealed since.
+pub(super) fn nonce_of(verified: &Secret) -> Option<Secret> {
+    let (_, rest) = verified.expose().split_once('.')?;
+    let (payload, _) = rest.split_once('.')?;
+    let claims = read_claims(&decoded(payload).ok()?).ok()?;
+    let nonce = claims.get("nonce")?.as_str()?;
+    Some(Secret::new(nonce.to_owned()))
+}
+
 fn read_header(part: &str) -> Result<Header, Refusal> {
     let header: Header = serde_json::from_slice(&decoded(part)?)
         .map_err(|_| form("has a header that is no JSON object with one alg"))?;

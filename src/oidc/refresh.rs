@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::attributes::attributes;
 use super::claims::offers;
-use super::jws::signed_claims;
+use super::jws::{nonce_of, signed_claims};
 use super::protocol::{Protocol, nonce};
 use super::refusal::cut;
 use super::verify::id_token;
@@ -23,7 +23,7 @@ pub struct RefreshExpectation<'e> {
     pub keys: &'e KeySet,
     /// The ID token before.
     pub before: &'e IdToken,
-    /// The sign-in's nonce, where it is still known.
+    /// The sign-in's nonce, where it is still known; else that of the token before counts, where it has one.
     pub nonce: Option<&'e Secret>,
     /// The time now.
     pub now: DateTime<Utc>,
@@ -64,8 +64,9 @@ pub fn verify_refreshed(
     };
     let claims = signed_claims(token, expectation.keys)?.claims;
     let protocol = Protocol::checked(&claims, settings, expectation.now)?;
-    if let Some(expected) = expectation.nonce {
-        nonce(&claims, expected)?;
+    let known = expectation.nonce.cloned();
+    if let Some(expected) = known.or_else(|| nonce_of(&expectation.before.jwt)) {
+        nonce(&claims, &expected)?;
     }
     let newer = id_token(token, &protocol, settings);
     same_person(expectation.before, &newer)?;

@@ -96,7 +96,9 @@ fn its_nonce_is_none_or_the_sign_ins() {
     let at = now().timestamp() + 3600;
     let all = claims(&json!({"iat": at, "exp": at + 300, "nonce": "other"}));
     let token = rsa_key().sign("RS256", &all);
-    assert!(refreshed_by(&answer(&token), None).is_ok());
+    // The token before tells it, where nothing else does.
+    let refusal = refreshed_by(&answer(&token), None).unwrap_err();
+    assert_eq!(refusal.code(), "nonce");
 }
 
 #[test]
