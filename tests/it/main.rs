@@ -33,6 +33,7 @@ mod many_values;
 mod metadata;
 mod museum;
 mod mutants;
+mod oidc;
 mod parts;
 mod races;
 mod real_parts;

@@ -135,6 +135,13 @@ impl OidcProvider {
         told(answer).await[counter].as_u64().unwrap()
     }
 
+    /// Every token that it gave out.
+    pub(crate) async fn issued(&self) -> Vec<String> {
+        let url = format!("{}/issued", self.control);
+        let issued = told(client().get(url).send().await.unwrap()).await;
+        serde_json::from_value(issued).unwrap()
+    }
+
     async fn control(&self, path: &str, body: Value) {
         let url = format!("{}{path}", self.control);
         told(client().post(url).json(&body).send().await.unwrap()).await;
@@ -337,6 +344,11 @@ mod tests {
         assert_eq!(status, StatusCode::BAD_REQUEST, "a replay ends all");
         assert_eq!(provider.counted("refused", 2).await, 2);
         assert_eq!(provider.count("refresh_token").await, 1);
+        let issued = provider.issued().await;
+        for answer in [&first, &second] {
+            let token = answer["refresh_token"].as_str().unwrap();
+            assert!(issued.iter().any(|known| known == token));
+        }
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@
 //     POST /trouble  { status }              the token endpoint answers so from now on; null mends it
 //     GET  /counters ?COUNTER=N              once the counter is N or more: { authorization_code, refresh_token,
 //                                            refused, keys, end_session }
+//     GET  /issued                           every token that was given out: [text, ..]
 //
 // No secret or token is printed. The packages are where tests/setup put them: NODE_PARTS names that folder.
 
@@ -45,6 +46,7 @@ const counters = { authorization_code: 0, refresh_token: 0, refused: 0, keys: 0,
 const counted = new EventEmitter();
 counted.setMaxListeners(0);
 const kept = new Map();
+const issued = [];
 let trouble = null;
 
 function count(name) {
@@ -155,7 +157,11 @@ function provider(issuer, keys) {
     }
     await next();
     const { route, params } = ctx.oidc ?? {};
-    if (route === 'token') count(ctx.status === 200 ? params.grant_type : 'refused');
+    if (route === 'token') {
+      const { id_token, refresh_token, access_token } = ctx.body;
+      issued.push(...[id_token, refresh_token, access_token].filter((text) => text !== undefined));
+      count(ctx.status === 200 ? params.grant_type : 'refused');
+    }
     if (route === 'jwks') count('keys');
     if (route === 'end_session_confirm' && ctx.status === 303) count('end_session');
   });
@@ -225,12 +231,12 @@ async function act(request, response) {
   if (url.pathname === '/counters') {
     const due = ([name, least]) => counters[name] >= Number(least);
     while (![...url.searchParams].every(due)) await once(counted, 'counted');
-  } else {
+  } else if (url.pathname !== '/issued') {
     await acts[url.pathname](JSON.parse(await read(request)));
     current = provider(issuer, keys);
   }
   response.setHeader('Content-Type', 'application/json');
-  response.end(JSON.stringify(counters));
+  response.end(JSON.stringify(url.pathname === '/issued' ? issued : counters));
 }
 
 control.on('request', (request, response) => {
