@@ -141,6 +141,7 @@ pub async fn open_store(config: &Config, world: &World) -> Result<Store, StoreEr
     let settings = StoreSettings {
         url: config.store.url.clone(),
         master_key,
+        without_assignments: config.without_assignments(),
     };
     Store::open(
         settings,

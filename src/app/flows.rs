@@ -9,9 +9,9 @@ use super::{World, addresses, allow_list, open_store, relay_keys, sign_in_rules,
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
-    Access, Admins, AllowList, Budget, Console, Explain, Fetch, FetchParts, Grants, Holds, Idps,
-    InForce, Issuer, IssuerParts, Leases, Login, Logout, LogoutParts, Metrics, Mint, Pulse,
-    RelayKeys, Revoke, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
+    Access, Admins, AllowList, Assignments, Budget, Console, Explain, Fetch, FetchParts, Grants,
+    Holds, Idps, InForce, Issuer, IssuerParts, Leases, Login, Logout, LogoutParts, Metrics, Mint,
+    Pulse, RelayKeys, Revoke, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
 };
 use crate::http::{Flows, Site};
 use crate::model::{LeaseId, Method};
@@ -114,6 +114,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
         fetch: Arc::clone(&parts.fetch),
         leases: Arc::new(leases(config, world, parts)),
         revoke: Arc::new(revoke(parts)),
+        assignments: Arc::new(assignments(config, world, parts)),
         idps: Arc::clone(&parts.idps),
         keys: Arc::clone(&parts.keys),
         relay_keys: Arc::clone(&parts.relay_keys),
@@ -183,6 +184,18 @@ fn revoke(parts: &Parts) -> Revoke {
             fetch: Arc::clone(&parts.fetch),
             holds: Arc::clone(&parts.holds),
         }),
+    }
+}
+
+fn assignments(config: &Config, world: &World, parts: &Parts) -> Assignments {
+    Assignments {
+        store: parts.store.clone(),
+        recorder: parts.recorder.clone(),
+        allow_list: Arc::clone(&parts.allow_list),
+        clock: Arc::clone(&world.clock),
+        idps: config.idp_names().cloned().collect(),
+        without: config.without_assignments(),
+        fetch: Some(Arc::clone(&parts.fetch)),
     }
 }
 

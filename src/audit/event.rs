@@ -85,6 +85,18 @@ kinds! {
     HoldPlaced = "hold_placed",
     /// They are taken again.
     HoldReleased = "hold_released",
+    /// An admin assigned roles to a person, in the place of those assigned before.
+    AssignmentSet = "assignment_set",
+    /// An admin took a person's assignment away.
+    AssignmentRemoved = "assignment_removed",
+    /// The IdP sent a role value for a person, and the assignment went.
+    AssignmentOverwritten = "assignment_overwritten",
+    /// An IdP answered with a new ID token, the first of the session or one that changed the offers.
+    TokensRefreshed = "tokens_refreshed",
+    /// An IdP gave no new ID token.
+    RefreshFailed = "refresh_failed",
+    /// A refreshed ID token names other roles than the one before.
+    OffersChanged = "offers_changed",
     /// An IdP's metadata has a signing key that it had not before.
     IdpKeyAdded = "idp_key_added",
     /// An IdP's metadata no longer has a signing key.
@@ -116,6 +128,12 @@ pub struct Event {
     /// The role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<RoleArn>,
+    /// The roles of a person's assignment, after an edit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<RoleArn>>,
+    /// The roles of the assignment before, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles_before: Option<Vec<RoleArn>>,
     /// How credentials are had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
@@ -175,6 +193,8 @@ impl Event {
             idp: None,
             user: None,
             role: None,
+            roles: None,
+            roles_before: None,
             method: None,
             granted: None,
             job: None,

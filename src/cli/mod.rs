@@ -18,6 +18,7 @@ mod roles;
 mod show;
 mod tokens;
 mod trust_policy;
+mod users;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,6 +73,9 @@ enum Command {
     /// The allow-list
     #[command(subcommand)]
     Roles(roles::Command),
+    /// Roles that an admin assigns to persons whose IdP names none
+    #[command(subcommand)]
+    Users(users::Command),
     /// Tokens of launchers, admins and auditors
     #[command(subcommand)]
     Tokens(tokens::Command),
@@ -161,6 +165,7 @@ async fn dispatch(command: Command, path: PathBuf) -> Outcome {
         Command::Serve => serve(&at).await,
         Command::Check => check::run(&at).await,
         Command::Roles(command) => roles::run(command, &at).await,
+        Command::Users(command) => users::run(command, &at).await,
         Command::Tokens(command) => tokens::run(command, &at).await,
         Command::Idps(command) => show::idps(&command, &at).await,
         Command::Sessions(command) => show::sessions(&command, &at).await,

@@ -2,6 +2,7 @@
 //!
 //! The token goes to https alone, or to loopback, and follows no redirect.
 
+use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -126,6 +127,47 @@ impl Remote {
         }
     }
 
+    /// What is at `path`; an error with its code.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, Refused> {
+        let request = self.client.get(self.with_query(path, query)?);
+        let answer = request.bearer_auth(&self.token).send().await?;
+        read_coded(answer).await
+    }
+
+    /// Puts `body` at `path`, and reads the answer; an error with its code.
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        body: &impl Serialize,
+    ) -> Result<T, Refused> {
+        let request = self.client.put(self.with_query(path, query)?).json(body);
+        let answer = request.bearer_auth(&self.token).send().await?;
+        read_coded(answer).await
+    }
+
+    /// Deletes what is at `path`; an error with its code.
+    pub(super) async fn remove(&self, path: &str, query: &[(&str, &str)]) -> Result<(), Refused> {
+        let request = self.client.delete(self.with_query(path, query)?);
+        let answer = request.bearer_auth(&self.token).send().await?;
+        if answer.status() == StatusCode::NO_CONTENT {
+            return Ok(());
+        }
+        Err(refused(answer).await)
+    }
+
+    fn with_query(&self, path: &str, query: &[(&str, &str)]) -> Result<Url, Refused> {
+        let mut url: Url = self.at(path).parse()?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(url)
+    }
+
     /// Deletes what is at `path`; an error's own words become the failure.
     pub(super) async fn delete(&self, path: &str) -> Result<(), Failure> {
         let url = self.at(path);
@@ -152,11 +194,47 @@ async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, Failure> {
     Err(problem(answer).await.into())
 }
 
+async fn read_coded<T: DeserializeOwned>(answer: Response) -> Result<T, Refused> {
+    if answer.status() == StatusCode::OK {
+        return Ok(answer.json().await?);
+    }
+    Err(refused(answer).await)
+}
+
 async fn problem(answer: Response) -> String {
+    refused(answer).await.title
+}
+
+async fn refused(answer: Response) -> Refused {
     let status = answer.status();
     let body: Value = answer.json().await.unwrap_or_default();
-    match body.get("title").and_then(Value::as_str) {
-        Some(title) => title.to_owned(),
-        None => format!("the gateway answered {status}; is --url the address of a rolegate?"),
+    let field = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+    Refused {
+        code: field("code").unwrap_or_default(),
+        title: field("title").unwrap_or_else(|| {
+            format!("the gateway answered {status}; is --url the address of a rolegate?")
+        }),
+    }
+}
+
+/// What a gateway refused, in its own words; or what kept it from being asked, without a code.
+pub(super) struct Refused {
+    /// The stable code of the problem; empty where there is none.
+    pub(super) code: String,
+    title: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.title)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self {
+            code: String::new(),
+            title: error.to_string(),
+        }
     }
 }

@@ -8,11 +8,11 @@ use url::Url;
 use crate::model::{IdpName, Partition};
 
 use super::findings::Findings;
+use super::idps::Idps;
 use super::problem::ConfigError;
 use super::raw::{RawAdmin, RawRelay, RawSts};
-use super::roles::idp_names;
 use super::urls;
-use super::values::{Admin, Relay, SamlIdp, Server, Sts};
+use super::values::{Admin, Relay, Server, Sts};
 
 /// The SDKs' own variable for another STS.
 const STS_ENDPOINT: &str = "AWS_ENDPOINT_URL_STS";
@@ -125,7 +125,7 @@ fn endpoint(
 
 pub(super) fn admin(
     raw: Option<RawAdmin>,
-    idps: &[SamlIdp],
+    idps: Idps<'_>,
     findings: &mut Findings,
 ) -> Option<Admin> {
     let raw = raw?;
@@ -153,20 +153,17 @@ pub(super) fn admin(
 }
 
 /// The IdP whose users are admins: two IdPs may have users of one name.
-fn admin_idp(text: Option<&str>, idps: &[SamlIdp], findings: &mut Findings) -> Option<IdpName> {
+fn admin_idp(text: Option<&str>, idps: Idps<'_>, findings: &mut Findings) -> Option<IdpName> {
     const KEY: &str = "admin.idp";
     let Some(text) = text else {
-        if idps.len() > 1 {
+        if idps.names().nth(1).is_some() {
             findings.refuse(KEY, ConfigError::AdminIdp);
         }
-        return idps.first().map(|idp| idp.name.clone());
+        return idps.names().next().cloned();
     };
     let name: IdpName = findings.take(KEY, text.parse())?;
-    if !idps.is_empty() && !idps.iter().any(|idp| idp.name == name) {
-        findings.refuse(
-            KEY,
-            ConfigError::UnknownIdp(text.to_owned(), idp_names(idps)),
-        );
+    if !idps.is_empty() && !idps.knows(&name) {
+        findings.refuse(KEY, ConfigError::UnknownIdp(text.to_owned(), idps.shown()));
     }
     Some(name)
 }

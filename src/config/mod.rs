@@ -9,6 +9,8 @@ mod access;
 mod environment;
 mod files;
 mod findings;
+mod idps;
+mod oidc;
 mod problem;
 mod raw;
 mod roles;
@@ -31,13 +33,15 @@ use toml::Table;
 
 pub use problem::{ConfigError, ConfigErrors, Problem};
 pub use values::{
-    Admin, Config, IdpInitiated, LeaseLimits, Limits, MetadataSource, Relay, RequireSigned, Roles,
-    Saml, SamlIdp, Server, SessionLimits, SingleLogout, StoreConfig, Sts, Tls,
+    Admin, ClientSecret, Config, IdpInitiated, LeaseLimits, Limits, MetadataSource, OidcProvider,
+    Relay, RequireSigned, Roles, Saml, SamlIdp, Server, SessionLimits, SingleLogout, StoreConfig,
+    Sts, Tls,
 };
 pub use warning::Warning;
 
 use files::Folder;
 use findings::{Findings, Places};
+use idps::Idps;
 use raw::Raw;
 
 /// The configuration in the file at `path` and in `environment`, or everything that is wrong with it.
@@ -92,11 +96,15 @@ fn check(
     let store = store::check(&raw.store, &folder, findings);
     let leases = store::leases(&raw.leases, findings);
     let saml = saml::check(raw.saml, &folder, findings);
-    saml::oidc(&raw.oidc, &folder, findings);
+    let oidc = oidc::check(raw.oidc, &folder, &saml.idps, findings);
+    let idps = Idps {
+        saml: &saml.idps,
+        oidc: &oidc,
+    };
     let allowed_roles = environment.get(roles::ALLOWED_ROLES);
-    let roles = roles::check(raw.roles, allowed_roles, &saml.idps, findings);
+    let roles = roles::check(raw.roles, allowed_roles, idps, findings);
     let sts = access::sts(raw.sts, environment, findings);
-    let admin = access::admin(raw.admin, &saml.idps, findings);
+    let admin = access::admin(raw.admin, idps, findings);
     let relay = access::relay(raw.relay, server.as_ref(), findings);
     let config = Config {
         path: path.to_owned(),
@@ -105,6 +113,7 @@ fn check(
         session: store::session(&raw.session),
         leases,
         saml,
+        oidc,
         roles,
         sts,
         admin,

@@ -163,6 +163,33 @@ pub enum ConfigError {
     /// An empty text.
     #[error("is empty; write {0}, or remove the key")]
     Empty(&'static str),
+    /// A text that no protocol could carry.
+    #[error(
+        "is no such text; write {0}, 1 to 256 characters without blanks around and control characters"
+    )]
+    NotPrintable(&'static str),
+    /// No scope (RFC 6749, 3.3).
+    #[error("is no scope; write each as a text of its own, without blanks")]
+    Scope,
+    /// A parameter that the protocol sets itself.
+    #[error("is set by the sign-in itself; remove it (scopes have a key of their own)")]
+    ReservedParameter,
+    /// A parameter that no URL could carry.
+    #[error(
+        "is no parameter; write a name of printable ASCII and a value of at most 1024 characters"
+    )]
+    Parameter,
+    /// A table or list that is too long.
+    #[error("has too many members; write {0} at most")]
+    TooMany(usize),
+    /// A file that holds no secret.
+    #[error("{path} holds no client secret ({reason}); write the secret alone into the file", path = .path.display())]
+    SecretFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+    },
     /// No domain.
     #[error("is no domain; write one such as example.org, without @")]
     Domain,

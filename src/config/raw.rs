@@ -112,6 +112,15 @@ pub(super) struct RawIdp {
     pub(super) idp_initiated: Option<IdpInitiated>,
     pub(super) require_signed: Option<RequireSigned>,
     pub(super) single_logout: Option<SingleLogout>,
+    pub(super) assignments: Option<Switch>,
+}
+
+/// On or off: a word says more in a file than `true`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Switch {
+    On,
+    Off,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -132,6 +141,10 @@ pub(super) struct RawProvider {
     pub(super) scopes: Option<Vec<String>>,
     pub(super) role_claim: Option<String>,
     pub(super) session_name_claim: Option<String>,
+    pub(super) duration_claim: Option<String>,
+    pub(super) user_domains: Option<Vec<String>>,
+    pub(super) authorization_parameters: Option<BTreeMap<String, String>>,
+    pub(super) assignments: Option<Switch>,
 }
 
 impl std::fmt::Debug for RawProvider {

@@ -13,9 +13,10 @@ use crate::model::{
 };
 
 use super::findings::Findings;
+use super::idps::Idps;
 use super::problem::ConfigError;
 use super::raw::{RawEntry, RawProviders, RawRoles};
-use super::values::{Roles, SamlIdp};
+use super::values::Roles;
 use super::warning::Warning;
 
 /// The one variable without `__` that adds to the configuration.
@@ -24,7 +25,7 @@ pub(super) const ALLOWED_ROLES: &str = "ROLEGATE_ALLOWED_ROLES";
 pub(super) fn check(
     raw: RawRoles,
     allowed_roles: Option<&String>,
-    idps: &[SamlIdp],
+    idps: Idps<'_>,
     findings: &mut Findings,
 ) -> Roles {
     let default_method = raw.default_method.unwrap_or(Method::Saml);
@@ -82,7 +83,7 @@ fn pattern(text: &str) -> Result<RolePattern, ConfigError> {
 /// The entries so far, and what a new one is held against.
 struct EntryList<'a> {
     default_method: Method,
-    idps: &'a [SamlIdp],
+    idps: Idps<'a>,
     entries: Vec<Entry>,
 }
 
@@ -99,12 +100,7 @@ impl EntryList<'_> {
         }
         self.check_idp(key, &draft, findings);
         let method = *draft.method.get_or_insert(self.default_method);
-        if method == Method::WebIdentity && draft.effect == Effect::Allow {
-            findings.warn(Warning::MethodNotInThisVersion {
-                key: key.to_owned(),
-                method,
-            });
-        }
+        self.note_method(key, method, &draft, findings);
         let Some(id) = findings.take(key, entry_id(&draft, source)) else {
             return;
         };
@@ -123,20 +119,28 @@ impl EntryList<'_> {
         });
     }
 
+    /// An entry that nobody's sign-in serves. Without any IdP, one warning is said already, and the first
+    /// may be SAML's.
+    fn note_method(&self, key: &str, method: Method, draft: &EntryDraft, findings: &mut Findings) {
+        let (key, idp) = (key.to_owned(), draft.idp.as_ref());
+        if draft.effect == Effect::Deny || self.idps.can(method, idp) {
+            return;
+        }
+        match method {
+            Method::WebIdentity => findings.warn(Warning::NoProviderSignIn { key }),
+            Method::Saml if !self.idps.is_empty() => findings.warn(Warning::NoSamlSignIn { key }),
+            Method::Saml | Method::Relay | Method::Broker => {}
+        }
+    }
+
     /// A deny for a misspelt IdP would forbid nobody. Before the first IdP there is nothing to misspell.
     fn check_idp(&self, key: &str, draft: &EntryDraft, findings: &mut Findings) {
         let Some(idp) = &draft.idp else { return };
-        if !self.idps.is_empty() && !self.idps.iter().any(|known| known.name == *idp) {
-            let error = ConfigError::UnknownIdp(idp.to_string(), idp_names(self.idps));
+        if !self.idps.is_empty() && !self.idps.knows(idp) {
+            let error = ConfigError::UnknownIdp(idp.to_string(), self.idps.shown());
             findings.refuse(&format!("{key}.idp"), error);
         }
     }
-}
-
-/// The names, for a mend.
-pub(super) fn idp_names(idps: &[SamlIdp]) -> String {
-    let names: Vec<&str> = idps.iter().map(|idp| idp.name.as_str()).collect();
-    names.join(", ")
 }
 
 /// An identifier that stays as long as the entry's words do.

@@ -1,16 +1,15 @@
-//! `[saml]`, `[[saml.idp]]` and `[[oidc.provider]]`.
+//! `[saml]` and `[[saml.idp]]`.
 //!
 //! That a metadata file can be read is checked here; what it says is for the `saml` room to judge. A URL
 //! is checked by its spelling and not asked.
 
 use chrono::TimeDelta;
 
-use crate::model::IdpName;
-
 use super::files::{Folder, certificate};
 use super::findings::{Findings, labels};
+use super::idps::{assignments, domains, idp_name, is_taken};
 use super::problem::ConfigError;
-use super::raw::{RawIdp, RawOidc, RawProvider, RawSaml};
+use super::raw::{RawIdp, RawSaml};
 use super::urls;
 use super::values::{IdpInitiated, MetadataSource, RequireSigned, Saml, SamlIdp, SingleLogout};
 
@@ -37,8 +36,7 @@ pub(super) fn check(raw: RawSaml, folder: &Folder, findings: &mut Findings) -> S
         let Some(idp) = idp(raw, &path, folder, findings) else {
             continue;
         };
-        let same = |other: &SamlIdp| other.name.as_str().eq_ignore_ascii_case(idp.name.as_str());
-        if idps.iter().any(same) {
+        if is_taken(&idp.name, idps.iter().map(|other| &other.name)) {
             findings.refuse(&format!("{path}.name"), ConfigError::DuplicateName);
         }
         idps.push(idp);
@@ -96,16 +94,8 @@ fn idp(raw: RawIdp, path: &str, folder: &Folder, findings: &mut Findings) -> Opt
         idp_initiated: raw.idp_initiated.unwrap_or(IdpInitiated::Confirm),
         require_signed: raw.require_signed.unwrap_or(RequireSigned::Assertion),
         single_logout: raw.single_logout.unwrap_or(SingleLogout::Browser),
+        assignments: assignments(raw.assignments),
     })
-}
-
-/// An IdP's name: it is a part of URLs, where dots alone would lead elsewhere.
-fn idp_name(text: &str) -> Result<IdpName, ConfigError> {
-    let name: IdpName = text.parse()?;
-    if text.bytes().all(|byte| byte == b'.') {
-        return Err(ConfigError::DotName);
-    }
-    Ok(name)
 }
 
 fn metadata(
@@ -134,86 +124,4 @@ fn metadata(
     folder
         .readable(&file_key, file, findings)
         .map(MetadataSource::File)
-}
-
-fn domains(domains: Option<Vec<String>>, path: &str, findings: &mut Findings) -> Vec<String> {
-    let Some(domains) = domains else {
-        return Vec::new();
-    };
-    // An empty list would read as "nobody" and act as "anybody".
-    if domains.is_empty() {
-        findings.refuse(
-            &format!("{path}.user_domains"),
-            ConfigError::Empty("one domain at least"),
-        );
-    }
-    for (at, domain) in domains.iter().enumerate() {
-        let letters = |part: &str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        };
-        if !domain.split('.').all(letters) {
-            let key = format!("{path}.user_domains[{}]", at + 1);
-            findings.refuse(&key, ConfigError::Domain);
-        }
-    }
-    domains
-        .into_iter()
-        .map(|domain| domain.to_ascii_lowercase())
-        .collect()
-}
-
-/// Checks the shape of OpenID Connect providers, and says that this version has none.
-pub(super) fn oidc(raw: &RawOidc, folder: &Folder, findings: &mut Findings) {
-    let names = raw.provider.iter().map(|provider| provider.name.as_deref());
-    for (label, provider) in labels(names).into_iter().zip(&raw.provider) {
-        let path = format!("oidc.provider{label}");
-        check_provider(provider, &path, folder, findings);
-        findings.refuse(
-            &path,
-            ConfigError::NotInThisVersion {
-                key: "oidc.provider",
-                mend: "remove the table and connect the IdP through SAML, [[saml.idp]]",
-            },
-        );
-    }
-}
-
-fn check_provider(raw: &RawProvider, path: &str, folder: &Folder, findings: &mut Findings) {
-    let at = |key: &str| format!("{path}.{key}");
-    if let Some(name) = raw.name.as_deref() {
-        findings.take(&at("name"), idp_name(name));
-    }
-    if let Some(issuer) = raw.issuer.as_deref() {
-        let url = urls::https_or_loopback(issuer, "https://login.example.org/tenant/v2.0");
-        findings.take(&at("issuer"), url);
-    }
-    match (&raw.client_secret, raw.client_secret_file.as_deref()) {
-        (Some(_), Some(_)) => {
-            findings.refuse(
-                &at("client_secret"),
-                ConfigError::Both("client_secret_file"),
-            );
-        }
-        (None, None) => findings.refuse(
-            path,
-            ConfigError::Neither("client_secret", "client_secret_file"),
-        ),
-        (None, Some(file)) => {
-            folder.readable(&at("client_secret_file"), file, findings);
-        }
-        (Some(_), None) => {}
-    }
-    let scopes = raw.scopes.iter().flatten().cloned().map(Some);
-    let claims = [&raw.client_id, &raw.role_claim, &raw.session_name_claim];
-    for text in claims.into_iter().cloned().chain(scopes).flatten() {
-        if text.trim().is_empty() {
-            findings.refuse(
-                path,
-                ConfigError::Empty("client_id, scopes and claims by name"),
-            );
-        }
-    }
 }

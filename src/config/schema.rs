@@ -52,6 +52,7 @@ const fn needed(name: &'static str, kind: Kind, example: &'static str) -> Key {
 }
 
 const METHOD: Kind = Kind::Choice(&["saml", "web-identity", "relay", "broker"]);
+const SWITCH: Kind = Kind::Choice(&["on", "off"]);
 /// Thirty days and a year, in seconds.
 const MONTH: i64 = 2_592_000;
 const YEAR: i64 = 31_536_000;
@@ -127,6 +128,7 @@ const SAML: &[Key] = &[
                 Kind::Choice(&["assertion", "response", "both"]),
             ),
             key("single_logout", Kind::Choice(&["browser", "leases"])),
+            key("assignments", SWITCH),
         ]),
     ),
 ];
@@ -142,6 +144,10 @@ const OIDC: &[Key] = &[key(
         key("scopes", Kind::Texts),
         key("role_claim", Kind::Text),
         key("session_name_claim", Kind::Text),
+        key("duration_claim", Kind::Text),
+        key("user_domains", Kind::Texts),
+        key("authorization_parameters", Kind::TextMap),
+        key("assignments", SWITCH),
     ]),
 )];
 

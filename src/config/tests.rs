@@ -1,6 +1,7 @@
 //! Whole files and environments, good and bad: each refusal names key and mend, each has its good twin.
 
 mod environment;
+mod oidc;
 mod refusals;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use openssl::rsa::Rsa;
 use openssl::x509::X509;
 use tempfile::TempDir;
 
-use crate::model::{Effect, EntrySource, Method, Partition};
+use crate::model::{Effect, EntrySource, Method, Partition, Secret};
 
 use super::*;
 
@@ -119,6 +120,14 @@ user_domains = ["Example.org"]
 idp_initiated = "refuse"
 require_signed = "both"
 single_logout = "leases"
+[[oidc.provider]]
+name = "entra"
+issuer = "https://login.example.org/tenant/v2.0"
+client_id = "0f3a"
+client_secret_file = "entra.secret"
+scopes = ["openid", "email", "offline_access"]
+role_claim = "aws_role_arn"
+session_name_claim = "aws_role_session_name"
 [roles]
 allowed = ["arn:aws:iam::123456789012:role/data-scientist"]
 default_method = "saml"
@@ -418,9 +427,8 @@ fn warnings_say_what_starts_and_does_not_work() {
     let later = warnings(&format!(
         "[[roles.entry]]\narn = \"{ROLE}\"\nmethod = \"web-identity\"\n"
     ));
-    assert!(later.contains(&Warning::MethodNotInThisVersion {
+    assert!(later.contains(&Warning::NoProviderSignIn {
         key: "roles.entry[1]".to_owned(),
-        method: Method::WebIdentity,
     }));
 }
 

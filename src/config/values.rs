@@ -3,7 +3,7 @@
 //! Only `load` makes a [`Config`]; whatever stands in one was checked there, so the other rooms read
 //! it without asking again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -13,7 +13,9 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use crate::model::{Entry, IdpName, Method, Partition, SamlProviderArn, SessionDuration, UserName};
+use crate::model::{
+    Entry, IdpName, Method, Partition, SamlProviderArn, Secret, SessionDuration, UserName,
+};
 
 use super::Warning;
 use super::urls::is_loopback;
@@ -33,6 +35,8 @@ pub struct Config {
     pub leases: LeaseLimits,
     /// SAML and its identity providers.
     pub saml: Saml,
+    /// The OpenID Connect providers, in the order of the file.
+    pub oidc: Vec<OidcProvider>,
     /// The allow-list of file and environment, and what holds for every role.
     pub roles: Roles,
     /// How STS is reached.
@@ -70,6 +74,26 @@ impl Config {
             }
         }
         audiences
+    }
+
+    /// Everyone who signs people in, SAML's IdPs first, each in the order of the file.
+    pub fn idp_names(&self) -> impl Iterator<Item = &IdpName> {
+        let saml = self.saml.idps.iter().map(|idp| &idp.name);
+        saml.chain(self.oidc.iter().map(|provider| &provider.name))
+    }
+
+    /// The IdPs and providers whose persons cannot be assigned roles.
+    pub fn without_assignments(&self) -> BTreeSet<IdpName> {
+        let saml = self
+            .saml
+            .idps
+            .iter()
+            .map(|idp| (&idp.name, idp.assignments));
+        let oidc = self.oidc.iter().map(|one| (&one.name, one.assignments));
+        saml.chain(oidc)
+            .filter(|(_, assignments)| !assignments)
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     /// Whether people reach rolegate by plain http, which is then on loopback.
@@ -195,6 +219,44 @@ pub struct SamlIdp {
     pub require_signed: RequireSigned,
     /// What its single logout ends.
     pub single_logout: SingleLogout,
+    /// Whether admins may assign roles to its persons.
+    pub assignments: bool,
+}
+
+/// `[[oidc.provider]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcProvider {
+    /// Its name here and in URLs; no SAML IdP has it.
+    pub name: IdpName,
+    /// Its issuer, exactly as written: https, or http on loopback, without query and fragment.
+    pub issuer: String,
+    /// rolegate's name there.
+    pub client_id: String,
+    /// rolegate's password there.
+    pub client_secret: ClientSecret,
+    /// What is asked for, each once, `openid` first.
+    pub scopes: Vec<String>,
+    /// The claim that names the roles: 1 to 256 printable characters, perhaps a path.
+    pub role_claim: String,
+    /// The claim that names the user, and the session at AWS.
+    pub session_name_claim: String,
+    /// The claim that names the session's length.
+    pub duration_claim: String,
+    /// The domains, lower-case, whose users it may speak for; empty is any.
+    pub user_domains: Vec<String>,
+    /// What goes into the authorization request beside the protocol's own parameters.
+    pub authorization_parameters: BTreeMap<String, String>,
+    /// Whether admins may assign roles to its persons.
+    pub assignments: bool,
+}
+
+/// Where a client secret is; ask [`ClientSecret::read()`] for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientSecret {
+    /// In the configuration.
+    Inline(Secret),
+    /// In a file that was readable at start.
+    File(PathBuf),
 }
 
 /// Where an IdP's metadata is.

@@ -2,14 +2,14 @@
 
 use thiserror::Error;
 
-use crate::model::{AccountId, Method, Partition};
+use crate::model::{AccountId, Partition};
 
 /// Something legal that deserves a look.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Warning {
     /// Nobody can sign in.
     #[error(
-        "saml.idp: no identity provider is configured, so nobody can sign in; give your IdP rolegate's metadata, then add [[saml.idp]] with its metadata_url or metadata_file"
+        "saml.idp: no identity provider is configured, so nobody can sign in; give your IdP rolegate's metadata, then add [[saml.idp]] with its metadata_url or metadata_file, or register rolegate there as an OpenID Connect client and add [[oidc.provider]]"
     )]
     NoIdp,
     /// The allow-list of file and environment is empty.
@@ -43,15 +43,21 @@ pub enum Warning {
         /// The account.
         account: AccountId,
     },
-    /// Entries that cannot be used yet.
+    /// An entry of method web-identity that nobody signs in for.
     #[error(
-        "{key}: method {method} is not available in this version, so the entry grants nothing; use saml, relay or broker"
+        "{key}: method web-identity takes the ID token of an OpenID Connect sign-in, and no [[oidc.provider]] signs in whom this entry is for, so it grants nothing; add one, or use saml, relay or broker"
     )]
-    MethodNotInThisVersion {
+    NoProviderSignIn {
         /// The entry's key.
         key: String,
-        /// Its method.
-        method: Method,
+    },
+    /// An entry of method saml that nobody signs in for.
+    #[error(
+        "{key}: method saml takes the assertion of a SAML sign-in, and no [[saml.idp]] signs in whom this entry is for, so it grants nothing; use web-identity, relay or broker (roles.default_method for roles.allowed)"
+    )]
+    NoSamlSignIn {
+        /// The entry's key.
+        key: String,
     },
     /// AWS takes no OIDC provider with this URL.
     #[error(

@@ -10,7 +10,7 @@ use super::warning::Warning;
 
 /// Notes what needs the configuration alone to be seen.
 pub(super) fn note(config: &Config, findings: &mut Findings) {
-    if config.saml.idps.is_empty() {
+    if config.saml.idps.is_empty() && config.oidc.is_empty() {
         findings.warn(Warning::NoIdp);
     }
     let allows = |entry: &&Entry| entry.draft.effect == Effect::Allow;

@@ -2,7 +2,7 @@
 //!
 //! `sign_in` takes a response and opens a session, `mint` turns its grants into credentials, `grants`
 //! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it,
-//! `revoke` ends all of it at once, `explain` says why;
+//! `revoke` ends all of it at once, `assignments` names roles for a person, `explain` says why;
 //! `login` signs a command line in, `console` opens the AWS console.
 //! `allow_list`, `holds`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
 //! it; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
@@ -10,6 +10,7 @@
 mod access;
 mod admins;
 mod allow_list;
+mod assignments;
 mod budget;
 mod console;
 mod explain;
@@ -32,10 +33,13 @@ mod sign_in;
 mod verifiers;
 
 pub use crate::saml::logout::Delivery;
-pub use crate::store::{LiveSession, LoginAnswer, RevokeOrder, Selector, SessionRow};
+pub use crate::store::{
+    AssignmentFilter, LiveSession, LoginAnswer, RevokeOrder, Selector, SessionRow,
+};
 pub use access::Access;
 pub use admins::Admins;
 pub use allow_list::AllowList;
+pub use assignments::{AssignmentError, AssignmentOrder, AssignmentView, Assignments};
 pub use budget::{Budget, Crowded};
 pub use console::{Console, ConsoleError, FederationError};
 pub use explain::{Decision, Explain, Explanation};

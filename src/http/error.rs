@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::{Site, page};
-use crate::flow::{FetchError, LeaseError, SignInError, Unavailable};
+use crate::flow::{AssignmentError, FetchError, LeaseError, SignInError, Unavailable};
 use crate::model::IdpName;
 
 /// An error on its way to an API client, as `application/problem+json` (RFC 9457).
@@ -200,6 +200,35 @@ impl From<FetchError> for Problem {
             return Self::new(StatusCode::CONFLICT, "method_cannot", error.to_string());
         }
         Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<AssignmentError> for Problem {
+    fn from(error: AssignmentError) -> Self {
+        let title = error.to_string();
+        let named =
+            |idps: Vec<IdpName>| -> Vec<String> { idps.iter().map(ToString::to_string).collect() };
+        match error {
+            AssignmentError::IdpNeeded(idps) => {
+                Self::new(StatusCode::BAD_REQUEST, "idp_needed", title).with("idps", named(idps))
+            }
+            AssignmentError::NoIdp => Self::new(StatusCode::CONFLICT, "no_idp", title),
+            AssignmentError::UnknownIdp(_, idps) => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_idp", title).with("idps", named(idps))
+            }
+            AssignmentError::Off(_) => Self::new(StatusCode::CONFLICT, "assignments_off", title),
+            AssignmentError::NoRole
+            | AssignmentError::NotARole { .. }
+            | AssignmentError::TooMany
+            | AssignmentError::Reason(_) => Self::bad_request(title),
+            AssignmentError::Reserved(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "reserved_role", title)
+            }
+            AssignmentError::NotAssigned(_) => {
+                Self::new(StatusCode::NOT_FOUND, "not_assigned", title)
+            }
+            AssignmentError::Away(away) => away.into(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod actor;
 mod address;
 mod admin;
 mod api;
+mod assignments;
 mod console;
 mod cookies;
 mod device;

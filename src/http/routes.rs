@@ -3,8 +3,8 @@
 use actix_web::{Route, web};
 
 use super::{
-    acs, admin, api, console, device, health, idps, job, leases, metrics, page, people, revoke,
-    slo, well_known,
+    acs, admin, api, assignments, console, device, health, idps, job, leases, metrics, page,
+    people, revoke, slo, well_known,
 };
 
 /// Who may call a route.
@@ -131,6 +131,24 @@ pub const ROUTES: &[RouteEntry] = &[
     row!("DELETE", "/api/v1/admin/holds/{hold}", Admin, || {
         web::delete().to(revoke::release)
     }),
+    row!("GET", "/api/v1/admin/role-arns", AdminOrAuditor, || {
+        web::get().to(assignments::list)
+    }),
+    row!(
+        "GET",
+        "/api/v1/admin/users/{user}/role-arns",
+        AdminOrAuditor,
+        || web::get().to(assignments::read)
+    ),
+    row!("PUT", "/api/v1/admin/users/{user}/role-arns", Admin, || {
+        web::put().to(assignments::set)
+    }),
+    row!(
+        "DELETE",
+        "/api/v1/admin/users/{user}/role-arns",
+        Admin,
+        || web::delete().to(assignments::unset)
+    ),
     row!("GET", "/metrics", AdminOrAuditor, || web::get()
         .to(metrics::with_token)),
     row!("POST", "/api/v1/admin/explain", AdminOrAuditor, || {

@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 
 use super::{Problem, middleware, routes};
 use crate::flow::{
-    Access, Admins, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout, Metrics, Pulse,
-    RelayKeys, Revoke, ServiceKeys, SignIn,
+    Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
+    Metrics, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
 };
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
@@ -77,6 +77,8 @@ pub struct Flows {
     pub leases: Arc<Leases>,
     /// The kill switch.
     pub revoke: Arc<Revoke>,
+    /// Roles that admins name for a person.
+    pub assignments: Arc<Assignments>,
     /// The IdPs in force.
     pub idps: Arc<Idps>,
     /// What is measured.
@@ -188,6 +190,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.fetch))
         .app_data(web::Data::from(flows.leases))
         .app_data(web::Data::from(flows.revoke))
+        .app_data(web::Data::from(flows.assignments))
         .app_data(web::Data::from(flows.idps))
         .app_data(web::Data::from(flows.metrics))
         .app_data(web::Data::from(flows.keys))

@@ -6,8 +6,8 @@ use super::Rules;
 use super::decide::Request;
 use super::denial::{Denial, Reason, Tried};
 use super::grant::Limit;
-use super::terms::Terms;
-use super::verdict::Verdict;
+use super::terms::{Terms, vouched};
+use super::verdict::{Means, Verdict};
 use crate::model::{
     Entry, Method, Offer, RoleArn, SamlProviderArn, SessionDuration, SessionName, SubjectParts,
     seconds_between,
@@ -33,54 +33,81 @@ impl<'a> Case<'a> {
         let entry = self.entry(request)?;
         let denied = |reason| Denial::by(role, entry, reason);
         let method = self.rules.method(entry);
-        let (ends_at, limit) = self.bound(entry, method);
+        let duration = self.shortest(entry, method, request);
+        let (ends_at, limit) = self.bound(entry, method, duration);
         if ends_at <= request.now {
             return Err(denied(over(ends_at, limit)));
         }
-        match method {
-            Method::Saml => can_narrow(method, request),
-            Method::Relay | Method::Broker => Ok(()),
-            Method::WebIdentity => Err(Reason::MethodUnavailable(method)),
-        }
-        .map_err(denied)?;
-        let (provider, session_name, terms) = if method == Method::Saml {
-            let session_name = self.forwardable(role).map_err(denied)?;
-            let provider = self.provider(offer).map_err(denied)?;
-            (Some(provider), session_name, Terms::default())
-        } else {
-            // Stable over renewals, and the person's own name whatever the IdP sends beside it.
-            let terms = Terms::of(self.parts, entry, request).map_err(denied)?;
-            (None, self.parts.person.user.clone().into(), terms)
-        };
+        can_narrow(method, entry, request).map_err(denied)?;
+        let means = self.means(offer, entry, method, request).map_err(denied)?;
         Ok(Verdict {
             entry,
             method,
-            provider,
-            session_name,
-            duration: self.duration(entry, method, request).map_err(denied)?,
+            means,
+            duration: self.redeemable(method, duration).map_err(denied)?,
             ends_at,
             limit,
-            terms,
         })
     }
 
+    /// What the method has of the sign-in.
+    fn means(
+        &self,
+        offer: &Offer,
+        entry: &Entry,
+        method: Method,
+        request: &Request<'_>,
+    ) -> Result<Means, Reason> {
+        // Stable over renewals, and the person's own name whatever the IdP sends beside it.
+        let own = Means::named(self.parts.person.user.clone().into());
+        match method {
+            Method::Saml => Ok(Means {
+                session_name: self.forwardable(request.role)?,
+                provider: Some(self.provider(offer)?),
+                ..own
+            }),
+            Method::WebIdentity => Ok(Means {
+                vouched: vouched(self.parts).ok_or(Reason::NoIdToken)?,
+                ..own
+            }),
+            Method::Relay | Method::Broker => Ok(Means {
+                terms: Terms::of(self.parts, entry, request)?,
+                ..own
+            }),
+        }
+    }
+
     /// When serving stops: with the session, or where the entry renews beyond it, `renew_for` after the
-    /// sign-in; with the entry in any case.
-    fn bound(&self, entry: &Entry, method: Method) -> (DateTime<Utc>, Limit) {
+    /// sign-in; with the last that an ID token can be redeemed for, where no newer one can be had; with the
+    /// entry in any case.
+    fn bound(
+        &self,
+        entry: &Entry,
+        method: Method,
+        duration: SessionDuration,
+    ) -> (DateTime<Utc>, Limit) {
         let renews = entry.draft.renew_for_seconds;
-        let mut bound = match renews.filter(|_| method != Method::Saml) {
+        let session = match renews.filter(|_| method != Method::Saml) {
             Some(seconds) => {
                 let end = self.signed_in_at + TimeDelta::seconds(i64::from(seconds));
                 (end, Limit::RenewFor)
             }
             None => (self.expires_at, Limit::Session),
         };
-        if let Some(end) = entry.draft.expires_at
-            && end < bound.0
-        {
-            bound = (end, Limit::Entry);
-        }
-        bound
+        let identity = self.parts.web_identity.as_ref();
+        let identity = identity.filter(|_| method == Method::WebIdentity);
+        let id_token = identity
+            .and_then(|identity| identity.redeemable_until)
+            .map(|until| until + TimeDelta::seconds(duration.seconds().into()))
+            .map(|end| (end, Limit::IdToken));
+        let own = entry.draft.expires_at.map(|end| (end, Limit::Entry));
+        let others = id_token.into_iter().chain(own);
+        others.fold(
+            session,
+            |least, other| {
+                if other.0 < least.0 { other } else { least }
+            },
+        )
     }
 
     /// The entry that permits the role.
@@ -163,6 +190,9 @@ impl<'a> Case<'a> {
     /// Whether STS will take this very assertion, and the session name it will use.
     fn forwardable(&self, role: &RoleArn) -> Result<SessionName, Reason> {
         let forwarding = self.parts.forwarding.as_ref().ok_or(Reason::NoAssertion)?;
+        if self.parts.assigned {
+            return Err(Reason::Assigned);
+        }
         if forwarding.encrypted {
             return Err(Reason::Encrypted);
         }
@@ -212,31 +242,28 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The smallest of what was asked, said by the IdP, and permitted; AWS issues nothing below 900 s.
-    fn duration(
-        &self,
-        entry: &Entry,
-        method: Method,
-        request: &Request<'_>,
-    ) -> Result<SessionDuration, Reason> {
-        let said = self
-            .parts
-            .session_duration
-            .unwrap_or(SessionDuration::DEFAULT);
-        let permitted = entry
-            .draft
-            .max_duration_seconds
-            .unwrap_or(SessionDuration::MAX);
-        let asked = request.duration.unwrap_or(SessionDuration::MAX);
+    /// The smallest of what was asked, said by the IdP, and permitted.
+    fn shortest(&self, entry: &Entry, method: Method, request: &Request<'_>) -> SessionDuration {
+        let said = self.parts.session_duration;
+        let permitted = entry.draft.max_duration_seconds;
         let duration = said
-            .min(permitted)
-            .min(asked)
+            .unwrap_or(SessionDuration::DEFAULT)
+            .min(permitted.unwrap_or(SessionDuration::MAX))
+            .min(request.duration.unwrap_or(SessionDuration::MAX))
             .min(self.rules.limits().max_duration);
-        let duration = match method {
+        match method {
             // AWS's limit for role chaining, which a broker that runs as a role is.
             Method::Broker => duration.min(SessionDuration::DEFAULT),
             _ => duration,
-        };
+        }
+    }
+
+    /// `duration`, or what an assertion's end leaves of it; AWS issues nothing below 900 s.
+    fn redeemable(
+        &self,
+        method: Method,
+        duration: SessionDuration,
+    ) -> Result<SessionDuration, Reason> {
         let Some(end) = self.parts.not_after.filter(|_| method == Method::Saml) else {
             return Ok(duration);
         };
@@ -259,20 +286,24 @@ impl<'a> Case<'a> {
 fn over(at: DateTime<Utc>, limit: Limit) -> Reason {
     match limit {
         Limit::RenewFor => Reason::RenewalOver(at),
+        Limit::IdToken => Reason::IdTokenOver(at),
         Limit::Session | Limit::Entry => Reason::SessionOver(at),
     }
 }
 
-/// An assertion is forwarded as it came: nothing can be added to it.
-fn can_narrow(method: Method, request: &Request<'_>) -> Result<(), Reason> {
-    let what = if request.narrowing.session_policy.is_some() {
-        "session policy"
-    } else if request.narrowing.tags.is_empty() {
-        return Ok(());
-    } else {
-        "tags"
+/// An assertion and an ID token are forwarded as they came: no tag can be added to them. A session policy goes
+/// beside an ID token; what an assertion is redeemed for, once, is shared by all jobs.
+fn can_narrow(method: Method, entry: &Entry, request: &Request<'_>) -> Result<(), Reason> {
+    let narrowing = request.narrowing;
+    let what = match method {
+        Method::Relay | Method::Broker => None,
+        Method::Saml if narrowing.session_policy.is_some() => Some("session policy"),
+        Method::Saml | Method::WebIdentity if !narrowing.tags.is_empty() => Some("tags"),
+        // The default method of an entry that names none may have changed since it was checked.
+        Method::WebIdentity if entry.draft.job_tag => Some("job tag"),
+        Method::Saml | Method::WebIdentity => None,
     };
-    Err(Reason::MethodCannot { method, what })
+    what.map_or(Ok(()), |what| Err(Reason::MethodCannot { method, what }))
 }
 
 /// AWS's own roles, which no entry can allow.

@@ -41,7 +41,7 @@ impl Denial {
     pub fn is_over(&self) -> bool {
         matches!(
             self.reasons.as_slice(),
-            [Reason::SessionOver(_) | Reason::RenewalOver(_)]
+            [Reason::SessionOver(_) | Reason::RenewalOver(_) | Reason::IdTokenOver(_)]
         )
     }
 
@@ -155,6 +155,16 @@ pub enum Reason {
     /// The sign-in was none by SAML.
     #[error("method saml needs a SAML sign-in; have the entry use another method")]
     NoAssertion,
+    /// The sign-in brought no ID token.
+    #[error(
+        "method web-identity needs the ID token of an OpenID Connect sign-in; sign in through such a provider, or have the entry use another method"
+    )]
+    NoIdToken,
+    /// An admin assigned the role; the assertion does not name it.
+    #[error(
+        "STS reads roles from the assertion alone, and this one is assigned in rolegate; have the entry use relay or broker, or have the identity provider send the role"
+    )]
+    Assigned,
     /// The role attribute is not AWS's.
     #[error(
         "STS reads roles only from the attribute https://aws.amazon.com/SAML/Attributes/Role; send them there, or have the entry use relay or broker"
@@ -200,6 +210,12 @@ pub enum Reason {
         rfc3339(*.0)
     )]
     RenewalOver(chrono::DateTime<chrono::Utc>),
+    /// The ID token is over, and what it could be redeemed for.
+    #[error(
+        "the identity provider gave an ID token and nothing to have a newer one by, and what it could be redeemed for ended at {}; sign in again",
+        rfc3339(*.0)
+    )]
+    IdTokenOver(chrono::DateTime<chrono::Utc>),
     /// A session policy or tags with a method that carries none.
     #[error(
         "method {method} takes no {what}; leave it out, or have the entry use {}",
@@ -239,11 +255,6 @@ pub enum Reason {
         "{0} session tags are more than the 50 that AWS takes, those of the identity provider and rolegate's own included; send fewer"
     )]
     TooManyTags(usize),
-    /// Not in this version.
-    #[error(
-        "method {0} is not available in this version; have the entry use saml, relay or broker"
-    )]
-    MethodUnavailable(Method),
 }
 
 impl Reason {
@@ -262,6 +273,8 @@ impl Reason {
             Self::ProviderMissing(_) => "provider_missing",
             Self::ProviderUnknown { .. } => "provider_unknown",
             Self::NoAssertion => "no_assertion",
+            Self::NoIdToken => "no_id_token",
+            Self::Assigned => "assigned",
             Self::RoleAttributeRenamed => "role_attribute_renamed",
             Self::NoRoleSessionName => "no_role_session_name",
             Self::Encrypted => "encrypted",
@@ -270,13 +283,13 @@ impl Reason {
             Self::TooShort { .. } => "too_short",
             Self::SessionOver(_) => "session_over",
             Self::RenewalOver(_) => "renewal_over",
+            Self::IdTokenOver(_) => "id_token_over",
             Self::MethodCannot { .. } => "method_cannot",
             Self::TagsNeedLauncher => "tags_need_launcher",
             Self::TagNotPermitted { .. } => "tag_not_permitted",
             Self::TagTaken(_) => "tag_taken",
             Self::BadPrincipalTag(_) => "bad_principal_tag",
             Self::TooManyTags(_) => "too_many_tags",
-            Self::MethodUnavailable(_) => "method_unavailable",
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Limit {
     Session,
     /// The entry's `renew_for`.
     RenewFor,
+    /// The ID token, where no newer one can be had: the last that it can be redeemed for.
+    IdToken,
     /// The entry's own end.
     Entry,
 }
@@ -27,6 +29,7 @@ impl Limit {
         match self {
             Self::Session => "session",
             Self::RenewFor => "renew_for",
+            Self::IdToken => "id_token",
             Self::Entry => "entry",
         }
     }
@@ -52,6 +55,8 @@ pub struct Grant {
     pub(super) session_policy: Option<SessionPolicy>,
     pub(super) tags: Vec<SessionTag>,
     pub(super) transitive_tag_keys: Vec<String>,
+    /// What an ID token puts into the session by itself; empty for the other methods.
+    pub(super) vouched: String,
     /// What session policy and a lease's own tags come to; empty without them.
     pub(super) narrowed: String,
 }
@@ -107,7 +112,8 @@ impl Grant {
         self.is_renewable().then_some(self.ends_at)
     }
 
-    /// Whether STS can be asked again; it takes an assertion for five minutes only.
+    /// Whether STS can be asked again; it takes an assertion for five minutes only, and an ID token is
+    /// followed by newer ones or at least good for a while.
     pub fn is_renewable(&self) -> bool {
         self.method != Method::Saml
     }
@@ -183,6 +189,9 @@ impl Grant {
         for tag in &self.tags {
             let _ = write!(text, "\n{}\n{}", tag.key, tag.value);
         }
+        if !self.vouched.is_empty() {
+            let _ = write!(text, "\n{}", self.vouched);
+        }
         hex(&openssl::sha::sha256(text.as_bytes()))
     }
 }
@@ -222,6 +231,7 @@ impl Grant {
             session_policy: None,
             tags: Vec::new(),
             transitive_tag_keys: Vec::new(),
+            vouched: String::new(),
             narrowed: String::new(),
         }
     }

@@ -15,6 +15,8 @@ mod terms_tests;
 #[cfg(test)]
 mod tests;
 mod verdict;
+#[cfg(test)]
+mod web_identity_tests;
 
 pub use decide::{Decisions, Preview, Request, decide, decide_all, grantable, preview};
 pub use denial::{Denial, Reason, Tried};

@@ -1,4 +1,5 @@
-//! What relay and broker put into AWS's session: whose it is, and the tags that say so.
+//! What goes into AWS's session: with relay and broker whose it is, and the tags that say so; with
+//! web-identity what the IdP's own token says.
 //!
 //! Every key has one owner: rolegate's own keys, then the IdP's `PrincipalTag`s, then what the launcher
 //! may set; AWS compares keys without case, and so does this. No key is overridden, a clash is denied.
@@ -95,6 +96,21 @@ impl Terms {
             .collect();
         Ok(())
     }
+}
+
+/// What the IdP's ID token puts into AWS's session, one text for two that say the same: who vouches for whom to
+/// whom, and the session tags. `None` without an ID token.
+pub(super) fn vouched(parts: &SubjectParts) -> Option<String> {
+    let identity = parts.web_identity.as_ref()?;
+    let who = (&identity.issuer, &identity.subject, &identity.audience);
+    let is_tag = |name: &str| name.starts_with(PRINCIPAL_TAG) || name == TRANSITIVE;
+    let tags: Vec<_> = parts
+        .attributes
+        .iter()
+        .filter(|(name, _)| is_tag(name))
+        .collect();
+    // Quoted, so that no value runs into the next.
+    Some(format!("{who:?} {tags:?}"))
 }
 
 /// What tells one job's credentials from another's, where the entry wants that.

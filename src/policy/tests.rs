@@ -356,7 +356,7 @@ fn what_sts_would_refuse_is_denied_before() {
     };
     assert_eq!(
         outcome(self::parts(), vec![by_token]),
-        Err(vec!["method_unavailable"])
+        Err(vec!["no_id_token"])
     );
 }
 

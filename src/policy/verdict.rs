@@ -16,35 +16,56 @@ use crate::model::{
 pub(super) struct Verdict<'a> {
     pub(super) entry: &'a Entry,
     pub(super) method: Method,
-    /// Of method `saml` alone.
-    pub(super) provider: Option<SamlProviderArn>,
-    pub(super) session_name: SessionName,
+    pub(super) means: Means,
     pub(super) duration: SessionDuration,
     pub(super) ends_at: DateTime<Utc>,
     pub(super) limit: Limit,
+}
+
+/// What a method has of the sign-in.
+pub(super) struct Means {
+    /// Of method `saml` alone.
+    pub(super) provider: Option<SamlProviderArn>,
+    pub(super) session_name: SessionName,
+    /// Of relay and broker alone.
     pub(super) terms: Terms,
+    /// Of method `web-identity` alone; else empty.
+    pub(super) vouched: String,
+}
+
+impl Means {
+    /// A session name, and nothing else yet.
+    pub(super) fn named(session_name: SessionName) -> Self {
+        Self {
+            provider: None,
+            session_name,
+            terms: Terms::default(),
+            vouched: String::new(),
+        }
+    }
 }
 
 impl Verdict<'_> {
     pub(super) fn into_grant(self, subject: &Subject, request: &Request<'_>) -> Grant {
-        let draft = &self.entry.draft;
+        let (draft, means) = (&self.entry.draft, self.means);
         Grant {
             role: request.role.clone(),
-            provider: self.provider,
+            provider: means.provider,
             method: self.method,
             duration: self.duration,
             entry: self.entry.id.clone(),
             label: draft.label.clone(),
             person: subject.person().clone(),
             session: subject.session().clone(),
-            session_name: self.session_name,
+            session_name: means.session_name,
             ends_at: self.ends_at,
             limit: self.limit,
             external_id: draft.external_id.clone(),
             hand_out_tokens: draft.hand_out_tokens,
             session_policy: request.narrowing.session_policy.clone(),
-            tags: self.terms.tags,
-            transitive_tag_keys: self.terms.transitive,
+            tags: means.terms.tags,
+            transitive_tag_keys: means.terms.transitive,
+            vouched: means.vouched,
             narrowed: narrowed(self.entry, request),
         }
     }

@@ -1,5 +1,5 @@
-//! News for gateways that keep things in memory: who has signed in anew, and which leases were revoked, each
-//! told by itself so that what is kept of all others stands.
+//! News for gateways that keep things in memory: who has signed in anew or was given other roles, and which leases
+//! were revoked, each told by itself so that what is kept of all others stands.
 
 use chrono::TimeDelta;
 
@@ -67,7 +67,7 @@ impl Store {
         )
     }
 
-    /// Who has a newer confirmed session since `position`.
+    /// Who has a newer confirmed session, another assignment or other offers since `position`.
     pub async fn arrivals(&self, position: i64) -> Result<Arrivals, StoreError> {
         let rows = sqlx::query(
             "SELECT position, idp, user_name FROM arrivals WHERE position > $1
@@ -99,6 +99,21 @@ impl Store {
                 .fetch_one(self.reader())
                 .await?,
         )
+    }
+
+    /// Tells every gateway to forget the person, within the transaction of what it is for.
+    pub(super) async fn announce(
+        &self,
+        connection: &mut sqlx::AnyConnection,
+        person: &Person,
+    ) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO arrivals (idp, user_name, at) VALUES ($1, $2, $3)")
+            .bind(person.idp.as_str())
+            .bind(person.user.as_str())
+            .bind(millis(self.now()))
+            .execute(connection)
+            .await?;
+        Ok(())
     }
 
     pub(super) async fn purge_arrivals(&self) -> Result<u64, StoreError> {

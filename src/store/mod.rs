@@ -1,4 +1,4 @@
-//! One store over SQLite: ledger, sessions, leases, sealed credentials, entries, tokens, audit.
+//! One store over SQLite: ledger, sessions, leases, sealed credentials, entries, assignments, tokens, audit.
 //!
 //! A file a subject. SQL is written once, with `$1` binds over bigint, text and blob columns; engines
 //! differ in `opening` and in the migrations alone. What a method acknowledged is on disk. Trusts the
@@ -6,9 +6,11 @@
 //! while it waits for anything but the database.
 
 mod arrivals;
+mod assignments;
 mod audit;
 mod changes;
 mod credentials;
+mod ending;
 mod entries;
 mod error;
 mod holds;
@@ -19,6 +21,7 @@ mod leases;
 mod ledger;
 mod logins;
 mod newest;
+mod oidc_tokens;
 mod opening;
 mod purge;
 mod refusals;
@@ -34,6 +37,7 @@ mod single_logout;
 pub(crate) mod testing;
 mod tokens;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -41,6 +45,7 @@ use sqlx::{Any, AnyPool, Transaction};
 use zeroize::Zeroizing;
 
 pub use arrivals::{Arrivals, RevokedLeases};
+pub use assignments::{Assignment, AssignmentFilter};
 pub use audit::{AuditHead, AuditLink, AuditRow, AuditSnapshot};
 pub use changes::ChangeVersions;
 pub use credentials::{Claim, ClaimOrder, CredentialState, KnownCredentials};
@@ -54,15 +59,16 @@ pub use ledger::{AcceptError, Fresh, Taken};
 pub use logins::{
     LOGIN_LIVES, LOGINS_KEPT, LOGINS_PER_ADDRESS, LoginAnswer, LoginPoll, NewLogin, PendingLogin,
 };
+pub use oidc_tokens::{PutRefreshed, RefreshClaim, RefreshedTokens};
 pub use opening::database_exists;
 pub use purge::Purged;
 pub use refusals::{REFUSAL_DAYS, REFUSALS_KEPT, RefusalRecord};
 pub use requests::{ConsumedRequest, SignInRequest};
 pub use revocation::{Revocation, RevokeOrder, RevokedLease, Selector, StillLive};
 pub use service_keys::AddKeyError;
-pub use sessions::{LiveSession, NewSession, SessionFilter, SessionRow, SessionState};
+pub use sessions::{LiveSession, NewSession, Opened, SessionFilter, SessionRow, SessionState};
 
-use crate::model::{Clock, Entropy};
+use crate::model::{Clock, Entropy, IdpName};
 use sealing::{Place, Sealer};
 
 /// Where the store is, and the key to it.
@@ -72,6 +78,8 @@ pub struct StoreSettings {
     pub url: String,
     /// What seals its secrets.
     pub master_key: MasterKey,
+    /// The IdPs whose persons' assignments count for nothing; they stay where they are.
+    pub without_assignments: BTreeSet<IdpName>,
 }
 
 /// The store; a clone is a handle onto the same one.
@@ -84,6 +92,7 @@ struct Inner {
     begin: &'static str,
     sealer: Sealer,
     audit_key: Zeroizing<Vec<u8>>,
+    without_assignments: BTreeSet<IdpName>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -118,6 +127,7 @@ impl Store {
             begin: pools.begin,
             sealer,
             audit_key,
+            without_assignments: settings.without_assignments,
             clock,
             entropy,
         })))

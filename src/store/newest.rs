@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 
 use super::rows::{Record, millis};
+use super::sessions::live_columns;
 use super::{LiveSession, Store, StoreError};
 use crate::model::{IdpName, Person, UserName};
 
@@ -14,12 +15,14 @@ impl Store {
     /// what an entry renews for longer goes on; whether it does is for `policy` to say. Where it was ended for all,
     /// there is none until the next sign-in: an older one would bring back what the newer took away.
     pub async fn newest_session(&self, person: &Person) -> Result<Option<LiveSession>, StoreError> {
-        let row = sqlx::query(
-            "SELECT id, idp, user_name, state, parts, expires_at, ended_at FROM sessions
-             WHERE user_name = $1 AND idp = $2 AND state = 'confirmed'
-             AND (expires_at > $3 OR signed_in_at > $4)
-             ORDER BY signed_in_at DESC, id DESC LIMIT 1",
-        )
+        let row = sqlx::query(concat!(
+            "SELECT ",
+            live_columns!(),
+            ", ended_at FROM sessions
+                 WHERE user_name = $1 AND idp = $2 AND state = 'confirmed'
+                 AND (expires_at > $3 OR signed_in_at > $4)
+                 ORDER BY signed_in_at DESC, id DESC LIMIT 1"
+        ))
         .bind(person.user.as_str())
         .bind(person.idp.as_str())
         .bind(millis(self.now()))

@@ -136,6 +136,7 @@ mod tests {
                 idp: crate::store::testing::idp("okta"),
                 binding: [1; 32],
                 return_to: None,
+                secret: None,
             })
             .await
             .unwrap();

@@ -1,11 +1,15 @@
 //! Sign-in requests that rolegate sent to an IdP: each is answered once, within ten minutes, by the
 //! IdP it went to and in the browser that asked.
+//!
+//! What a request keeps secret is sealed, bound to the request, its IdP and its browser, and given to the one
+//! who consumes it alone.
 
 use chrono::TimeDelta;
 
 use super::rows::{Record, last, millis};
+use super::sealing::Place;
 use super::{Store, StoreError};
-use crate::model::IdpName;
+use crate::model::{IdpName, Secret, hex};
 
 const LIVES: TimeDelta = TimeDelta::minutes(10);
 
@@ -20,6 +24,9 @@ pub struct SignInRequest {
     pub binding: [u8; 32],
     /// Where the browser wants to go afterwards; checked before it came here.
     pub return_to: Option<String>,
+    /// What only the answer's reader may know: nonce and PKCE verifier. Given back by
+    /// [`Store::consume_request`] alone.
+    pub secret: Option<Secret>,
 }
 
 /// A request that was taken out of the store, by the one answer it will have. No Clone.
@@ -27,6 +34,7 @@ pub struct SignInRequest {
 pub struct ConsumedRequest {
     id: String,
     return_to: Option<String>,
+    secret: Option<Secret>,
 }
 
 impl ConsumedRequest {
@@ -39,26 +47,38 @@ impl ConsumedRequest {
     pub fn return_to(&self) -> Option<&str> {
         self.return_to.as_deref()
     }
+
+    /// What was kept secret with the request.
+    pub fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
+    }
 }
 
 impl Store {
     /// Keeps a request for ten minutes.
     pub async fn save_request(&self, request: SignInRequest) -> Result<(), StoreError> {
+        let row = sealed_row(&request.id, &request.idp, &request.binding);
+        let sealed = request
+            .secret
+            .as_ref()
+            .map(|secret| self.sealer().seal(place(&row), secret.expose().as_bytes()))
+            .transpose()?;
         sqlx::query(
-            "INSERT INTO requests (id, idp, binding, return_to, expires_at)
-             VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO requests (id, idp, binding, return_to, expires_at, secret)
+             VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(request.id)
         .bind(request.idp.as_str())
         .bind(request.binding.to_vec())
         .bind(request.return_to)
         .bind(millis(self.now() + LIVES))
+        .bind(sealed)
         .execute(self.writer())
         .await?;
         Ok(())
     }
 
-    /// The request `id`, if it can still be answered.
+    /// The request `id` without its secret, if it can still be answered.
     pub async fn find_request(&self, id: &str) -> Result<Option<SignInRequest>, StoreError> {
         let row = sqlx::query(
             "SELECT id, idp, binding, return_to FROM requests WHERE id = $1 AND expires_at > $2",
@@ -74,6 +94,7 @@ impl Store {
                 idp: record.parsed("idp")?,
                 binding: record.hash("binding")?,
                 return_to: record.maybe_text("return_to")?,
+                secret: None,
             })
         })
         .transpose()
@@ -88,7 +109,7 @@ impl Store {
     ) -> Result<Option<ConsumedRequest>, StoreError> {
         let rows = sqlx::query(
             "DELETE FROM requests WHERE id = $1 AND idp = $2 AND binding = $3 AND expires_at > $4
-             RETURNING id, return_to",
+             RETURNING id, return_to, secret",
         )
         .bind(id)
         .bind(idp.as_str())
@@ -99,12 +120,42 @@ impl Store {
         last(rows)
             .map(|row| {
                 let record = Record::new(&row, "requests", "id");
+                let id = record.text("id")?;
+                let sealed = record.maybe_bytes("secret")?;
                 Ok(ConsumedRequest {
-                    id: record.text("id")?,
+                    secret: sealed
+                        .map(|sealed| self.open_secret(&sealed_row(&id, idp, binding), &sealed))
+                        .transpose()?,
+                    id,
                     return_to: record.maybe_text("return_to")?,
                 })
             })
             .transpose()
+    }
+
+    fn open_secret(&self, row: &str, sealed: &[u8]) -> Result<Secret, StoreError> {
+        let plain = self.sealer().open(place(row), sealed)?;
+        match std::str::from_utf8(&plain) {
+            Ok(text) => Ok(Secret::new(text.to_owned())),
+            Err(_) => Err(StoreError::Corrupt {
+                table: "requests",
+                row: row.lines().next().unwrap_or_default().to_owned(),
+                problem: "column secret is no text".to_owned(),
+            }),
+        }
+    }
+}
+
+/// The row that a secret is sealed for, with what of it must not be exchanged under the secret.
+fn sealed_row(id: &str, idp: &IdpName, binding: &[u8; 32]) -> String {
+    format!("{id}\n{idp}\n{}", hex(binding))
+}
+
+fn place(row: &str) -> Place<'_> {
+    Place {
+        table: "requests",
+        row,
+        column: "secret",
     }
 }
 
@@ -119,6 +170,7 @@ mod tests {
             idp: idp("okta"),
             binding: [7; 32],
             return_to: Some("/after".to_owned()),
+            secret: None,
         }
     }
 

@@ -11,8 +11,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::ending::forget_ended;
 use super::rows::{Record, millis};
-use super::sessions::{forget_ended, read_person};
+use super::sessions::read_person;
 use super::{Store, StoreError};
 use crate::model::{
     Hold, IdpName, JobName, LeaseId, Person, RoleArn, RolePattern, SessionId, TokenName, UserName,

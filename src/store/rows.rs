@@ -54,6 +54,12 @@ impl<'r> Record<'r> {
             .map_err(|_| self.damaged(column, "is no blob"))
     }
 
+    pub(super) fn maybe_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.row
+            .try_get(column)
+            .map_err(|_| self.damaged(column, "is no blob"))
+    }
+
     pub(super) fn hash(&self, column: &'static str) -> Result<[u8; 32], StoreError> {
         <[u8; 32]>::try_from(self.bytes(column)?.as_slice())
             .map_err(|_| self.damaged(column, "is no hash"))

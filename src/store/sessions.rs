@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::rows::{Record, last, millis};
 use super::sealing::Place;
 use super::single_logout::name_id_of;
-use super::{Fresh, Store, StoreError};
+use super::{Assignment, Fresh, Store, StoreError};
 use crate::model::{
-    IdpName, Person, SessionId, SignIn, Subject, SubjectParts, TokenHash, UserName,
+    IdpName, OidcTokens, Person, SessionId, SignIn, Subject, SubjectParts, TokenHash, UserName,
 };
 
 /// A session that nobody confirmed is dropped after this.
@@ -75,6 +76,17 @@ pub struct LiveSession {
     pub expires_at: DateTime<Utc>,
 }
 
+/// A session that was just opened.
+#[derive(Debug)]
+pub struct Opened<P> {
+    /// The session, with what is assigned to the person where the sign-in named no role.
+    pub live: LiveSession,
+    /// What the methods that forward the sign-in need.
+    pub proof: P,
+    /// The assignment that the sign-in deleted by naming a role, for the audit.
+    pub overwritten: Option<Assignment>,
+}
+
 /// A session as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SessionRow {
@@ -103,20 +115,33 @@ pub struct SessionFilter {
 
 /// What the column `parts` holds, sealed.
 #[derive(Serialize, Deserialize)]
-struct SealedSession {
+pub(super) struct SealedSession {
     signed_in_at: DateTime<Utc>,
     /// Nothing in rows from before this was sealed.
     #[serde(default)]
     expires_at: Option<DateTime<Utc>>,
-    parts: SubjectParts,
+    pub(super) parts: SubjectParts,
 }
+
+/// The columns that [`Store::read_live`] reads; the assignment's by the statement that reads the session, so that
+/// the two belong together.
+macro_rules! live_columns {
+    () => {
+        "id, idp, user_name, state, parts, expires_at,
+         (SELECT sealed FROM assignments
+          WHERE assignments.user_name = sessions.user_name AND assignments.idp = sessions.idp) AS assignment"
+    };
+}
+pub(super) use live_columns;
 
 /// What a [`Subject`] is read from, with the conditions of a live session at `$2`, and for a pending
 /// one signed in after `$3`.
 macro_rules! live {
     ($condition:literal) => {
         concat!(
-            "SELECT id, idp, user_name, state, parts, expires_at FROM sessions WHERE ",
+            "SELECT ",
+            live_columns!(),
+            " FROM sessions WHERE ",
             $condition,
             " AND ended_at IS NULL AND expires_at > $2 AND (state = 'confirmed' OR signed_in_at > $3)"
         )
@@ -125,24 +150,75 @@ macro_rules! live {
 
 impl Store {
     /// Opens a session for a fresh sign-in, and hands on what the methods that forward it need. It ends
-    /// when the IdP says that its own does, if that is before `open` says.
+    /// when the IdP says that its own does, if that is before `open` says. A sign-in that names a role deletes
+    /// the person's assignment with it.
     pub async fn open_session<T: SignIn>(
         &self,
         fresh: Fresh<T>,
         open: NewSession,
-    ) -> Result<(LiveSession, T::Proof), StoreError> {
+    ) -> Result<Opened<T::Proof>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let opened = self.open_within(&mut transaction, fresh, open).await?;
+        transaction.commit().await?;
+        Ok(opened)
+    }
+
+    /// Opens a session as [`Store::open_session`] does, and keeps the provider's tokens in the same transaction;
+    /// they are due for a refresh at `refresh_at`.
+    pub async fn open_session_with_tokens<T: SignIn<Proof = OidcTokens>>(
+        &self,
+        fresh: Fresh<T>,
+        open: NewSession,
+        refresh_at: DateTime<Utc>,
+    ) -> Result<Opened<OidcTokens>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let opened = self.open_within(&mut transaction, fresh, open).await?;
+        let session = opened.live.subject.session();
+        self.keep_tokens(&mut transaction, session, &opened.proof, refresh_at)
+            .await?;
+        transaction.commit().await?;
+        Ok(opened)
+    }
+
+    async fn open_within<T: SignIn>(
+        &self,
+        connection: &mut AnyConnection,
+        fresh: Fresh<T>,
+        open: NewSession,
+    ) -> Result<Opened<T::Proof>, StoreError> {
         let signed_in_at = fresh.accepted_at();
         let (parts, proof) = fresh.into_verified().into_parts();
-        let person = parts.person.clone();
-        let expires_at = parts
-            .not_after
-            .map_or(open.expires_at, |end| end.min(open.expires_at));
-        let sealed = SealedSession {
+        let end = parts.not_after.unwrap_or(open.expires_at);
+        let expires_at = end.min(open.expires_at);
+        let mut sealed = SealedSession {
             signed_in_at,
             expires_at: Some(expires_at),
             parts,
         };
-        let blob = self.seal_session(&open.id, &sealed)?;
+        self.insert_session(connection, &open, &sealed).await?;
+        let parts = &mut sealed.parts;
+        let overwritten = self.overwrite_assignment(connection, parts).await?;
+        self.assign_now(connection, parts).await?;
+        let subject = Subject::vouch(open.id, signed_in_at, expires_at, sealed.parts);
+        let live = LiveSession {
+            subject: Arc::new(subject),
+            state: open.state,
+            expires_at,
+        };
+        Ok(Opened {
+            live,
+            proof,
+            overwritten,
+        })
+    }
+
+    async fn insert_session(
+        &self,
+        connection: &mut AnyConnection,
+        open: &NewSession,
+        sealed: &SealedSession,
+    ) -> Result<(), StoreError> {
+        let person = &sealed.parts.person;
         sqlx::query(
             "INSERT INTO sessions
              (id, idp, user_name, state, token, confirm, parts, signed_in_at, expires_at, name_id)
@@ -154,23 +230,13 @@ impl Store {
         .bind(open.state.as_str())
         .bind(open.token.map(|token| token.as_bytes().to_vec()))
         .bind(open.confirm.map(|confirm| confirm.to_vec()))
-        .bind(blob)
-        .bind(millis(signed_in_at))
-        .bind(millis(expires_at))
+        .bind(self.seal_session(&open.id, sealed)?)
+        .bind(millis(sealed.signed_in_at))
+        .bind(millis(sealed.expires_at.unwrap_or(open.expires_at)))
         .bind(name_id_of(&sealed.parts))
-        .execute(self.writer())
+        .execute(connection)
         .await?;
-        let live = LiveSession {
-            subject: Arc::new(Subject::vouch(
-                open.id,
-                signed_in_at,
-                expires_at,
-                sealed.parts,
-            )),
-            state: open.state,
-            expires_at,
-        };
-        Ok((live, proof))
+        Ok(())
     }
 
     /// Confirms the pending session of the one-time token, once, within five minutes of the sign-in,
@@ -244,57 +310,6 @@ impl Store {
         rows.iter().map(read_row).collect()
     }
 
-    /// Ends the browser's way onto the session; leases may go on drawing on it, and so may command
-    /// lines that were signed in. Says whether there was one.
-    pub async fn end_browser(&self, id: &SessionId) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "UPDATE sessions SET token = NULL, confirm = NULL
-             WHERE id = $1 AND (token IS NOT NULL OR confirm IS NOT NULL)",
-        )
-        .bind(id.as_str())
-        .execute(self.writer())
-        .await?;
-        Ok(done.rows_affected() > 0)
-    }
-
-    /// Ends the session for all, and forgets its credentials. Says whether it was still going.
-    pub async fn end_session(&self, id: &SessionId) -> Result<bool, StoreError> {
-        let mut transaction = self.begin().await?;
-        let done = sqlx::query(
-            "UPDATE sessions SET ended_at = $1, token = NULL, confirm = NULL
-             WHERE id = $2 AND ended_at IS NULL",
-        )
-        .bind(millis(self.now()))
-        .bind(id.as_str())
-        .execute(&mut *transaction)
-        .await?;
-        forget_ended(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(done.rows_affected() > 0)
-    }
-
-    /// Ends every session that fits, and forgets their credentials; gives those that were going.
-    pub async fn end_sessions(&self, filter: &SessionFilter) -> Result<Vec<SessionId>, StoreError> {
-        let mut transaction = self.begin().await?;
-        let rows = sqlx::query(
-            "UPDATE sessions SET ended_at = $1, token = NULL, confirm = NULL
-             WHERE ended_at IS NULL
-             AND (CAST($2 AS TEXT) IS NULL OR user_name = $2)
-             AND (CAST($3 AS TEXT) IS NULL OR idp = $3)
-             RETURNING id",
-        )
-        .bind(millis(self.now()))
-        .bind(filter.user.as_ref().map(|user| user.as_str().to_owned()))
-        .bind(filter.idp.as_ref().map(|idp| idp.as_str().to_owned()))
-        .fetch_all(&mut *transaction)
-        .await?;
-        forget_ended(&mut transaction).await?;
-        transaction.commit().await?;
-        rows.iter()
-            .map(|row| Record::new(row, "sessions", "id").parsed("id"))
-            .collect()
-    }
-
     async fn live<'v, V>(
         &self,
         sql: &'static str,
@@ -316,12 +331,7 @@ impl Store {
     pub(super) fn read_live(&self, row: &AnyRow) -> Result<LiveSession, StoreError> {
         let record = Record::new(row, "sessions", "id");
         let id: SessionId = record.parsed("id")?;
-        let plain = self.sealer().open(parts_of(&id), &record.bytes("parts")?)?;
-        let sealed: SealedSession = serde_json::from_slice(&plain)
-            .map_err(|_| record.damaged("parts", "does not parse"))?;
-        if sealed.parts.person != read_person(&record)? {
-            return Err(record.damaged("user_name", "is not the person that was sealed"));
-        }
+        let mut sealed = self.unseal_session(&id, &record)?;
         let expires_at = record.time("expires_at")?;
         if sealed
             .expires_at
@@ -329,6 +339,8 @@ impl Store {
         {
             return Err(record.damaged("expires_at", "is not the time that was sealed"));
         }
+        let assignment = record.maybe_bytes("assignment")?;
+        self.assign(&mut sealed.parts, assignment.as_deref())?;
         let at = sealed.signed_in_at;
         Ok(LiveSession {
             subject: Arc::new(Subject::vouch(id, at, expires_at, sealed.parts)),
@@ -337,7 +349,26 @@ impl Store {
         })
     }
 
-    fn seal_session(&self, id: &SessionId, session: &SealedSession) -> Result<Vec<u8>, StoreError> {
+    /// What was sealed in a row with its `parts`, `idp` and `user_name`; no assignment is in it.
+    pub(super) fn unseal_session(
+        &self,
+        id: &SessionId,
+        record: &Record<'_>,
+    ) -> Result<SealedSession, StoreError> {
+        let plain = self.sealer().open(parts_of(id), &record.bytes("parts")?)?;
+        let sealed: SealedSession = serde_json::from_slice(&plain)
+            .map_err(|_| record.damaged("parts", "does not parse"))?;
+        if sealed.parts.person != read_person(record)? {
+            return Err(record.damaged("user_name", "is not the person that was sealed"));
+        }
+        Ok(sealed)
+    }
+
+    pub(super) fn seal_session(
+        &self,
+        id: &SessionId,
+        session: &SealedSession,
+    ) -> Result<Vec<u8>, StoreError> {
         let plain = super::rows::to_json(session)?;
         self.sealer().seal(parts_of(id), plain.as_bytes())
     }
@@ -349,16 +380,6 @@ fn parts_of(id: &SessionId) -> Place<'_> {
         row: id.as_str(),
         column: "parts",
     }
-}
-
-pub(super) async fn forget_ended(connection: &mut sqlx::AnyConnection) -> Result<(), StoreError> {
-    sqlx::query(
-        "DELETE FROM credentials
-         WHERE session IN (SELECT id FROM sessions WHERE ended_at IS NOT NULL)",
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// The person that a row's clear columns name.

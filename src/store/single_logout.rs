@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::newest::RENEWED_AT_MOST;
 use super::rows::millis;
+use super::sessions::live_columns;
 use super::{LiveSession, Store, StoreError};
 use crate::model::{IdpName, ReplayId, SubjectParts};
 
@@ -35,11 +36,13 @@ impl Store {
         idp: &IdpName,
         name_id: &str,
     ) -> Result<Vec<LiveSession>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, idp, user_name, state, parts, expires_at FROM sessions
-             WHERE name_id = $1 AND ended_at IS NULL AND (expires_at > $2 OR signed_in_at > $3)
-             ORDER BY id DESC LIMIT $4",
-        )
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            live_columns!(),
+            " FROM sessions
+                 WHERE name_id = $1 AND ended_at IS NULL AND (expires_at > $2 OR signed_in_at > $3)
+                 ORDER BY id DESC LIMIT $4"
+        ))
         .bind(digest(idp, name_id))
         .bind(millis(self.now()))
         .bind(millis(self.now() - RENEWED_AT_MOST))

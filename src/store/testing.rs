@@ -79,6 +79,7 @@ impl Bench {
         let settings = StoreSettings {
             url,
             master_key: MasterKey::new(key, "a test"),
+            without_assignments: std::collections::BTreeSet::new(),
         };
         let clock: Arc<FixedClock> = Arc::clone(&self.clock);
         Store::open(settings, clock, Arc::new(OsEntropy)).await
@@ -124,6 +125,7 @@ impl Bench {
             idp: idp("okta"),
             binding: [7; 32],
             return_to: None,
+            secret: None,
         };
         store.save_request(request).await.unwrap();
         let consumed = store.consume_request(id, &idp("okta"), &[7; 32]).await;
@@ -163,9 +165,9 @@ impl Bench {
         open: NewSession,
     ) -> Arc<Subject> {
         let fresh = store.accept(sign_in, None).await.unwrap();
-        let (live, proof) = store.open_session(fresh, open).await.unwrap();
-        assert_eq!(proof, "the proof");
-        live.subject
+        let opened = store.open_session(fresh, open).await.unwrap();
+        assert_eq!(opened.proof, "the proof");
+        opened.live.subject
     }
 
     pub(crate) fn credentials(&self, seconds: i64) -> Credentials {

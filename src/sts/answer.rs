@@ -12,8 +12,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Issued;
 use super::error::IssueError;
+use super::proof::WebToken;
 use super::refusal::readable;
-use super::relay::{AUDIENCE, RelayToken};
 use crate::model::{Credentials, SamlProof, Secret, SessionDuration, rfc3339};
 use crate::policy::Grant;
 
@@ -58,10 +58,10 @@ pub(super) fn with_saml(
 }
 
 /// The credentials of `AssumeRoleWithWebIdentity`, if they are what was asked for with `token`.
-pub(super) fn with_relay(
+pub(super) fn with_token(
     output: &AssumeRoleWithWebIdentityOutput,
     question: &Question<'_>,
-    token: &RelayToken,
+    token: &WebToken<'_>,
 ) -> Result<Issued, IssueError> {
     let parts = Parts {
         request_id: output.request_id(),
@@ -69,13 +69,16 @@ pub(super) fn with_relay(
         keys: output.credentials(),
         used: output.session_token_utilization(),
     };
-    let user = question.grant.person().user.as_str();
     read(&parts, question, |reader| {
         let subject = output.subject_from_web_identity_token();
-        reader.same("SubjectFromWebIdentityToken", subject, &token.sub)?;
-        reader.same("Audience", output.audience(), AUDIENCE)?;
-        reader.provider(output.provider(), question.grant, token)?;
-        reader.same("SourceIdentity", output.source_identity(), user)
+        reader.same("SubjectFromWebIdentityToken", subject, token.subject)?;
+        reader.same("Audience", output.audience(), token.audience)?;
+        let provider = reader.provider(output.provider(), question.grant, token.issuer)?;
+        let source = output.source_identity();
+        let expected = token.source_identity;
+        expected.map_or(Ok(provider), |name| {
+            reader.same("SourceIdentity", source, name)
+        })
     })
 }
 
@@ -175,17 +178,14 @@ impl Reader {
         &self,
         found: Option<&str>,
         grant: &Grant,
-        token: &RelayToken,
+        issuer: &str,
     ) -> Result<String, IssueError> {
-        if found == Some(token.issuer.as_str()) {
-            return Ok(token.issuer.clone());
+        if found == Some(issuer) {
+            return Ok(issuer.to_owned());
         }
         let role = grant.role();
         let (partition, account) = (role.partition().as_str(), role.account());
-        let name = token
-            .issuer
-            .split_once("://")
-            .map_or(token.issuer.as_str(), |(_, name)| name);
+        let name = issuer.split_once("://").map_or(issuer, |(_, name)| name);
         let expected = format!("arn:{partition}:iam::{account}:oidc-provider/{name}");
         self.same("Provider", found, &expected)
     }

@@ -17,8 +17,8 @@ use tracing::subscriber::NoSubscriber;
 use super::Issued;
 use super::answer::{self, Question};
 use super::error::IssueError;
+use super::proof::{Proof, WebToken};
 use super::refusal::{Asked, Refusal, chain, readable};
-use super::relay::RelayToken;
 use crate::model::{Clock, SamlProof, SamlProviderArn, SessionDuration};
 use crate::policy::Grant;
 
@@ -28,17 +28,6 @@ pub(super) struct Call<'a> {
     pub(super) region: &'a str,
     pub(super) grant: &'a Grant,
     pub(super) proof: Proof<'a>,
-}
-
-/// What STS is shown.
-#[derive(Clone, Copy)]
-pub(super) enum Proof<'a> {
-    /// The identity provider's assertion.
-    Saml(&'a SamlProviderArn, &'a SamlProof),
-    /// A token of rolegate's.
-    Relay(&'a RelayToken),
-    /// The signature of rolegate's own identity, which the client makes.
-    Own,
 }
 
 /// Sends the request once and reads the answer.
@@ -60,12 +49,12 @@ pub(super) async fn ask(
                 .map_err(|error| refused(&error, call.region, duration, Asked::of(call.grant)))?;
             answer::with_saml(&output, &question(), proof)
         }
-        Proof::Relay(token) => {
-            let request = with_relay(call, token, duration);
+        Proof::Web(token) => {
+            let request = with_token(call, &token, duration);
             let output = request.send().with_subscriber(NoSubscriber::new()).await;
             let output = output
                 .map_err(|error| refused(&error, call.region, duration, Asked::of(call.grant)))?;
-            answer::with_relay(&output, &question(), token)
+            answer::with_token(&output, &question(), &token)
         }
         Proof::Own => {
             let request = as_broker(call, duration)?;
@@ -96,9 +85,9 @@ fn with_saml(
 }
 
 /// The token carries tags and source identity, so that nobody adds some on the way.
-fn with_relay(
+fn with_token(
     call: &Call<'_>,
-    token: &RelayToken,
+    token: &WebToken<'_>,
     duration: SessionDuration,
 ) -> aws_sdk_sts::operation::assume_role_with_web_identity::builders::AssumeRoleWithWebIdentityFluentBuilder
 {

@@ -3,10 +3,11 @@
 //! Holds what AWS said as `refusal` cut it, for people to read. Never holds an assertion, a token or a
 //! key.
 
+use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 use super::mends;
-use crate::model::{Method, Partition, RoleArn, SessionDuration};
+use crate::model::{Method, Partition, RoleArn, SessionDuration, rfc3339};
 
 /// Why no credentials were issued. `request_id` is STS's own, for AWS support.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -16,6 +17,12 @@ pub enum IssueError {
         "the assertion is older than 4 min 30 s and STS takes it for five minutes after its issuance; sign in again (and compare the clocks of the IdP and this host if the sign-in was just now)"
     )]
     WindowPassed,
+    /// The ID token has ended; STS was not called.
+    #[error("the ID token ended at {}; sign in again where no newer one can be had", rfc3339(*.at))]
+    IdTokenOver {
+        /// Its end.
+        at: DateTime<Utc>,
+    },
     /// STS says that what it was shown has expired.
     #[error("{}: {message}", mends::expired(*method))]
     Expired {
@@ -41,6 +48,8 @@ pub enum IssueError {
         "STS says that the IdP rejected the claim; sign in again, or ask the IdP's administrator: {message}"
     )]
     Rejected {
+        /// By which method.
+        method: Method,
         /// AWS's message.
         message: String,
         /// STS's request id.
@@ -138,21 +147,51 @@ pub enum IssueError {
         "the offer names no SAML provider; let the IdP send the pair role,provider, or configure the account's provider"
     )]
     NoProvider,
-    /// The account knows no OIDC provider of rolegate's issuer URL.
-    #[error(
-        "the role's account has no IAM OIDC provider for rolegate's issuer; create one with relay.issuer as its URL and sts.amazonaws.com as its audience: {message}"
-    )]
+    /// The account knows no OIDC provider of the token's issuer.
+    #[error("{}: {message}", mends::no_provider(*method))]
     NoOidcProvider {
+        /// By which method.
+        method: Method,
         /// AWS's message.
         message: String,
         /// STS's request id.
         request_id: Option<String>,
     },
     /// AWS could not read the issuer's documents.
-    #[error(
-        "AWS cannot read rolegate's keys; relay.issuer must be reached from the internet under a certificate of a public authority, with /.well-known/openid-configuration and /.well-known/jwks.json beneath it (`rolegate relay export DIR` writes both for a bucket): {message}"
-    )]
+    #[error("{}: {message}", mends::unreadable(*method))]
     IssuerUnreachable {
+        /// By which method.
+        method: Method,
+        /// AWS's message.
+        message: String,
+        /// STS's request id.
+        request_id: Option<String>,
+    },
+    /// The account's OIDC provider is not for the ID token's audience.
+    #[error(
+        "the IAM OIDC provider in the role's account does not list the audience of the ID token, which is rolegate's client id at the identity provider; add it: aws iam add-client-id-to-open-id-connect-provider: {message}"
+    )]
+    WrongAudience {
+        /// AWS's message.
+        message: String,
+        /// STS's request id.
+        request_id: Option<String>,
+    },
+    /// The ID token is for several audiences and does not say for whom it was made.
+    #[error(
+        "the ID token names several audiences and has no azp, without which STS takes none of them; have the identity provider send azp, or rolegate's client id as the only audience: {message}"
+    )]
+    AmbiguousAudience {
+        /// AWS's message.
+        message: String,
+        /// STS's request id.
+        request_id: Option<String>,
+    },
+    /// The ID token was made too long ago, whatever its end.
+    #[error(
+        "the ID token was issued longer ago than STS takes one, though it has not ended; sign in again where no newer one can be had, and have the identity provider issue such tokens for an hour or less: {message}"
+    )]
+    TokenTooOld {
         /// AWS's message.
         message: String,
         /// STS's request id.
@@ -236,6 +275,7 @@ impl IssueError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::WindowPassed => "sts-window-passed",
+            Self::IdTokenOver { .. } => "sts-id-token-over",
             Self::Expired { .. } => "sts-expired",
             Self::InvalidToken { .. } => "sts-invalid-token",
             Self::Rejected { .. } => "sts-rejected",
@@ -252,6 +292,9 @@ impl IssueError {
             Self::NoProvider => "sts-no-provider",
             Self::NoOidcProvider { .. } => "sts-no-oidc-provider",
             Self::IssuerUnreachable { .. } => "sts-issuer-unreachable",
+            Self::WrongAudience { .. } => "sts-wrong-audience",
+            Self::AmbiguousAudience { .. } => "sts-ambiguous-audience",
+            Self::TokenTooOld { .. } => "sts-token-too-old",
             Self::BadPolicy { .. } => "sts-bad-policy",
             Self::TooPacked { .. } => "sts-too-packed",
             Self::NoIdentity { .. } => "sts-no-identity",
@@ -266,6 +309,7 @@ impl IssueError {
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Self::WindowPassed
+            | Self::IdTokenOver { .. }
             | Self::NoRegion { .. }
             | Self::TimedOut
             | Self::Unreachable { .. }
@@ -285,6 +329,9 @@ impl IssueError {
             | Self::Mismatch { request_id, .. }
             | Self::NoOidcProvider { request_id, .. }
             | Self::IssuerUnreachable { request_id, .. }
+            | Self::WrongAudience { request_id, .. }
+            | Self::AmbiguousAudience { request_id, .. }
+            | Self::TokenTooOld { request_id, .. }
             | Self::BadPolicy { request_id, .. }
             | Self::TooPacked { request_id, .. }
             | Self::IdentityRefused { request_id, .. }
@@ -295,6 +342,20 @@ impl IssueError {
     /// Whether the same request may succeed later without anybody mending anything.
     pub fn is_transient(&self) -> bool {
         self.retries() > 0 || matches!(self, Self::TimedOut)
+    }
+
+    /// Whether a newer ID token of the same person may be taken where this one was not: it has ended, is too
+    /// old, or AWS does not accept it for a reason that lies in this very token.
+    ///
+    /// Never for a proof of another method, nor for what no token mends: provider, audience, trust policy.
+    pub fn wants_newer_token(&self) -> bool {
+        match self {
+            Self::IdTokenOver { .. } | Self::TokenTooOld { .. } => true,
+            Self::Expired { method, .. }
+            | Self::InvalidToken { method, .. }
+            | Self::Rejected { method, .. } => *method == Method::WebIdentity,
+            _ => false,
+        }
     }
 
     /// How many further attempts are worth their time at once. An attempt that timed out has used it up;

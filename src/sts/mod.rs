@@ -12,6 +12,7 @@ mod error;
 mod identity;
 mod mends;
 mod own;
+mod proof;
 mod refusal;
 pub mod relay;
 mod transport;
@@ -33,10 +34,11 @@ pub use error::IssueError;
 pub use identity::{CallerIdentity, caller_identity_from_environment};
 pub use relay::RelayToken;
 
-use crate::model::{Clock, Credentials, Partition, SamlProof, SessionDuration};
+use crate::model::{Clock, Credentials, IdToken, Partition, SamlProof, SessionDuration};
 use crate::policy::Grant;
-use ask::{Call, Proof};
+use ask::Call;
 use own::Own;
+use proof::{Proof, WebToken};
 
 /// STS takes an assertion for five minutes after its issuance; 30 s of them are left to clocks and wire.
 const WINDOW: TimeDelta = TimeDelta::seconds(300 - 30);
@@ -161,12 +163,39 @@ impl Sts {
         grant: &Grant,
         token: &RelayToken,
     ) -> Result<Issued, IssueError> {
+        let token = WebToken::of_relay(token, grant);
+        self.issue_with_token(grant, token).await
+    }
+
+    /// Asks for credentials with the identity provider's own ID token (`AssumeRoleWithWebIdentity`), for no
+    /// longer than the grant lasts.
+    ///
+    /// STS is not asked where the token has ended. As with relay, several times where AWS cannot read the
+    /// provider's keys. Where [`IssueError::wants_newer_token`] says so, a newer token may be taken.
+    pub async fn issue_with_web_identity(
+        &self,
+        grant: &Grant,
+        token: &IdToken,
+    ) -> Result<Issued, IssueError> {
+        if self.clock.now() >= token.expires_at {
+            return Err(IssueError::IdTokenOver {
+                at: token.expires_at,
+            });
+        }
+        self.issue_with_token(grant, token.into()).await
+    }
+
+    async fn issue_with_token(
+        &self,
+        grant: &Grant,
+        token: WebToken<'_>,
+    ) -> Result<Issued, IssueError> {
         let partition = grant.role().partition();
         let call = Call {
             client: picked(&self.unsigned().patient, partition)?,
             region: self.region(partition)?,
             grant,
-            proof: Proof::Relay(token),
+            proof: Proof::Web(token),
         };
         let duration = grant.duration_at(self.clock.now());
         let limit = self.settings.patient_total_timeout;

@@ -82,14 +82,19 @@ impl Refusal {
         let Self { message, request_id, region, requested, asked, .. } = self;
         let Asked { method, policy, tags, tag_characters } = asked;
         let is_own = method == Method::Broker && is_about_the_caller(&code);
+        // rolegate's own token has one audience and is made for the call.
+        let is_foreign = method == Method::WebIdentity;
         match code.as_str() {
             _ if is_own => IssueError::IdentityRefused { message, request_id },
-            "IDPCommunicationError" => IssueError::IssuerUnreachable { message, request_id },
-            "InvalidIdentityToken" if is_keys_message(&message) => IssueError::IssuerUnreachable { message, request_id },
-            "InvalidIdentityToken" if is_provider_message(&message) => IssueError::NoOidcProvider { message, request_id },
+            "IDPCommunicationError" => IssueError::IssuerUnreachable { method, message, request_id },
+            "InvalidIdentityToken" if is_keys_message(&message) => IssueError::IssuerUnreachable { method, message, request_id },
+            "InvalidIdentityToken" if is_provider_message(&message) => IssueError::NoOidcProvider { method, message, request_id },
+            "InvalidIdentityToken" if is_foreign && is_azp_message(&message) => IssueError::AmbiguousAudience { message, request_id },
+            "InvalidIdentityToken" if is_foreign && is_audience_message(&message) => IssueError::WrongAudience { message, request_id },
+            "ExpiredTokenException" if is_foreign && is_age_message(&message) => IssueError::TokenTooOld { message, request_id },
             "ExpiredTokenException" | "ExpiredToken" => IssueError::Expired { method, message, request_id },
             "InvalidIdentityToken" => IssueError::InvalidToken { method, message, request_id },
-            "IDPRejectedClaim" => IssueError::Rejected { message, request_id },
+            "IDPRejectedClaim" => IssueError::Rejected { method, message, request_id },
             "AccessDenied" | "AccessDeniedException" => IssueError::AccessDenied { method, message, request_id },
             "RegionDisabledException" => IssueError::RegionDisabled { region, request_id },
             "MalformedPolicyDocument" | "MalformedPolicyDocumentException" => IssueError::BadPolicy { policy, message, request_id },
@@ -124,6 +129,21 @@ fn is_provider_message(message: &str) -> bool {
 /// AssumeRoleWithWebIdentity documentation for requirements".
 fn is_keys_message(message: &str) -> bool {
     message.contains("retrieve verification key")
+}
+
+/// "Incorrect token audience".
+fn is_audience_message(message: &str) -> bool {
+    message.to_lowercase().contains("audience")
+}
+
+/// "Missing a required claim: azp".
+fn is_azp_message(message: &str) -> bool {
+    message.contains("azp")
+}
+
+/// "Token too old:" and a number of seconds.
+fn is_age_message(message: &str) -> bool {
+    message.to_lowercase().contains("too old")
 }
 
 /// STS has no code of its own for it: "The requested `DurationSeconds` exceeds the

@@ -4,6 +4,7 @@ mod broker;
 mod console;
 mod relayed;
 mod server;
+mod web_identity;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -44,3 +44,4 @@ mod routes;
 mod sign_in;
 mod soak;
 mod tls;
+mod users;

@@ -203,16 +203,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "remove the key",
     ),
     (
-        "[[oidc.provider]]\nname = \"e\"\nissuer = \"https://e.example.org\"\nclient_id = \"x\"\nclient_secret_file = \"entra.secret\"",
-        "oidc.provider.e",
-        "oidc.provider is not available in this version",
-    ),
-    (
-        "[[oidc.provider]]\nname = \"e\"\nissuer = \"https://e.example.org\"\nclient_id = \"x\"\nclient_secret = \"s\"\nclient_secret_file = \"entra.secret\"",
-        "oidc.provider.e.client_secret",
-        "keep one of the two",
-    ),
-    (
         "[roles]\nallowed = [\"arn:aws:iam::1:role/x\"]",
         "roles.allowed[1]",
         "twelve digits",

@@ -41,6 +41,12 @@ impl Failure {
         Self::new(400, "ExpiredTokenException", message)
     }
 
+    /// The documents of a token's issuer cannot be reached.
+    pub(super) fn issuer_away() -> Self {
+        let text = "Error communicating with the identity provider";
+        Self::new(400, "IDPCommunicationError", text)
+    }
+
     /// A parameter breaks the service model.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(400, "ValidationError", message)

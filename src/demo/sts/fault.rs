@@ -34,6 +34,8 @@ pub enum Fault {
     WrongAudience,
     /// Denies every call.
     Denied,
+    /// Cannot reach the issuer of any web identity token.
+    IssuerAway,
     /// Cuts the connection.
     DropConnection,
     /// Answers after this time.
@@ -74,6 +76,7 @@ impl Fault {
                 Some(Failure::new(503, "ServiceUnavailable", text))
             }
             Self::Denied => Some(Failure::denied(action)),
+            Self::IssuerAway => Some(Failure::issuer_away()),
             Self::Hang | Self::Garbage | Self::DropConnection => {
                 Some(Failure::new(200, "Misbehaved", ""))
             }

@@ -1,8 +1,8 @@
 //! An issuer's signing keys: fetched over loopback http or read from a folder, and cached.
 //!
 //! Nothing beyond this machine is ever asked: an issuer elsewhere must be mapped to a loopback base or
-//! a folder in the settings. As at AWS, keys for encryption, keys with `key_ops` and more than 100 keys
-//! of a kind are of no use.
+//! a folder in the settings. As at AWS, keys for encryption, keys with `key_ops`, keys without `kid` and
+//! more than 100 keys of a kind are of no use.
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -33,11 +33,6 @@ fn no_key() -> Failure {
         "Couldn't retrieve verification key from your identity provider,  \
          please reference AssumeRoleWithWebIdentity documentation for requirements",
     )
-}
-
-fn unreachable() -> Failure {
-    let text = "Error communicating with the identity provider";
-    Failure::new(400, "IDPCommunicationError", text)
 }
 
 impl IssuerKeys {
@@ -124,20 +119,20 @@ async fn get(address: &str) -> Result<Vec<u8>, Failure> {
     let near = url::Url::parse(address).is_ok_and(|url| is_loopback(&url));
     if !near {
         tracing::warn!(address, "the sandbox STS asks nobody but loopback");
-        return Err(unreachable());
+        return Err(Failure::issuer_away());
     }
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(PATIENCE)
         .build()
-        .map_err(|_| unreachable())?;
+        .map_err(|_| Failure::issuer_away())?;
     let response = client.get(address).send().await;
-    let response = response.map_err(|_| unreachable())?;
+    let response = response.map_err(|_| Failure::issuer_away())?;
     if !response.status().is_success() {
         return Err(no_key());
     }
-    let bytes = response.bytes().await.map_err(|_| unreachable())?;
+    let bytes = response.bytes().await.map_err(|_| Failure::issuer_away())?;
     Ok(bytes.to_vec())
 }
 
@@ -158,8 +153,8 @@ fn usable(set: &Map<String, Value>) -> Result<Vec<Jwk>, Failure> {
     Ok(good)
 }
 
-/// No key for encryption, and none that lists operations.
+/// A key with a name, none for encryption, and none that lists operations.
 fn signs(key: &Jwk) -> bool {
     let usage = key.parameter("use").is_none_or(|usage| usage == "sig");
-    usage && key.parameter("key_ops").is_none()
+    usage && key.parameter("key_ops").is_none() && key.parameter("kid").is_some()
 }

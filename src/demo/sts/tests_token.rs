@@ -204,6 +204,8 @@ async fn each_claim_is_held_to_awss_rules() {
         ("iat", json!(1.5), TOKEN),
         ("exp", json!(now - 300), "ExpiredTokenException"),
         ("exp", json!("soon"), TOKEN),
+        ("iat", json!(now - 86_400), "OK"),
+        ("iat", json!(now - 86_401), "ExpiredTokenException"),
         (
             "https://aws.amazon.com/tags",
             json!({"principal_tags": {"a": "x"}}),
@@ -227,6 +229,8 @@ async fn each_claim_is_held_to_awss_rules() {
     missing.as_object_mut().unwrap().remove("exp");
     let answer = issuer.redeem(JOB, &issuer.sign(&missing)).await;
     assert_eq!(answer.text("Message"), "Missing a required claim: exp");
+    let old = issuer.with(JOB, "iat", json!(now - 86_401)).await;
+    assert_eq!(old.text("Message"), "Token too old: 86401");
 }
 
 #[tokio::test]
@@ -323,6 +327,7 @@ async fn keys_that_aws_would_not_take_are_not_taken() {
         (&[signing][..], "OK"),
         (&[encrypting], TOKEN),
         (&[with_operations], TOKEN),
+        (&[unnamed(&issuer.key)], TOKEN),
         (&many, TOKEN),
         (&many[..100], "OK"),
         (&[], TOKEN),

@@ -16,6 +16,8 @@ use super::tags::{Tag, Tags};
 
 /// How far clocks may be apart.
 const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+/// How old a token may be, whatever its end; AWS's own limit is not published, and is above hours.
+const MOST_AGE: TimeDelta = TimeDelta::hours(24);
 const ROLES: &str = "https://aws.amazon.com/roles";
 const TAGS: &str = "https://aws.amazon.com/tags";
 const SOURCE_IDENTITY: &str = "https://aws.amazon.com/source_identity";
@@ -125,6 +127,10 @@ impl Claims {
                 "Token expired: current date/time {} must be before the expiration date/time {expires}",
                 now.timestamp()
             )));
+        }
+        let age = now.timestamp() - issued;
+        if age > MOST_AGE.num_seconds() {
+            return Err(Failure::expired(format!("Token too old: {age}")));
         }
         let mut starts = vec![issued];
         if self.0.contains_key("nbf") {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::error::{Reason, Stop};
 use super::{Confirmed, SignIn, SignInError, SignedIn, Started, return_target};
 use crate::audit::{Event, EventKind};
+use crate::flow::assignments;
 use crate::model::{IdpName, SessionId, Subject, Token, TokenHash, TokenKind, hex};
 use crate::saml::{VerifiedAssertion, authn_request};
-use crate::store::{Fresh, NewSession, SessionState, SignInRequest};
+use crate::store::{Fresh, NewSession, Opened, SessionState, SignInRequest};
 
 /// How long an answer may wait for STS; the mint goes on behind it.
 const MINT_WAIT: Duration = Duration::from_secs(4);
@@ -43,6 +44,7 @@ impl SignIn {
             idp: name,
             binding: digest(&binding.hash()),
             return_to: return_to.and_then(|target| return_target(target, &rules.return_origins)),
+            secret: None,
         };
         parts.store.save_request(request_row).await?;
         Ok(Started {
@@ -72,17 +74,21 @@ impl SignIn {
             confirm: confirm.then(|| confirmation(&one_time.hash(), &token.hash())),
             expires_at: parts.clock.now() + parts.rules.max_age,
         };
-        let (live, proof) = parts.store.open_session(fresh, new).await?;
+        let Opened {
+            live,
+            proof,
+            overwritten,
+        } = parts.store.open_session(fresh, new).await?;
         let subject = Arc::clone(&live.subject);
+        if let Some(gone) = &overwritten {
+            let event = assignments::overwritten(gone, subject.session());
+            self.record_or_end(&subject, event).await?;
+        }
         if let Err(stop) = self.refuse_held(&subject).await {
             parts.store.end_session(subject.session()).await?;
             return Err(stop);
         }
-        if let Err(error) = parts.recorder.record(accepted(&subject)).await {
-            // A session that the audit does not know must not be drawn on.
-            parts.store.end_session(subject.session()).await?;
-            return Err(error.into());
-        }
+        self.record_or_end(&subject, accepted(&subject)).await?;
         parts.fetch.forget_person(subject.person()).await;
         let minting = parts.mint.start(Arc::clone(&subject), proof);
         if confirm {
@@ -101,6 +107,16 @@ impl SignIn {
             token: token.into_secret(),
             return_to,
         })
+    }
+
+    /// A session that the audit does not know must not be drawn on.
+    async fn record_or_end(&self, subject: &Subject, event: Event) -> Result<(), Stop> {
+        let parts = &self.parts;
+        if let Err(error) = parts.recorder.record(event).await {
+            parts.store.end_session(subject.session()).await?;
+            return Err(error.into());
+        }
+        Ok(())
     }
 
     /// Asked once the session stands: a revocation either found it, or its hold is there to be seen.

@@ -144,7 +144,7 @@ async fn one(store: &Store, rules: &Rules, at: usize, plan: Plan) -> Vec<String>
         confirm: None,
         expires_at: now + TimeDelta::hours(12),
     };
-    let (live, ()) = store.open_session(fresh, open).await.unwrap();
+    let live = store.open_session(fresh, open).await.unwrap().live;
     if plan.issued {
         issue(store, rules, &live.subject).await;
     }

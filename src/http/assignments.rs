@@ -1,0 +1,125 @@
+//! Assignments for admins: what is assigned to a person, assigning and taking away.
+//!
+//! Only translates. An answer is to the letter what `rolegate users --json` prints.
+
+use actix_web::{Error, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+
+use super::Problem;
+use super::actor::{Administering, Auditing, Sent};
+use crate::flow::{AssignmentFilter, AssignmentOrder, AssignmentView, Assignments};
+use crate::model::{IdpName, Person, UserName};
+
+/// How many assignments one page of a list holds.
+const PAGE: u32 = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AtIdp {
+    idp: Option<IdpName>,
+}
+
+/// `GET /api/v1/admin/users/{user}/role-arns`.
+pub(super) async fn read(
+    _: Auditing,
+    user: Sent<web::Path<UserName>>,
+    query: Sent<web::Query<AtIdp>>,
+    assignments: web::Data<Assignments>,
+) -> Result<HttpResponse, Error> {
+    let (user, idp) = (user?.0.into_inner(), query?.0.into_inner().idp);
+    let found = assignments.get(user, idp).await.map_err(Problem::from)?;
+    Ok(HttpResponse::Ok().json(found))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Order {
+    role_arns: Vec<String>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// `PUT /api/v1/admin/users/{user}/role-arns`: in the place of what was assigned before.
+pub(super) async fn set(
+    by: Administering,
+    user: Sent<web::Path<UserName>>,
+    query: Sent<web::Query<AtIdp>>,
+    order: Sent<web::Json<Order>>,
+    assignments: web::Data<Assignments>,
+) -> Result<HttpResponse, Error> {
+    let order = order?.0.into_inner();
+    let order = AssignmentOrder {
+        user: user?.0.into_inner(),
+        idp: query?.0.into_inner().idp,
+        role_arns: &order.role_arns,
+        reason: order.reason.as_deref(),
+        by: &by.name(),
+    };
+    let done = assignments.set(order).await.map_err(Problem::from)?;
+    Ok(HttpResponse::Ok().json(done))
+}
+
+/// A `DELETE` has no body to give a reason in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Removal {
+    idp: Option<IdpName>,
+    reason: Option<String>,
+}
+
+/// `DELETE /api/v1/admin/users/{user}/role-arns`.
+pub(super) async fn unset(
+    by: Administering,
+    user: Sent<web::Path<UserName>>,
+    query: Sent<web::Query<Removal>>,
+    assignments: web::Data<Assignments>,
+) -> Result<HttpResponse, Error> {
+    let (user, query) = (user?.0.into_inner(), query?.0.into_inner());
+    let by = by.name();
+    let done = assignments.unset(user, query.idp, query.reason.as_deref(), &by);
+    done.await.map_err(Problem::from)?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listing {
+    user: Option<UserName>,
+    idp: Option<IdpName>,
+    after: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    items: Vec<AssignmentView>,
+    next: Option<String>,
+}
+
+/// `GET /api/v1/admin/role-arns`: everything that is assigned, by user and IdP.
+pub(super) async fn list(
+    _: Auditing,
+    query: Sent<web::Query<Listing>>,
+    assignments: web::Data<Assignments>,
+) -> Result<HttpResponse, Error> {
+    let Listing { user, idp, after } = query?.0.into_inner();
+    let after = after.as_deref().map(position).transpose()?;
+    let filter = AssignmentFilter { user, idp };
+    let found = assignments.list(&filter, after.as_ref(), PAGE + 1).await;
+    let mut items = found.map_err(Problem::from)?;
+    let full = usize::try_from(PAGE).unwrap_or(usize::MAX);
+    let more = items.len() > full;
+    items.truncate(full);
+    let last = items.last().filter(|_| more);
+    let next = last.map(|item| format!("{}/{}", item.user, item.idp));
+    Ok(HttpResponse::Ok().json(Page { items, next }))
+}
+
+/// Where a page ended: neither user nor IdP has a slash in its name.
+fn position(text: &str) -> Result<Person, Problem> {
+    let wrong = || Problem::bad_request("after is what `next` of the page before said");
+    let (user, idp) = text.split_once('/').ok_or_else(wrong)?;
+    Ok(Person {
+        user: user.parse().map_err(|_| wrong())?,
+        idp: idp.parse().map_err(|_| wrong())?,
+    })
+}

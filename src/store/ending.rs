@@ -1,0 +1,73 @@
+//! Ending sessions: what a session had is forgotten in the transaction that ends it.
+//!
+//! Credentials, claims and the tokens of an OpenID provider go; the row stays for lists to show.
+
+use super::rows::{Record, millis};
+use super::{SessionFilter, Store, StoreError};
+use crate::model::SessionId;
+
+impl Store {
+    /// Ends the browser's way onto the session; leases may go on drawing on it, and so may command
+    /// lines that were signed in. Says whether there was one.
+    pub async fn end_browser(&self, id: &SessionId) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "UPDATE sessions SET token = NULL, confirm = NULL
+             WHERE id = $1 AND (token IS NOT NULL OR confirm IS NOT NULL)",
+        )
+        .bind(id.as_str())
+        .execute(self.writer())
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Ends the session for all, and forgets its credentials and tokens. Says whether it was still going.
+    pub async fn end_session(&self, id: &SessionId) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let done = sqlx::query(
+            "UPDATE sessions SET ended_at = $1, token = NULL, confirm = NULL
+             WHERE id = $2 AND ended_at IS NULL",
+        )
+        .bind(millis(self.now()))
+        .bind(id.as_str())
+        .execute(&mut *transaction)
+        .await?;
+        forget_ended(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Ends every session that fits, and forgets their credentials and tokens; gives those that were going.
+    pub async fn end_sessions(&self, filter: &SessionFilter) -> Result<Vec<SessionId>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let rows = sqlx::query(
+            "UPDATE sessions SET ended_at = $1, token = NULL, confirm = NULL
+             WHERE ended_at IS NULL
+             AND (CAST($2 AS TEXT) IS NULL OR user_name = $2)
+             AND (CAST($3 AS TEXT) IS NULL OR idp = $3)
+             RETURNING id",
+        )
+        .bind(millis(self.now()))
+        .bind(filter.user.as_ref().map(|user| user.as_str().to_owned()))
+        .bind(filter.idp.as_ref().map(|idp| idp.as_str().to_owned()))
+        .fetch_all(&mut *transaction)
+        .await?;
+        forget_ended(&mut transaction).await?;
+        transaction.commit().await?;
+        rows.iter()
+            .map(|row| Record::new(row, "sessions", "id").parsed("id"))
+            .collect()
+    }
+}
+
+/// Forgets what ended sessions had.
+pub(super) async fn forget_ended(connection: &mut sqlx::AnyConnection) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM credentials
+         WHERE session IN (SELECT id FROM sessions WHERE ended_at IS NOT NULL)",
+        "DELETE FROM oidc_tokens
+         WHERE session IN (SELECT id FROM sessions WHERE ended_at IS NOT NULL)",
+    ] {
+        sqlx::query(sql).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
