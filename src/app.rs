@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use crate::audit::Recorder;
 use crate::config::Config;
 use crate::flow::{
-    Access, Addresses, AllowList, IdpError, Idps, Refresh, RefreshParts, RelayKeys, RelayParts,
-    ServiceKeys, SignInRules,
+    Access, Addresses, AllowList, IdpError, Idps, ProviderError, Providers, Refresh, RefreshParts,
+    RelayKeys, RelayParts, ServiceKeys, SignInRules,
 };
 use crate::http::{self, ServeError, Serving, TlsFiles};
 use crate::model::{Clock, Entropy};
@@ -42,6 +42,9 @@ pub enum StartError {
     /// An IdP's metadata.
     #[error(transparent)]
     Idp(#[from] IdpError),
+    /// An OpenID provider's configuration.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
     /// The way to metadata URLs.
     #[error(transparent)]
     MetadataUrl(#[from] MetadataFetchError),
@@ -60,6 +63,7 @@ pub struct Running {
     serving: Serving,
     metrics: Option<Serving>,
     refresh: Arc<Refresh>,
+    providers: Arc<Providers>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -75,11 +79,12 @@ impl Running {
         }
     }
 
-    /// Serves until the process is asked to end; SIGHUP has metadata files read and metadata URLs asked
-    /// again.
+    /// Serves until the process is asked to end; SIGHUP has metadata and secret files read, and metadata URLs
+    /// and OpenID providers asked again.
     async fn until(self, mut signals: Signals) {
         while let Told::HangUp = signals.next().await {
             self.refresh.at_once();
+            self.providers.at_once();
         }
         tracing::info!(event = "stopping", "finishing what was begun");
         self.stop().await;
@@ -187,6 +192,11 @@ pub async fn idps(config: &Config, world: &World) -> Result<Idps, StartError> {
     Ok(idps)
 }
 
+/// The OpenID providers of the configuration; none of them is asked by this.
+pub fn providers(config: &Config, world: &World) -> Result<Providers, ProviderError> {
+    Providers::load(config, &world.clock, Arc::clone(&world.entropy))
+}
+
 /// Who has a live session.
 pub fn access(store: &Store, world: &World) -> Access {
     Access {
@@ -250,10 +260,17 @@ pub async fn start(
     let metrics_listener = config.server.metrics_listen.map(listen_for_metrics);
     let metrics_listener = metrics_listener.transpose()?;
     let idps = Arc::new(Idps::load(config, world.clock.now())?);
-    let parts = parts(config, world, idps).await?;
+    let providers = Arc::new(providers(config, world)?);
+    let parts = parts(config, world, idps, providers).await?;
     let refresh = refresh(&parts, world).await?;
     let mut tasks = background(&parts);
-    tasks.extend(Arc::clone(&refresh).start().await?);
+    // Side by side: each waits a moment for first answers.
+    let (following_idps, following_providers) = tokio::join!(
+        Arc::clone(&refresh).start(),
+        Arc::clone(&parts.providers).start()
+    );
+    tasks.extend(following_idps?);
+    tasks.extend(following_providers);
     let flows = flows(config, world, &parts);
     let tls = tls_files(config);
     let address = listener
@@ -271,6 +288,7 @@ pub async fn start(
         serving,
         metrics,
         refresh,
+        providers: Arc::clone(&parts.providers),
         tasks,
     })
 }

@@ -18,6 +18,7 @@ pub mod flow;
 pub mod http;
 pub(crate) mod manual;
 pub mod model;
+pub mod oidc;
 pub mod policy;
 pub mod saml;
 pub mod store;

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::flow::{
     Access, Admins, AllowList, Assignments, Budget, Console, Explain, Fetch, FetchParts, Grants,
     Holds, Idps, InForce, Issuer, IssuerParts, Leases, Login, Logout, LogoutParts, Metrics, Mint,
-    Pulse, RelayKeys, Revoke, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
+    Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
 };
 use crate::http::{Flows, Site};
 use crate::model::{LeaseId, Method};
@@ -21,6 +21,7 @@ use crate::sts::{CONSOLE_SOURCES, Federation, Sts};
 /// What every flow is made from.
 pub(super) struct Parts {
     pub(super) idps: Arc<Idps>,
+    pub(super) providers: Arc<Providers>,
     pub(super) store: Store,
     pub(super) recorder: Recorder,
     pub(super) allow_list: Arc<AllowList>,
@@ -39,6 +40,7 @@ pub(super) async fn parts(
     config: &Config,
     world: &World,
     idps: Arc<Idps>,
+    providers: Arc<Providers>,
 ) -> Result<Parts, StoreError> {
     let store = open_store(config, world).await?;
     let recorder = Recorder::start(store.clone(), Arc::clone(&world.clock));
@@ -72,6 +74,7 @@ pub(super) async fn parts(
     }));
     Ok(Parts {
         idps,
+        providers,
         store,
         recorder,
         allow_list,
@@ -102,6 +105,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
     Flows {
         metrics: Arc::new(Metrics::new(
             Arc::clone(&parts.idps),
+            Arc::clone(&parts.providers),
             Arc::clone(&world.clock),
         )),
         sign_in: Arc::new(sign_in(world, parts, verifiers.clone(), rules.clone())),
@@ -116,6 +120,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
         revoke: Arc::new(revoke(parts)),
         assignments: Arc::new(assignments(config, world, parts)),
         idps: Arc::clone(&parts.idps),
+        providers: Arc::clone(&parts.providers),
         keys: Arc::clone(&parts.keys),
         relay_keys: Arc::clone(&parts.relay_keys),
         logout: Arc::new(logout(config, world, parts, verifiers)),
@@ -137,6 +142,7 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
 fn sign_in(world: &World, parts: &Parts, verifiers: Verifiers, rules: SignInRules) -> SignIn {
     SignIn::new(SignInParts {
         idps: Arc::clone(&parts.idps),
+        providers: Arc::clone(&parts.providers),
         store: parts.store.clone(),
         mint: Arc::new(mint(world, parts)),
         fetch: Arc::clone(&parts.fetch),
@@ -151,6 +157,7 @@ fn sign_in(world: &World, parts: &Parts, verifiers: Verifiers, rules: SignInRule
 fn logout(config: &Config, world: &World, parts: &Parts, verifiers: Verifiers) -> Logout {
     Logout::new(LogoutParts {
         idps: Arc::clone(&parts.idps),
+        providers: Arc::clone(&parts.providers),
         keys: Arc::clone(&parts.keys),
         store: parts.store.clone(),
         fetch: Arc::clone(&parts.fetch),
@@ -159,6 +166,7 @@ fn logout(config: &Config, world: &World, parts: &Parts, verifiers: Verifiers) -
         entropy: Arc::clone(&world.entropy),
         verifiers,
         addresses: addresses(config),
+        back_to: format!("{}/login", config.server.public_url()),
         clock_skew: config.saml.clock_skew,
         strict_certificates: config.saml.strict_certificates,
     })
@@ -234,6 +242,7 @@ fn site(config: &Config) -> Site {
     Site {
         origin: config.server.public_url.origin().ascii_serialization(),
         return_origins: config.server.return_origins.clone(),
+        oidc_providers: config.oidc.iter().map(|one| one.name.clone()).collect(),
         secure_cookies: !config.loopback_http(),
         tls: config.server.tls.is_some(),
         request_timeout: Duration::from_secs(u64::from(

@@ -23,6 +23,7 @@ pub(super) async fn run(at: &Context) -> Outcome {
     let ring = keys(&config, at).await?;
     relay(&config, at).await?;
     idps(&config, at, &ring).await?;
+    providers(&config, at).await?;
     output::line(&format!(
         "ACS (and Recipient, Destination): {}",
         config.acs_url()
@@ -126,6 +127,31 @@ async fn idps(config: &Config, at: &Context, ring: &KeyRing) -> Result<(), Failu
                 certificate.algorithm
             ));
         }
+    }
+    Ok(())
+}
+
+/// Asks every OpenID provider, and says what to register there. One that fails keeps no gateway from starting.
+async fn providers(config: &Config, at: &Context) -> Result<(), Failure> {
+    let providers = app::providers(config, &at.world)?;
+    for wrong in providers.ask_all().await {
+        output::note(&format!("warning: {wrong}"));
+    }
+    for name in providers.waiting() {
+        output::note(&format!(
+            "warning: oidc.provider.{name}: nobody can sign in there until it answers as it should"
+        ));
+    }
+    for provider in providers.all() {
+        let settings = &provider.settings;
+        let (name, callback) = (&settings.name, &settings.redirect_url);
+        output::line(&format!("oidc.provider.{name}: redirect URL {callback}"));
+    }
+    if !providers.is_empty() {
+        let url = config.server.public_url();
+        output::line(&format!(
+            "oidc.provider: post-logout redirect URL {url}/login"
+        ));
     }
     Ok(())
 }

@@ -39,8 +39,14 @@ pub(super) enum List {
 
 pub(super) async fn idps(command: &Idps, at: &Context) -> Outcome {
     let Idps::List { json } = command;
-    let idps = app::idps(&at.config()?, &at.world).await?;
-    let views = idps.views(at.world.clock.now());
+    let config = at.config()?;
+    let idps = app::idps(&config, &at.world).await?;
+    let providers = app::providers(&config, &at.world)?;
+    // What went wrong stands in the list.
+    providers.ask_all().await;
+    let now = at.world.clock.now();
+    let mut views = idps.views(now);
+    views.extend(providers.views(now));
     if *json {
         output::json(&views)?;
         return Ok(ExitCode::SUCCESS);
@@ -48,6 +54,7 @@ pub(super) async fn idps(command: &Idps, at: &Context) -> Outcome {
     output::table(
         &[
             "NAME",
+            "PROTOCOL",
             "SOURCE",
             "ENTITY ID",
             "KEY",
@@ -70,6 +77,7 @@ fn rows(view: &IdpView) -> Vec<Vec<String>> {
     let row = |key: Option<&KeyView>| {
         vec![
             view.name.to_string(),
+            view.protocol.to_owned(),
             view.location.clone(),
             shown(view.entity_id.clone()),
             shown(key.map(|key| key.algorithm.clone())),

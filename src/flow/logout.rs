@@ -1,7 +1,10 @@
-//! Single logout: an IdP asks for a person's end here, or is asked for it there.
+//! Single logout: an IdP asks for a person's end here, or is asked for it there. The asking of OpenID providers
+//! stands in `at_provider`.
 //!
 //! A request is followed once, if the IdP signed it; what it ends is what `single_logout` says: the
 //! browser's way in, or sessions and leases as well. A stranger's request ends nothing and hears nothing.
+
+mod at_provider;
 
 use std::sync::Arc;
 
@@ -10,10 +13,10 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use super::verifiers::{Busy, Verifiers};
-use super::{Addresses, Fetch, Idp, Idps, ServiceKeys, Unavailable};
+use super::{Addresses, Fetch, Idp, Idps, Providers, ServiceKeys, Unavailable};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::SingleLogout;
-use crate::model::{Clock, Entropy, Reference};
+use crate::model::{Clock, Entropy, Reference, Secret};
 use crate::saml::Refusal;
 use crate::saml::logout::{
     self, Delivery, LogoutError, LogoutExpectation, LogoutRequest, LogoutSender, UnverifiedLogout,
@@ -28,6 +31,8 @@ const REFUSALS: usize = 64;
 pub struct LogoutParts {
     /// The IdPs in force.
     pub idps: Arc<Idps>,
+    /// The OpenID providers in force.
+    pub providers: Arc<Providers>,
     /// Our own keys: nothing is sent unsigned.
     pub keys: Arc<ServiceKeys>,
     /// The store.
@@ -44,6 +49,8 @@ pub struct LogoutParts {
     pub verifiers: Verifiers,
     /// Who and where we are.
     pub addresses: Addresses,
+    /// Where an OpenID provider sends a browser back to that it signed out.
+    pub back_to: String,
     /// `saml.clock_skew_seconds`.
     pub clock_skew: TimeDelta,
     /// `saml.strict_certificates`.
@@ -85,6 +92,15 @@ pub enum LoggedOut {
     Done,
     /// The IdP's answer to our request: whether it signed the person out.
     Answered(bool),
+}
+
+/// Where a browser that signed out here goes next.
+#[derive(Debug)]
+pub struct LogoutNext {
+    /// The address.
+    pub url: String,
+    /// The value of the binding cookie that it wants, if it does.
+    pub binding: Option<Secret>,
 }
 
 /// Why a verified shape is refused.
@@ -254,8 +270,18 @@ impl Logout {
     }
 
     /// Where to send a browser that signed out here, so that its IdP signs the person out too; `None`
-    /// where the IdP takes no logout request, or nothing of ours can sign one.
-    pub fn begin(&self, live: &LiveSession) -> Option<String> {
+    /// where the IdP takes no logout request, or nothing of ours can sign one. To be asked before the session
+    /// ends, whose tokens go with it.
+    pub async fn begin(&self, live: &LiveSession) -> Option<LogoutNext> {
+        match self.parts.providers.by_name(&live.subject.person().idp) {
+            Some(provider) => self.begin_at_provider(&provider, live).await,
+            None => self
+                .request(live)
+                .map(|url| LogoutNext { url, binding: None }),
+        }
+    }
+
+    fn request(&self, live: &LiveSession) -> Option<String> {
         let handle = live.subject.parts().logout.as_ref()?;
         let idp = self.parts.idps.by_name(&live.subject.person().idp)?;
         let ring = self.parts.keys.current();

@@ -16,7 +16,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::{IdpView, Idps};
+use super::{IdpView, Idps, Providers};
 use crate::model::Clock;
 
 /// Everything that is measured.
@@ -24,10 +24,14 @@ use crate::model::Clock;
 pub struct Metrics(Registry);
 
 impl Metrics {
-    /// The metrics of the IdPs in force.
-    pub fn new(idps: Arc<Idps>, clock: Arc<dyn Clock>) -> Self {
+    /// The metrics of the IdPs in force, OpenID providers among them.
+    pub fn new(idps: Arc<Idps>, providers: Arc<Providers>, clock: Arc<dyn Clock>) -> Self {
         let mut registry = Registry::with_prefix("rolegate");
-        registry.register_collector(Box::new(OfIdps { idps, clock }));
+        registry.register_collector(Box::new(OfIdps {
+            idps,
+            providers,
+            clock,
+        }));
         Self(registry)
     }
 
@@ -45,6 +49,7 @@ impl Metrics {
 /// Keys, age and trouble of the IdPs' metadata.
 struct OfIdps {
     idps: Arc<Idps>,
+    providers: Arc<Providers>,
     clock: Arc<dyn Clock>,
 }
 
@@ -63,7 +68,9 @@ fn of(view: &IdpView) -> Vec<(&'static str, String)> {
 
 impl Collector for OfIdps {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let views = self.idps.views(self.clock.now());
+        let now = self.clock.now();
+        let mut views = self.idps.views(now);
+        views.extend(self.providers.views(now));
         let each = |value: fn(&IdpView) -> Option<i64>| {
             let sample = move |view| Some((of(view), value(view)?));
             views

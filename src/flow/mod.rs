@@ -4,7 +4,7 @@
 //! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it,
 //! `revoke` ends all of it at once, `assignments` names roles for a person, `explain` says why;
 //! `login` signs a command line in, `console` opens the AWS console.
-//! `allow_list`, `holds`, `idps` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
+//! `allow_list`, `holds`, `idps`, `providers` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
 //! it; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
 
 mod access;
@@ -25,6 +25,7 @@ mod logout;
 mod metrics;
 mod mint;
 mod outcome;
+mod providers;
 mod pulse;
 mod relay_keys;
 mod revoke;
@@ -50,16 +51,17 @@ pub use idps::{Idp, IdpError, IdpView, Idps, KeyChange, KeyView, Refresh, Refres
 pub use issue::{Issuer, IssuerParts};
 pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
 pub use login::{Login, LoginAsked, LoginBegun, LoginDone, LoginError};
-pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutParts};
+pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutNext, LogoutParts};
 pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};
+pub use providers::{Discovered, Provider, ProviderError, Providers};
 pub use pulse::Pulse;
 pub use relay_keys::{RelayError, RelayKeys, RelayParts};
 pub use revoke::{AwsAdvice, Counts, InForce, Revoke, RevokedView, good_reason};
 pub use service_keys::{Addresses, KeyRing, ServiceKeys};
 pub use sign_in::{
-    Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn, Started,
-    return_target,
+    Arrived, Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn,
+    Started, return_target,
 };
 pub use verifiers::{Busy, Verifiers};
 

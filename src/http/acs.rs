@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::cookies::Kind;
 use super::error::wants_json;
 use super::{Problem, Site, actor, middleware, page};
-use crate::flow::{Grants, Me, Output, Posted, ServiceKeys, SignIn, SignInError, SignedIn};
+use crate::flow::{
+    Grants, Me, Output, Posted, ServiceKeys, SignIn, SignInError, SignedIn, Started,
+};
 
 /// Base64 of 100,000 characters, percent-encoded at worst, with room for RelayState.
 const BODY_LIMIT: usize = 256 * 1024;
@@ -31,6 +33,11 @@ pub(super) struct StartQuery {
     return_to: Option<String>,
 }
 
+/// Where the browser wants to go after the sign-in.
+pub(super) fn return_to(query: Result<web::Query<StartQuery>, actix_web::Error>) -> Option<String> {
+    query.ok().and_then(|query| query.into_inner().return_to)
+}
+
 /// Sends the browser to the IdP.
 pub(super) async fn start(
     request: HttpRequest,
@@ -39,13 +46,23 @@ pub(super) async fn start(
     sign_in: web::Data<SignIn>,
     site: web::Data<Site>,
 ) -> HttpResponse {
-    let return_to = query.ok().and_then(|query| query.into_inner().return_to);
-    match sign_in.start(&idp, return_to.as_deref()).await {
+    let return_to = return_to(query);
+    let started = sign_in.start(&idp, return_to.as_deref()).await;
+    depart(&request, started, &site)
+}
+
+/// Sends the browser to where a sign-in was begun.
+pub(super) fn depart(
+    request: &HttpRequest,
+    started: Result<Started, SignInError>,
+    site: &Site,
+) -> HttpResponse {
+    match started {
         Ok(started) => HttpResponse::SeeOther()
             .insert_header((LOCATION, started.redirect_url))
-            .cookie(Kind::Binding.set(&site, &started.binding))
+            .cookie(Kind::Binding.set(site, &started.binding))
             .finish(),
-        Err(error) => Problem::from(error).answer(&request),
+        Err(error) => Problem::from(error).answer(request),
     }
 }
 
@@ -69,11 +86,7 @@ pub(super) async fn accept(
         Ok(body) => body,
         Err(problem) => return problem.answer(&request),
     };
-    let output = if wants_json(&request) {
-        Output::Json
-    } else {
-        Output::Browser
-    };
+    let output = output(&request);
     let binding = Kind::Binding.read(&site, &request);
     let posted = Posted {
         content_type: header(&request, &CONTENT_TYPE),
@@ -86,13 +99,34 @@ pub(super) async fn accept(
         let title = "the ACS takes a form and no query string";
         return Problem::new(StatusCode::BAD_REQUEST, "not_a_response", title).answer(&request);
     }
-    match sign_in.accept(posted).await {
-        Ok(signed_in) => welcome(&request, signed_in, output, &grants, &site).await,
+    let outcome = sign_in.accept(posted).await;
+    answer(&request, outcome, output, &grants, &site).await
+}
+
+/// What the client accepts.
+pub(super) fn output(request: &HttpRequest) -> Output {
+    if wants_json(request) {
+        Output::Json
+    } else {
+        Output::Browser
+    }
+}
+
+/// Answers whoever signed in, or was refused, by whichever protocol.
+pub(super) async fn answer(
+    request: &HttpRequest,
+    outcome: Result<SignedIn, SignInError>,
+    output: Output,
+    grants: &Grants,
+    site: &Site,
+) -> HttpResponse {
+    match outcome {
+        Ok(signed_in) => welcome(request, signed_in, output, grants, site).await,
         Err(error) => {
             if let SignInError::Refused(reference) | SignInError::Form(_, reference) = &error {
-                middleware::note_reference(&request, reference);
+                middleware::note_reference(request, reference);
             }
-            Problem::from(error).answer(&request)
+            Problem::from(error).answer(request)
         }
     }
 }

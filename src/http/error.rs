@@ -74,7 +74,7 @@ impl Problem {
         if self.code != "sign_in_needed" {
             return self;
         }
-        let path = idp.map_or_else(|| "/login".to_owned(), |idp| format!("/saml/{idp}/login"));
+        let path = idp.map_or_else(|| "/login".to_owned(), |idp| site.login_path(idp));
         self.with("login_url", format!("{}{path}", site.public_url))
     }
 
@@ -158,6 +158,10 @@ impl From<SignInError> for Problem {
                     "{name} cannot be used yet: its metadata_url has not answered; try again"
                 );
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "idp_not_ready", title)
+            }
+            SignInError::ProviderAway(name) => {
+                let title = format!("{name} does not answer; begin the sign-in again in a moment");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "provider_away", title)
             }
             SignInError::UnknownIdp(name) => Self::new(
                 StatusCode::NOT_FOUND,

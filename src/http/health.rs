@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
-use crate::flow::{Idps, Pulse};
+use crate::flow::{Idps, Providers, Pulse};
 
 /// Always 200 while the process answers.
 pub(super) async fn healthz() -> HttpResponse {
@@ -19,15 +19,19 @@ struct Readiness {
 }
 
 /// 200 where people can be served, else 503; what is missing stands there either way.
-pub(super) async fn readyz(pulse: web::Data<Pulse>, idps: web::Data<Idps>) -> HttpResponse {
+pub(super) async fn readyz(
+    pulse: web::Data<Pulse>,
+    idps: web::Data<Idps>,
+    providers: web::Data<Providers>,
+) -> HttpResponse {
     let mut problems = Vec::new();
     let current = pulse.is_current();
     if !current {
         let away = "the store has not answered for 5 seconds; look at its log and disk";
         problems.push(away.to_owned());
     }
-    if idps.is_empty() {
-        let none = "no IdP is configured; add [[saml.idp]] with its metadata_url or metadata_file";
+    if idps.is_empty() && providers.is_empty() {
+        let none = "no IdP is configured; add [[saml.idp]] with its metadata_url or metadata_file, or [[oidc.provider]] with its issuer";
         problems.push(none.to_owned());
     }
     for idp in idps.waiting() {
@@ -35,8 +39,14 @@ pub(super) async fn readyz(pulse: web::Data<Pulse>, idps: web::Data<Idps>) -> Ht
             "IdP {idp} cannot be used yet: its metadata_url has not given good metadata; `rolegate idps list` says why"
         ));
     }
+    for name in providers.waiting() {
+        problems.push(format!(
+            "OpenID provider {name} cannot be used yet: it has not answered as it should; `rolegate idps list` says why"
+        ));
+    }
     // One IdP that waits does not take the gateway away from the people of the others.
-    let ready = current && !idps.all().is_empty();
+    let usable = !idps.all().is_empty() || !providers.names().is_empty();
+    let ready = current && usable;
     let mut response = if ready {
         HttpResponse::Ok()
     } else {

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::actor::Auditing;
-use crate::flow::{Access, IdpView, Idps};
+use crate::flow::{Access, IdpView, Idps, Providers};
 
 #[derive(Serialize)]
 struct Page {
@@ -13,14 +13,15 @@ struct Page {
     next: Option<String>,
 }
 
-/// Every IdP of the configuration, in its order.
+/// Every IdP of the configuration, in its order, the OpenID providers last.
 pub(super) async fn list(
     _: Auditing,
     idps: web::Data<Idps>,
+    providers: web::Data<Providers>,
     access: web::Data<Access>,
 ) -> HttpResponse {
-    HttpResponse::Ok().json(Page {
-        items: idps.views(access.clock.now()),
-        next: None,
-    })
+    let now = access.clock.now();
+    let mut items = idps.views(now);
+    items.extend(providers.views(now));
+    HttpResponse::Ok().json(Page { items, next: None })
 }

@@ -19,6 +19,7 @@ mod job;
 mod leases;
 mod metrics;
 mod middleware;
+mod oidc;
 mod page;
 mod people;
 mod revoke;

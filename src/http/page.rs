@@ -6,7 +6,7 @@ use actix_web::http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use askama::Template;
 
 use crate::flow::{Explanation, LiveSession, LoginAsked, Me};
-use crate::model::rfc3339;
+use crate::model::{IdpName, rfc3339};
 
 const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 
@@ -18,11 +18,29 @@ struct Portal<'a> {
     admin: bool,
 }
 
+/// A way to sign in: an IdP's name, and the path where its sign-in begins.
+pub(super) struct Door {
+    pub(super) name: String,
+    pub(super) path: String,
+}
+
+/// The IdPs that cannot be used yet.
+pub(super) struct Waiting {
+    pub(super) idps: Vec<IdpName>,
+    pub(super) providers: Vec<IdpName>,
+}
+
+impl Waiting {
+    pub(super) fn is_empty(&self) -> bool {
+        self.idps.is_empty() && self.providers.is_empty()
+    }
+}
+
 #[derive(Template)]
 #[template(path = "login.html", config = "src/http/pages/askama.toml")]
 struct Login<'a> {
-    idps: &'a [String],
-    waiting: &'a [String],
+    doors: &'a [Door],
+    waiting: &'a Waiting,
     none: bool,
     return_to: Option<&'a str>,
 }
@@ -105,13 +123,13 @@ pub(super) fn portal(me: &Me, csrf: &str, admin: bool, policy: &str) -> HttpResp
 /// The IdPs to sign in at, and those that cannot be used yet; `none` says that none is configured,
 /// `return_to` where the browser goes after the sign-in.
 pub(super) fn login(
-    idps: &[String],
-    waiting: &[String],
+    doors: &[Door],
+    waiting: &Waiting,
     none: bool,
     return_to: Option<&str>,
 ) -> HttpResponse {
     let login = Login {
-        idps,
+        doors,
         waiting,
         none,
         return_to,

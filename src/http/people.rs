@@ -9,8 +9,9 @@ use serde::Deserialize;
 use super::actor::Browser;
 use super::cookies::Kind;
 use super::middleware::InTime;
+use super::page::{Door, Waiting};
 use super::{Problem, Site, page};
-use crate::flow::{Access, Admins, Grants, Idps, Logout, Revoke, return_target};
+use crate::flow::{Access, Admins, Grants, Idps, Logout, Providers, Revoke, return_target};
 
 /// What the person has, and what not.
 pub(super) async fn portal(
@@ -63,22 +64,40 @@ pub(super) struct LoginQuery {
     return_to: Option<String>,
 }
 
-/// The IdPs to choose from; a single one is gone to at once.
+/// The IdPs to choose from. Whoever wanted another page, and has but one, is sent there at once; who came for
+/// this one, perhaps after signing out, is not.
 pub(super) async fn login(
     idps: web::Data<Idps>,
+    providers: web::Data<Providers>,
     query: Option<web::Query<LoginQuery>>,
     site: web::Data<Site>,
 ) -> HttpResponse {
-    let names: Vec<String> = idps
-        .all()
+    let idps_at_hand = idps.all();
+    let begins = idps_at_hand
         .iter()
-        .filter(|idp| idp.trust.sso_redirect_url().is_some())
-        .map(|idp| idp.settings.name.to_string())
+        .filter(|idp| idp.trust.sso_redirect_url().is_some());
+    let names = begins.map(|idp| idp.settings.name.clone());
+    let doors: Vec<Door> = names
+        .chain(providers.names())
+        .map(|name| Door {
+            path: site.login_path(&name),
+            name: name.to_string(),
+        })
         .collect();
-    let waiting: Vec<String> = idps.waiting().iter().map(ToString::to_string).collect();
+    let waiting = Waiting {
+        idps: idps.waiting(),
+        providers: providers.waiting(),
+    };
     let target = query.and_then(|query| query.into_inner().return_to);
     let target = target.and_then(|target| return_target(&target, &site.return_origins));
-    page::login(&names, &waiting, idps.is_empty(), target.as_deref())
+    if let ([only], Some(target), true) = (doors.as_slice(), &target, waiting.is_empty()) {
+        let target = utf8_percent_encode(target, NON_ALPHANUMERIC);
+        return HttpResponse::SeeOther()
+            .insert_header((LOCATION, format!("{}?return_to={target}", only.path)))
+            .finish();
+    }
+    let none = idps.is_empty() && providers.is_empty();
+    page::login(&doors, &waiting, none, target.as_deref())
 }
 
 #[derive(Deserialize)]
@@ -90,7 +109,7 @@ pub(super) struct LogoutForm {
 }
 
 /// Ends the browser's session, after which leases go on; or with `everywhere` all sessions and leases of
-/// the person. Where its IdP takes logout requests, the browser goes there next.
+/// the person. Where its IdP takes logout requests, by either protocol, the browser goes there next.
 pub(super) async fn sign_out(
     request: HttpRequest,
     browser: Result<Browser, Problem>,
@@ -109,6 +128,8 @@ pub(super) async fn sign_out(
         return problem.answer(&request);
     }
     let everywhere = form.is_some_and(|form| form.0.everywhere.as_deref() == Some("1"));
+    // Before the end of the session, which takes along what the provider wants to be told.
+    let next = logout.begin(browser.live()).await;
     let ended = if everywhere {
         revoke.everywhere(browser.live()).await
     } else {
@@ -117,13 +138,17 @@ pub(super) async fn sign_out(
     if let Err(error) = ended {
         return Problem::from(error).answer(&request);
     }
-    let mut response = match logout.begin(browser.live()) {
+    let mut response = match &next {
         // A page and not a redirect: browsers hold `form-action` against where a form's redirects lead.
-        Some(next) => page::signed_out(Some(&next), None),
+        Some(next) => page::signed_out(Some(&next.url), None),
         None => HttpResponse::SeeOther()
             .insert_header((LOCATION, "/login"))
             .finish(),
     };
+    if let Some(binding) = next.and_then(|next| next.binding) {
+        // Without the cookie the provider's own session goes on, as it would without the page.
+        let _set = response.add_cookie(&Kind::Binding.set(&site, &binding));
+    }
     // The session behind it has ended; a cookie that cannot be removed opens nothing.
     let _removed = response.add_cookie(&Kind::Session.remove(&site));
     response

@@ -3,7 +3,7 @@
 use actix_web::{Route, web};
 
 use super::{
-    acs, admin, api, assignments, console, device, health, idps, job, leases, metrics, page,
+    acs, admin, api, assignments, console, device, health, idps, job, leases, metrics, oidc, page,
     people, revoke, slo, well_known,
 };
 
@@ -90,6 +90,12 @@ pub const ROUTES: &[RouteEntry] = &[
     row!("POST", "/saml/slo", Nobody, || web::post().to(slo::post)),
     row!("POST", "/saml/confirm", Nobody, || web::post()
         .to(acs::confirm)),
+    row!("GET", "/oidc/{provider}/login", Nobody, || web::get()
+        .to(oidc::start)),
+    row!("GET", "/oidc/{provider}/callback", Nobody, || web::get()
+        .to(oidc::callback)),
+    row!("GET", "/oidc/{provider}/logout", Nobody, || web::get()
+        .to(oidc::sign_out)),
     row!("GET", "/api/v1/me", User, || web::get().to(api::me)),
     row!("POST", "/api/v1/credentials", User, || web::post()
         .to(api::credentials)),

@@ -1,5 +1,6 @@
 //! Puts the routes behind a listener, with limits on time and size, in the clear or over TLS.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,8 +18,9 @@ use tokio::task::JoinHandle;
 use super::{Problem, middleware, routes};
 use crate::flow::{
     Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
-    Metrics, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
+    Metrics, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
 };
+use crate::model::IdpName;
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
 const JSON_LIMIT: usize = 32 * 1024;
@@ -31,6 +33,8 @@ pub struct Site {
     pub origin: String,
     /// `server.return_origins`.
     pub return_origins: Vec<String>,
+    /// The IdPs that speak OpenID Connect; the others speak SAML.
+    pub oidc_providers: BTreeSet<IdpName>,
     /// Whether cookies are Secure and `__Host-`: everywhere but on loopback http.
     pub secure_cookies: bool,
     /// Whether this process itself speaks TLS.
@@ -50,6 +54,16 @@ impl Site {
     /// redirects too, so it names where a confirmed sign-in may go on to.
     pub(super) fn policy(&self) -> String {
         policy(&self.return_origins.join(" "))
+    }
+
+    /// Where a sign-in at `idp` begins.
+    pub(super) fn login_path(&self, idp: &IdpName) -> String {
+        let protocol = if self.oidc_providers.contains(idp) {
+            "oidc"
+        } else {
+            "saml"
+        };
+        format!("/{protocol}/{idp}/login")
     }
 
     /// The portal's: its forms may lead to the console as well.
@@ -81,6 +95,8 @@ pub struct Flows {
     pub assignments: Arc<Assignments>,
     /// The IdPs in force.
     pub idps: Arc<Idps>,
+    /// The OpenID providers in force.
+    pub providers: Arc<Providers>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Single logout.
@@ -192,6 +208,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.revoke))
         .app_data(web::Data::from(flows.assignments))
         .app_data(web::Data::from(flows.idps))
+        .app_data(web::Data::from(flows.providers))
         .app_data(web::Data::from(flows.metrics))
         .app_data(web::Data::from(flows.keys))
         .app_data(web::Data::from(flows.relay_keys))

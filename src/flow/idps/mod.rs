@@ -8,8 +8,8 @@ mod error;
 mod expiry;
 mod reading;
 mod refresh;
-mod schedule;
-mod view;
+pub(super) mod schedule;
+pub(super) mod view;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 

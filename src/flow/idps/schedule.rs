@@ -29,11 +29,17 @@ pub(super) fn after_answer(
         .map(|until| Duration::from_secs(seconds_between(now, until)));
     let allowed = cache.into_iter().chain(max_age).min().unwrap_or(DEFAULT);
     let allowed = until.map_or(allowed, |until| until.min(allowed));
-    earlier(allowed.min(LONGEST), entropy).max(SHORTEST)
+    within_bounds(Some(allowed), entropy)
+}
+
+/// How long to wait where an answer may be kept for `allowed`, or does not say for how long: between one
+/// minute and one day.
+pub(in crate::flow) fn within_bounds(allowed: Option<Duration>, entropy: &dyn Entropy) -> Duration {
+    earlier(allowed.unwrap_or(DEFAULT).min(LONGEST), entropy).max(SHORTEST)
 }
 
 /// How long to wait after the `failures`th failure in a row.
-pub(super) fn after_failure(failures: u32, entropy: &dyn Entropy) -> Duration {
+pub(in crate::flow) fn after_failure(failures: u32, entropy: &dyn Entropy) -> Duration {
     let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
     earlier(FIRST_RETRY.saturating_mul(doubled).min(LAST_RETRY), entropy)
 }

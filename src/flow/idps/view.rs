@@ -9,7 +9,7 @@ use crate::model::{IdpName, seconds_between};
 use crate::saml::Certificate;
 
 /// Times are shown in whole seconds, everywhere.
-fn whole(at: DateTime<Utc>) -> DateTime<Utc> {
+pub(in crate::flow) fn whole(at: DateTime<Utc>) -> DateTime<Utc> {
     at.trunc_subsecs(0)
 }
 
@@ -18,16 +18,20 @@ fn whole(at: DateTime<Utc>) -> DateTime<Utc> {
 pub struct IdpView {
     /// Its name in the configuration.
     pub name: IdpName,
+    /// `saml` or `oidc`.
+    pub protocol: &'static str,
     /// Whether it can be used; one whose URL has never answered cannot.
     pub ready: bool,
-    /// `file` or `url`.
+    /// `file` or `url`; of an OpenID provider `discovery`.
     pub source: &'static str,
-    /// The file or URL.
+    /// The file or URL; of an OpenID provider its issuer.
     pub location: String,
-    /// Its entity id.
+    /// Its entity id; an OpenID provider has none.
     pub entity_id: Option<String>,
-    /// Its signing keys; each of them verifies.
+    /// Its signing certificates; each of them verifies. An OpenID provider's keys have none.
     pub keys: Vec<KeyView>,
+    /// How many keys verify.
+    pub key_count: usize,
     /// When the URL last gave this metadata or said that it holds, or when the file was written.
     pub metadata_seen_at: Option<DateTime<Utc>>,
     /// How long ago that was.
@@ -73,8 +77,10 @@ impl IdpView {
         let certificates = trust.map(crate::saml::Trust::certificates);
         let key = |certificate| KeyView::of(certificate, now);
         let failure = slot.failure.as_ref();
+        let keys: Vec<KeyView> = certificates.into_iter().flatten().map(key).collect();
         Self {
             name: slot.settings.name.clone(),
+            protocol: "saml",
             ready: trust.is_some(),
             source: match slot.settings.metadata {
                 MetadataSource::File(_) => "file",
@@ -82,7 +88,8 @@ impl IdpView {
             },
             location: source_of(&slot.settings),
             entity_id: trust.map(|trust| trust.entity_id().to_owned()),
-            keys: certificates.into_iter().flatten().map(key).collect(),
+            key_count: keys.len(),
+            keys,
             metadata_seen_at: slot.seen_at.map(whole),
             metadata_age_seconds: slot.seen_at.map(|at| seconds_between(at, now)),
             valid_until: trust.and_then(|trust| trust.valid_until().map(whole)),

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::oidc_reason::OidcReason;
 use crate::flow::explain::{browser_check, replay_check, request_check, unsolicited_check};
 use crate::model::{Hold, IdpName, Person, Reference};
 use crate::saml::{Check, FormError, Refusal, Vendor, mend};
@@ -28,6 +29,9 @@ pub enum SignInError {
     /// An IdP whose metadata URL has not answered yet.
     #[error("IdP {0} has no metadata yet")]
     IdpNotReady(IdpName),
+    /// An OpenID provider that has never answered, or does not now.
+    #[error("the OpenID provider {0} does not answer; try again")]
+    ProviderAway(IdpName),
 }
 
 impl From<StoreError> for SignInError {
@@ -63,6 +67,8 @@ pub(super) enum Reason {
         user = .0.user, idp = .0.idp, hold_id = .1.id, scope = .1.scope, by = .1.created_by, reason = .1.reason
     )]
     Held(Person, Box<Hold>),
+    #[error(transparent)]
+    Oidc(#[from] OidcReason),
 }
 
 impl Reason {
@@ -94,6 +100,7 @@ impl Reason {
             Self::RequestUnknown(idp) => request_check(idp, vendor),
             Self::OtherBrowser => browser_check(),
             Self::Replayed => replay_check(None),
+            Self::Oidc(reason) => reason.check(),
             Self::Held(_, hold) => {
                 let mend = format!("`rolegate release {}` lets them in again", hold.id);
                 Check::failed("held", "no hold on the user", self.to_string(), mend)
@@ -111,6 +118,7 @@ impl Reason {
             Self::OtherBrowser => "request_of_another_browser",
             Self::Replayed => "replayed",
             Self::Held(..) => "held",
+            Self::Oidc(reason) => reason.code(),
         }
     }
 }

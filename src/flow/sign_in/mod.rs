@@ -1,11 +1,14 @@
-//! A posted response becomes a session: read, verify, accept once, open, mint.
+//! A posted response, or a provider's callback, becomes a session: read, verify, accept once, open, mint.
 //!
+//! The two protocols come in by ways of their own (`oidc` is the one beside the ACS here) and end alike.
 //! Verification runs off the async threads, at most one per core at a time, with a deadline. To the
 //! stranger every refusal looks alike; the reason goes to log and audit under the reference, and every
 //! check to the keeper, behind the answer.
 
 mod error;
 mod keeper;
+mod oidc;
+mod oidc_reason;
 mod rules;
 mod session;
 mod shapes;
@@ -18,10 +21,10 @@ pub use error::SignInError;
 use error::{Reason, Stop};
 use keeper::{Examiner, Form, Refused};
 pub use rules::{SignInRules, return_target};
-use session::digest;
-pub use shapes::{Confirmed, Output, Posted, SignedIn, Started};
+pub(in crate::flow) use session::digest;
+pub use shapes::{Arrived, Confirmed, Output, Posted, SignedIn, Started};
 
-use super::{Busy, Fetch, Idp, Idps, Mint, Verifiers};
+use super::{Busy, Fetch, Idp, Idps, Mint, Providers, Verifiers};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::IdpInitiated;
 use crate::model::{Clock, Entropy, Reference, Token};
@@ -35,6 +38,8 @@ const REFUSALS: usize = 256;
 pub struct SignInParts {
     /// The IdPs in force.
     pub idps: Arc<Idps>,
+    /// The OpenID providers in force.
+    pub providers: Arc<Providers>,
     /// The store.
     pub store: Store,
     /// Turns grants into credentials.
@@ -147,10 +152,7 @@ impl SignIn {
         let request = self.parts.store.find_request(id).await?;
         let request = request.filter(|request| request.idp == *name);
         let request = request.ok_or_else(|| Reason::RequestUnknown(name.clone()))?;
-        let bound = binding
-            .and_then(|cookie| cookie.parse::<Token>().ok())
-            .is_some_and(|token| openssl::memcmp::eq(&digest(&token.hash()), &request.binding));
-        if !bound {
+        if !is_bound(&request, binding) {
             return Err(Reason::OtherBrowser.into());
         }
         Ok(Some(request))
@@ -240,4 +242,11 @@ impl SignIn {
         });
         reference
     }
+}
+
+/// Whether the binding cookie is the one that the browser got which made `request`.
+fn is_bound(request: &SignInRequest, binding: Option<&str>) -> bool {
+    binding
+        .and_then(|cookie| cookie.parse::<Token>().ok())
+        .is_some_and(|token| openssl::memcmp::eq(&digest(&token.hash()), &request.binding))
 }

@@ -3,16 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+
 use super::error::{Reason, Stop};
 use super::{Confirmed, SignIn, SignInError, SignedIn, Started, return_target};
 use crate::audit::{Event, EventKind};
 use crate::flow::assignments;
-use crate::model::{IdpName, SessionId, Subject, Token, TokenHash, TokenKind, hex};
+use crate::model::{IdpName, Secret, SessionId, Subject, Token, TokenHash, TokenKind, hex};
 use crate::saml::{VerifiedAssertion, authn_request};
 use crate::store::{Fresh, NewSession, Opened, SessionState, SignInRequest};
 
 /// How long an answer may wait for STS; the mint goes on behind it.
 const MINT_WAIT: Duration = Duration::from_secs(4);
+
+/// The ways into a session that is about to be opened.
+pub(super) struct Doors {
+    pub(super) new: NewSession,
+    /// The session's, or of a pending one the cookie's.
+    token: Token,
+    /// The confirm page's button's.
+    one_time: Token,
+}
 
 impl SignIn {
     /// Begins a sign-in at `idp`: an `AuthnRequest`, remembered for ten minutes and bound to the browser.
@@ -38,17 +49,31 @@ impl SignIn {
             entropy,
         )
         .map_err(|_| unknown())?;
-        let binding = Token::fresh(TokenKind::Session, entropy);
-        let request_row = SignInRequest {
-            id: request.id,
-            idp: name,
+        let (id, url) = (request.id, request.redirect_url);
+        self.remember(id, name, return_to, None, url).await
+    }
+
+    /// Remembers the request `id` for ten minutes, bound to the browser that is sent to `redirect_url`.
+    pub(super) async fn remember(
+        &self,
+        id: String,
+        idp: IdpName,
+        return_to: Option<&str>,
+        secret: Option<Secret>,
+        redirect_url: String,
+    ) -> Result<Started, SignInError> {
+        let (parts, rules) = (&self.parts, &self.parts.rules);
+        let binding = Token::fresh(TokenKind::Session, &*parts.entropy);
+        let request = SignInRequest {
+            id,
+            idp,
             binding: digest(&binding.hash()),
             return_to: return_to.and_then(|target| return_target(target, &rules.return_origins)),
-            secret: None,
+            secret,
         };
-        parts.store.save_request(request_row).await?;
+        parts.store.save_request(request).await?;
         Ok(Started {
-            redirect_url: request.redirect_url,
+            redirect_url,
             binding: binding.into_secret(),
         })
     }
@@ -59,6 +84,15 @@ impl SignIn {
         confirm: bool,
         return_to: Option<String>,
     ) -> Result<SignedIn, Stop> {
+        let parts = &self.parts;
+        let doors = self.doors(confirm);
+        let opened = parts.store.open_session(fresh, doors.new.clone()).await?;
+        let mint = |subject, proof| parts.mint.start(subject, proof);
+        self.welcome(opened, doors, return_to, mint).await
+    }
+
+    /// The ways into a session that is about to be opened.
+    pub(super) fn doors(&self, confirm: bool) -> Doors {
         let parts = &self.parts;
         let entropy = &*parts.entropy;
         let token = Token::fresh(TokenKind::Session, entropy);
@@ -74,11 +108,28 @@ impl SignIn {
             confirm: confirm.then(|| confirmation(&one_time.hash(), &token.hash())),
             expires_at: parts.clock.now() + parts.rules.max_age,
         };
+        Doors {
+            new,
+            token,
+            one_time,
+        }
+    }
+
+    /// What every sign-in comes to, by whichever protocol: refused after all where a hold says so, recorded, and
+    /// turned into credentials by `mint`, whose outcome is waited for a moment.
+    pub(super) async fn welcome<P>(
+        &self,
+        opened: Opened<P>,
+        doors: Doors,
+        return_to: Option<String>,
+        mint: impl FnOnce(Arc<Subject>, P) -> JoinHandle<()>,
+    ) -> Result<SignedIn, Stop> {
+        let parts = &self.parts;
         let Opened {
             live,
             proof,
             overwritten,
-        } = parts.store.open_session(fresh, new).await?;
+        } = opened;
         let subject = Arc::clone(&live.subject);
         if let Some(gone) = &overwritten {
             let event = assignments::overwritten(gone, subject.session());
@@ -90,13 +141,13 @@ impl SignIn {
         }
         self.record_or_end(&subject, accepted(&subject)).await?;
         parts.fetch.forget_person(subject.person()).await;
-        let minting = parts.mint.start(Arc::clone(&subject), proof);
-        if confirm {
+        let minting = mint(Arc::clone(&subject), proof);
+        if doors.new.state == SessionState::Pending {
             return Ok(SignedIn::Confirm {
                 user: subject.person().user.to_string(),
                 idp: subject.person().idp.to_string(),
-                one_time: one_time.into_secret(),
-                cookie: token.into_secret(),
+                one_time: doors.one_time.into_secret(),
+                cookie: doors.token.into_secret(),
                 return_to,
             });
         }
@@ -104,7 +155,7 @@ impl SignIn {
         let _waited = tokio::time::timeout(MINT_WAIT, minting).await;
         Ok(SignedIn::Open {
             live,
-            token: token.into_secret(),
+            token: doors.token.into_secret(),
             return_to,
         })
     }
@@ -170,7 +221,8 @@ fn accepted(subject: &Subject) -> Event {
     }
 }
 
-pub(super) fn digest(hash: &TokenHash) -> [u8; 32] {
+/// What the store keeps of a binding cookie.
+pub(in crate::flow) fn digest(hash: &TokenHash) -> [u8; 32] {
     openssl::sha::sha256(hash.as_bytes())
 }
 

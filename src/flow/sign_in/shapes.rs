@@ -28,6 +28,16 @@ pub struct Posted<'a> {
     pub output: Output,
 }
 
+/// What a browser brought to a provider's callback.
+pub struct Arrived<'a> {
+    /// The provider that the address names.
+    pub provider: &'a str,
+    /// The query, as it stands in the address.
+    pub query: &'a str,
+    /// The cookie that binds our own requests to a browser.
+    pub binding: Option<&'a str>,
+}
+
 /// A sign-in that was accepted.
 pub enum SignedIn {
     /// A session is open.

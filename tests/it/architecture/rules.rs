@@ -49,6 +49,7 @@ pub(super) const KEPT_CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("aws_*", &["sts"]),
     ("josekit", &["sts", "oidc", "demo"]),
+    ("openidconnect", &["oidc"]),
     ("actix*", &["http", "agent", "demo"]),
 ];
 
@@ -74,6 +75,11 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/http/job.rs",
     "src/http/leases.rs",
     "src/model/token.rs",
+    "src/oidc/client.rs",
+    "src/oidc/jws.rs",
+    "src/oidc/logout.rs",
+    "src/oidc/party.rs",
+    "src/oidc/protocol.rs",
     "src/saml/service_key.rs",
     "src/store/oidc_tokens.rs",
     "src/store/relay_keys.rs",

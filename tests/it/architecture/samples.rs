@@ -73,6 +73,7 @@ fn every_way_to_name_a_crate_is_seen() {
         "use actix_web::web;",
         "use aws_sdk_sts::Client;",
         "use samael::schema;",
+        "use openidconnect::Nonce;",
     ] {
         assert_eq!(crates("src/policy/mod.rs", bad), 1, "{bad}");
     }
@@ -81,6 +82,7 @@ fn every_way_to_name_a_crate_is_seen() {
         ("src/http/mod.rs", "use actix_web::web;"),
         ("src/sts/mod.rs", "use aws_sdk_sts::Client;"),
         ("src/saml/mod.rs", "use samael::schema;"),
+        ("src/oidc/mod.rs", "use openidconnect::Nonce;"),
         ("src/policy/mod.rs", "use chrono::Utc; // not sqlx::Row"),
     ] {
         assert_eq!(crates(path, good), 0, "{good}");
