@@ -127,7 +127,7 @@ impl Store {
         connection: &mut AnyConnection,
         parts: &SubjectParts,
     ) -> Result<Option<Assignment>, StoreError> {
-        if !names_a_role(parts) || self.has_no_assignments(&parts.person.idp) {
+        if !names_a_role(parts) || !self.has_assignments(&parts.person.idp) {
             return Ok(None);
         }
         let overwritten = self.take_assignment(connection, &parts.person).await?;
@@ -145,7 +145,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         parts.assigned = false;
         let Some(sealed) = sealed else { return Ok(()) };
-        if names_a_role(parts) || self.has_no_assignments(&parts.person.idp) {
+        if names_a_role(parts) || !self.has_assignments(&parts.person.idp) {
             return Ok(());
         }
         let assignment = self.open_assignment(parts.person.clone(), sealed)?;
@@ -169,8 +169,8 @@ impl Store {
         self.assign(parts, sealed.as_deref())
     }
 
-    fn has_no_assignments(&self, idp: &IdpName) -> bool {
-        self.0.without_assignments.contains(idp)
+    fn has_assignments(&self, idp: &IdpName) -> bool {
+        !self.0.without_assignments.contains(idp)
     }
 
     async fn take_assignment(

@@ -3,8 +3,17 @@
 //! Credentials, claims and the tokens of an OpenID provider go; the row stays for lists to show.
 
 use super::rows::{Record, millis};
-use super::{SessionFilter, Store, StoreError};
-use crate::model::SessionId;
+use super::{Store, StoreError};
+use crate::model::{IdpName, SessionId, UserName};
+
+/// Which sessions; a field that is `None` fits all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionFilter {
+    /// Of this user.
+    pub user: Option<UserName>,
+    /// Of this IdP.
+    pub idp: Option<IdpName>,
+}
 
 impl Store {
     /// Ends the browser's way onto the session; leases may go on drawing on it, and so may command

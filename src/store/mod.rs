@@ -24,6 +24,7 @@ mod newest;
 mod oidc_tokens;
 mod opening;
 mod purge;
+mod refreshes;
 mod refusals;
 mod relay_keys;
 mod requests;
@@ -31,6 +32,7 @@ mod revocation;
 mod rows;
 mod sealing;
 mod service_keys;
+mod session_list;
 mod sessions;
 mod single_logout;
 #[cfg(test)]
@@ -49,6 +51,7 @@ pub use assignments::{Assignment, AssignmentFilter};
 pub use audit::{AuditHead, AuditLink, AuditRow, AuditSnapshot};
 pub use changes::ChangeVersions;
 pub use credentials::{Claim, ClaimOrder, CredentialState, KnownCredentials};
+pub use ending::SessionFilter;
 pub use entries::{EditError, HistoryAction, HistoryRecord};
 pub use error::StoreError;
 pub use idempotency::{Once, Repeatable};
@@ -59,14 +62,15 @@ pub use ledger::{AcceptError, Fresh, Taken};
 pub use logins::{
     LOGIN_LIVES, LOGINS_KEPT, LOGINS_PER_ADDRESS, LoginAnswer, LoginPoll, NewLogin, PendingLogin,
 };
-pub use oidc_tokens::{PutRefreshed, RefreshClaim, RefreshedTokens};
 pub use opening::database_exists;
 pub use purge::Purged;
+pub use refreshes::{PutRefreshed, RefreshClaim, RefreshedTokens};
 pub use refusals::{REFUSAL_DAYS, REFUSALS_KEPT, RefusalRecord};
 pub use requests::{ConsumedRequest, SignInRequest};
 pub use revocation::{Revocation, RevokeOrder, RevokedLease, Selector, StillLive};
 pub use service_keys::AddKeyError;
-pub use sessions::{LiveSession, NewSession, Opened, SessionFilter, SessionRow, SessionState};
+pub use session_list::SessionRow;
+pub use sessions::{LiveSession, NewSession, Opened, SessionState};
 
 use crate::model::{Clock, Entropy, IdpName};
 use sealing::{Place, Sealer};

@@ -24,6 +24,8 @@ pub struct Purged {
     pub requests: u64,
     /// Sessions that nobody confirmed, or that ended long ago.
     pub sessions: u64,
+    /// Tokens of OpenID providers that nothing can draw on any more.
+    pub oidc_tokens: u64,
     /// Credentials that expired.
     pub credentials: u64,
     /// Leases that ended long ago.
@@ -54,6 +56,7 @@ impl Store {
                 .remove("DELETE FROM requests WHERE expires_at <= $1", now)
                 .await?,
             sessions: self.purge_sessions(now).await?,
+            oidc_tokens: self.purge_oidc_tokens().await?,
             credentials: self
                 .remove(
                     "DELETE FROM credentials WHERE expires_at <= $1

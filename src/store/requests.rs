@@ -208,4 +208,64 @@ mod tests {
         let late = store.consume_request("req-1", &idp("okta"), &[7; 32]).await;
         assert!(late.unwrap().is_none());
     }
+
+    fn with_secret(id: &str, secret: &str) -> SignInRequest {
+        SignInRequest {
+            id: id.to_owned(),
+            secret: Some(Secret::new(secret.to_owned())),
+            ..request()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_sealed_and_goes_to_the_one_who_consumes_it() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        let secret = "nonce-and-verifier-in-the-clear";
+        store
+            .save_request(with_secret("req-1", secret))
+            .await
+            .unwrap();
+        let bytes = bench.bytes();
+        let holds = |text: &str| bytes.windows(text.len()).any(|at| at == text.as_bytes());
+        assert!(holds("/after"), "the search finds what is there");
+        assert!(!holds(secret));
+        let found = store.find_request("req-1").await.unwrap().unwrap();
+        assert_eq!(found.secret, None);
+        let take = async || {
+            let taken = store.consume_request("req-1", &idp("okta"), &[7; 32]).await;
+            taken.unwrap()
+        };
+        let consumed = take().await.unwrap();
+        assert_eq!(consumed.secret().map(Secret::expose), Some(secret));
+        assert!(take().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_secret_opens_for_its_request_its_idp_and_its_browser_alone() {
+        for change in [
+            "UPDATE requests SET secret = (SELECT secret FROM requests WHERE id = 'req-2')
+             WHERE id = 'req-1'",
+            "UPDATE requests SET id = 'req-3' WHERE id = 'req-1';
+             UPDATE requests SET id = 'req-1' WHERE id = 'req-2'",
+            "UPDATE requests SET idp = 'okta', binding = x'0707070707070707070707070707070707070707070707070707070707070707'
+             WHERE id = 'req-1'",
+            "UPDATE requests SET secret = x'00' WHERE id = 'req-1'",
+        ] {
+            let bench = Bench::new();
+            let store = bench.open().await;
+            let mut first = with_secret("req-1", "one");
+            if change.contains("binding") {
+                first.binding = [8; 32];
+            }
+            store.save_request(first).await.unwrap();
+            store.save_request(with_secret("req-2", "two")).await.unwrap();
+            bench.tamper(change).await;
+            let damaged = store.consume_request("req-1", &idp("okta"), &[7; 32]).await;
+            assert!(
+                matches!(damaged, Err(StoreError::Corrupt { table: "requests", .. })),
+                "{change}"
+            );
+        }
+    }
 }

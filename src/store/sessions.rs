@@ -15,9 +15,7 @@ use super::rows::{Record, last, millis};
 use super::sealing::Place;
 use super::single_logout::name_id_of;
 use super::{Assignment, Fresh, Store, StoreError};
-use crate::model::{
-    IdpName, OidcTokens, Person, SessionId, SignIn, Subject, SubjectParts, TokenHash, UserName,
-};
+use crate::model::{OidcTokens, Person, SessionId, SignIn, Subject, SubjectParts, TokenHash};
 
 /// A session that nobody confirmed is dropped after this.
 pub(super) const PENDING_LIVES: TimeDelta = TimeDelta::minutes(5);
@@ -41,7 +39,7 @@ impl SessionState {
         }
     }
 
-    fn read(record: &Record<'_>) -> Result<Self, StoreError> {
+    pub(super) fn read(record: &Record<'_>) -> Result<Self, StoreError> {
         match record.text("state")?.as_str() {
             "pending" => Ok(Self::Pending),
             "confirmed" => Ok(Self::Confirmed),
@@ -85,32 +83,6 @@ pub struct Opened<P> {
     pub proof: P,
     /// The assignment that the sign-in deleted by naming a role, for the audit.
     pub overwritten: Option<Assignment>,
-}
-
-/// A session as lists show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SessionRow {
-    /// Its identifier.
-    pub id: SessionId,
-    /// Whose it is.
-    pub person: Person,
-    /// Pending or confirmed.
-    pub state: SessionState,
-    /// When rolegate accepted the sign-in.
-    pub signed_in_at: DateTime<Utc>,
-    /// When it stops.
-    pub expires_at: DateTime<Utc>,
-    /// When it was ended before that.
-    pub ended_at: Option<DateTime<Utc>>,
-}
-
-/// Which sessions; a field that is `None` fits all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SessionFilter {
-    /// Of this user.
-    pub user: Option<UserName>,
-    /// Of this IdP.
-    pub idp: Option<IdpName>,
 }
 
 /// What the column `parts` holds, sealed.
@@ -291,25 +263,6 @@ impl Store {
         self.live(live!("id = $1"), id.as_str().to_owned()).await
     }
 
-    /// Sessions in the order of their sign-in, those that ended too; of one user where `user` says so.
-    pub async fn list_sessions(
-        &self,
-        user: Option<&UserName>,
-        after: Option<&SessionId>,
-        limit: u32,
-    ) -> Result<Vec<SessionRow>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, idp, user_name, state, signed_in_at, expires_at, ended_at FROM sessions
-             WHERE id > $1 AND (CAST($3 AS TEXT) IS NULL OR user_name = $3) ORDER BY id LIMIT $2",
-        )
-        .bind(after.map_or("", SessionId::as_str))
-        .bind(i64::from(limit))
-        .bind(user.map(|user| user.as_str().to_owned()))
-        .fetch_all(self.reader())
-        .await?;
-        rows.iter().map(read_row).collect()
-    }
-
     async fn live<'v, V>(
         &self,
         sql: &'static str,
@@ -387,18 +340,6 @@ pub(super) fn read_person(record: &Record<'_>) -> Result<Person, StoreError> {
     Ok(Person {
         idp: record.parsed("idp")?,
         user: record.parsed("user_name")?,
-    })
-}
-
-fn read_row(row: &AnyRow) -> Result<SessionRow, StoreError> {
-    let record = Record::new(row, "sessions", "id");
-    Ok(SessionRow {
-        id: record.parsed("id")?,
-        person: read_person(&record)?,
-        state: SessionState::read(&record)?,
-        signed_in_at: record.time("signed_in_at")?,
-        expires_at: record.time("expires_at")?,
-        ended_at: record.maybe_time("ended_at")?,
     })
 }
 

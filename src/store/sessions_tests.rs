@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::{OsEntropy, Token, TokenKind};
+use crate::store::SessionFilter;
 use crate::store::testing::{Bench, TestSignIn, idp, person};
 
 fn token() -> TokenHash {

@@ -1,5 +1,6 @@
 //! What the store's tests share: a database in a temporary folder, a clock that stands, sign-ins.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,9 +10,9 @@ use super::{
     StoreSettings,
 };
 use crate::model::{
-    Clock, Credentials, EntryDraft, FixedClock, IdpName, IssueKey, Lease, LeaseId, Method,
-    OsEntropy, Person, ReplayId, RoleArn, Secret, SessionDuration, SessionId, SignIn, Subject,
-    SubjectParts, Token, TokenHash, TokenKind,
+    Clock, Credentials, EntryDraft, FixedClock, IdToken, IdpName, IssueKey, Lease, LeaseId, Method,
+    OidcTokens, OsEntropy, Person, ReplayId, RoleArn, Secret, SessionDuration, SessionId, SignIn,
+    Subject, SubjectParts, Token, TokenHash, TokenKind,
 };
 
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -76,11 +77,25 @@ impl Bench {
     }
 
     pub(crate) async fn open_at(&self, url: String, key: [u8; 32]) -> Result<Store, StoreError> {
-        let settings = StoreSettings {
+        self.open_settings(StoreSettings {
             url,
             master_key: MasterKey::new(key, "a test"),
-            without_assignments: std::collections::BTreeSet::new(),
+            without_assignments: BTreeSet::new(),
+        })
+        .await
+    }
+
+    /// The store of a gateway whose IdP `name` may have no assignments.
+    pub(crate) async fn open_without_assignments(&self, name: &str) -> Store {
+        let settings = StoreSettings {
+            url: self.url(),
+            master_key: MasterKey::new([7; 32], "a test"),
+            without_assignments: [idp(name)].into(),
         };
+        self.open_settings(settings).await.unwrap()
+    }
+
+    async fn open_settings(&self, settings: StoreSettings) -> Result<Store, StoreError> {
         let clock: Arc<FixedClock> = Arc::clone(&self.clock);
         Store::open(settings, clock, Arc::new(OsEntropy)).await
     }
@@ -168,6 +183,50 @@ impl Bench {
         let opened = store.open_session(fresh, open).await.unwrap();
         assert_eq!(opened.proof, "the proof");
         opened.live.subject
+    }
+
+    /// A confirmed session by OpenID Connect with the ID token `id`, and a refresh token `refresh-` and that.
+    pub(crate) async fn oidc_session(&self, store: &Store, id: &str) -> Arc<Subject> {
+        self.oidc_session_of(store, TestSignIn::new(id), id).await
+    }
+
+    pub(crate) async fn oidc_session_of(
+        &self,
+        store: &Store,
+        sign_in: TestSignIn,
+        id: &str,
+    ) -> Arc<Subject> {
+        let tokens = OidcTokens {
+            id_token: self.id_token(id),
+            refresh_token: Some(Secret::new(format!("refresh-{id}"))),
+        };
+        let open = self.new_session(SessionState::Confirmed);
+        let fresh = store.accept(TestOidcSignIn(sign_in, tokens), None).await;
+        let opened = store
+            .open_session_with_tokens(fresh.unwrap(), open, self.at(40))
+            .await;
+        opened.unwrap().live.subject
+    }
+
+    /// An ID token that lives for a minute.
+    pub(crate) fn id_token(&self, jwt: &str) -> IdToken {
+        IdToken {
+            jwt: Secret::new(jwt.to_owned()),
+            issuer: "https://idp.example".to_owned(),
+            subject: "sub-1".to_owned(),
+            audience: "client-1".to_owned(),
+            issued_at: self.at(0),
+            expires_at: self.at(60),
+        }
+    }
+
+    /// All that stands in the database's files.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for file in std::fs::read_dir(self.folder.path()).unwrap() {
+            bytes.extend(std::fs::read(file.unwrap().path()).unwrap());
+        }
+        bytes
     }
 
     pub(crate) fn credentials(&self, seconds: i64) -> Credentials {
@@ -273,6 +332,12 @@ impl TestSignIn {
         self
     }
 
+    /// Whose IdP names no role.
+    pub(crate) fn without_roles(mut self) -> Self {
+        self.parts.offers.clear();
+        self
+    }
+
     pub(crate) fn answering(mut self, request: &str) -> Self {
         self.request = Some(request.to_owned());
         self
@@ -301,5 +366,29 @@ impl SignIn for TestSignIn {
 
     fn into_parts(self) -> (SubjectParts, Self::Proof) {
         (self.parts, "the proof")
+    }
+}
+
+/// The same by OpenID Connect.
+#[derive(Debug)]
+pub(crate) struct TestOidcSignIn(pub(crate) TestSignIn, pub(crate) OidcTokens);
+
+impl SignIn for TestOidcSignIn {
+    type Proof = OidcTokens;
+
+    fn replay_ids(&self) -> Vec<ReplayId> {
+        self.0.replay_ids()
+    }
+
+    fn remember_until(&self) -> DateTime<Utc> {
+        self.0.remember_until()
+    }
+
+    fn in_response_to(&self) -> Option<&str> {
+        self.0.in_response_to()
+    }
+
+    fn into_parts(self) -> (SubjectParts, Self::Proof) {
+        (self.0.into_parts().0, self.1)
     }
 }

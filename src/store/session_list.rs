@@ -1,0 +1,60 @@
+//! Sessions as lists show them, read from the clear columns: nobody acts on what stands here.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::any::AnyRow;
+
+use super::rows::Record;
+use super::sessions::read_person;
+use super::{SessionState, Store, StoreError};
+use crate::model::{Person, SessionId, UserName};
+
+/// A session as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SessionRow {
+    /// Its identifier.
+    pub id: SessionId,
+    /// Whose it is.
+    pub person: Person,
+    /// Pending or confirmed.
+    pub state: SessionState,
+    /// When rolegate accepted the sign-in.
+    pub signed_in_at: DateTime<Utc>,
+    /// When it stops.
+    pub expires_at: DateTime<Utc>,
+    /// When it was ended before that.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// Sessions in the order of their sign-in, those that ended too; of one user where `user` says so.
+    pub async fn list_sessions(
+        &self,
+        user: Option<&UserName>,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, idp, user_name, state, signed_in_at, expires_at, ended_at FROM sessions
+             WHERE id > $1 AND (CAST($3 AS TEXT) IS NULL OR user_name = $3) ORDER BY id LIMIT $2",
+        )
+        .bind(after.map_or("", SessionId::as_str))
+        .bind(i64::from(limit))
+        .bind(user.map(|user| user.as_str().to_owned()))
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(read_row).collect()
+    }
+}
+
+fn read_row(row: &AnyRow) -> Result<SessionRow, StoreError> {
+    let record = Record::new(row, "sessions", "id");
+    Ok(SessionRow {
+        id: record.parsed("id")?,
+        person: read_person(&record)?,
+        state: SessionState::read(&record)?,
+        signed_in_at: record.time("signed_in_at")?,
+        expires_at: record.time("expires_at")?,
+        ended_at: record.maybe_time("ended_at")?,
+    })
+}
