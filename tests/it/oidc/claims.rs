@@ -102,8 +102,8 @@ async fn a_claim_that_is_no_user_or_no_duration_refuses_and_explains() {
         ("blank", "aws_role_session_name"),
         ("number", "aws_role_session_name"),
         ("auth0|5f7c8ec7c33c6c004bbafe82", "session_name_claim"),
-        ("long", "aws_session_duration"),
-        ("part", "aws_session_duration"),
+        ("long", "duration claim"),
+        ("part", "duration claim"),
     ] {
         let (status, problem) = stage.try_sign_in("op", account).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{account}: {problem}");
