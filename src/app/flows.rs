@@ -10,8 +10,9 @@ use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
     Access, Admins, AllowList, Assignments, Budget, Console, Explain, Fetch, FetchParts, Grants,
-    Holds, Idps, InForce, Issuer, IssuerParts, Leases, Login, Logout, LogoutParts, Metrics, Mint,
-    Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn, SignInParts, SignInRules, Verifiers,
+    Holds, IdTokens, IdTokensParts, Idps, InForce, Issuer, IssuerParts, Leases, Login, Logout,
+    LogoutParts, Metrics, Mint, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
+    SignInParts, SignInRules, Verifiers,
 };
 use crate::http::{Flows, Site};
 use crate::model::{LeaseId, Method};
@@ -29,6 +30,8 @@ pub(super) struct Parts {
     pub(super) sts: Arc<Sts>,
     /// Unique to this process among those that share the store.
     pub(super) claimant: String,
+    pub(super) id_tokens: Arc<IdTokens>,
+    pub(super) issuer: Arc<Issuer>,
     pub(super) fetch: Arc<Fetch>,
     pub(super) keys: Arc<ServiceKeys>,
     pub(super) relay_keys: Arc<RelayKeys>,
@@ -54,10 +57,20 @@ pub(super) async fn parts(
     let holds = Arc::new(Holds::load(store.clone()).await?);
     let sts = Arc::new(sts(config, world));
     let claimant = LeaseId::fresh(&*world.clock, &*world.entropy).to_string();
+    let id_tokens = Arc::new(IdTokens::new(IdTokensParts {
+        store: store.clone(),
+        providers: Arc::clone(&providers),
+        allow_list: Arc::clone(&allow_list),
+        holds: Arc::clone(&holds),
+        recorder: recorder.clone(),
+        clock: Arc::clone(&world.clock),
+        claimant: claimant.clone(),
+    }));
     let issuer = Arc::new(Issuer::new(IssuerParts {
         store: store.clone(),
         sts: Arc::clone(&sts),
         relay: Arc::clone(&relay_keys),
+        id_tokens: Arc::clone(&id_tokens),
         budget: Budget::new(config.sts.calls_per_second),
         recorder: recorder.clone(),
         clock: Arc::clone(&world.clock),
@@ -68,10 +81,11 @@ pub(super) async fn parts(
         allow_list: Arc::clone(&allow_list),
         pulse: Arc::clone(&pulse),
         holds: Arc::clone(&holds),
-        issuer,
+        issuer: Arc::clone(&issuer),
         recorder: recorder.clone(),
         clock: Arc::clone(&world.clock),
     }));
+    id_tokens.tell(&fetch);
     Ok(Parts {
         idps,
         providers,
@@ -81,6 +95,8 @@ pub(super) async fn parts(
         pulse,
         sts,
         claimant,
+        id_tokens,
+        issuer,
         fetch,
         keys,
         relay_keys,
@@ -211,6 +227,7 @@ fn mint(world: &World, parts: &Parts) -> Mint {
     Mint {
         store: parts.store.clone(),
         sts: Arc::clone(&parts.sts),
+        issuer: Arc::clone(&parts.issuer),
         allow_list: Arc::clone(&parts.allow_list),
         recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
@@ -279,6 +296,7 @@ pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
         )),
         tokio::spawn(pulse),
         tokio::spawn(Arc::clone(&parts.fetch).renew_in_time()),
+        tokio::spawn(Arc::clone(&parts.id_tokens).refresh_ahead()),
         tokio::spawn(purge(parts.store.clone())),
     ]
 }

@@ -61,7 +61,7 @@ fn next_steps(path: &Path) -> String {
         "Wrote {path}. Next:\n\
          1. Set server.public_url to the URL that people will use, with server.tls or a proxy.\n\
          2. Follow the steps for your IdP in the file, write its metadata URL there (or save its\n   \
-         metadata beside it) and take the comment signs off its [[saml.idp]].\n\
+         metadata beside it) and take the comment signs off its [[saml.idp]] or [[oidc.provider]].\n\
          3. List the roles under [roles] allowed, and give each the trust policy that\n   \
          `rolegate trust-policy ROLE_ARN --config {path}` prints.\n\
          4. `rolegate check --config {path}`, then `rolegate serve --config {path}`.\n\
@@ -109,6 +109,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for idp in ["okta", "keycloak", "entra", "google"] {
             std::fs::write(folder.path().join(format!("{idp}.xml")), "<x/>").unwrap();
+            std::fs::write(folder.path().join(format!("{idp}.secret")), "s").unwrap();
         }
         let mut inside = false;
         let text: Vec<&str> = TEXT
@@ -123,6 +124,8 @@ mod tests {
         std::fs::write(&path, text.join("\n")).unwrap();
         let config = load(&path, &BTreeMap::new()).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(config.saml.idps.len(), 4);
+        assert_eq!(config.oidc.len(), 4);
+        assert_eq!(config.oidc[0].role_claim, "roles");
         assert_eq!(config.roles.entries.len(), 3);
         assert!(config.admin.is_some());
     }

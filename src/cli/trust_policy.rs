@@ -1,8 +1,10 @@
 //! `rolegate trust-policy`: what a role's trust policy must say so that STS lets rolegate's users in.
 //!
 //! Prints. Talks to AWS for one question alone, who rolegate is, and only for method broker without a
-//! principal; whoever answers is named in a note, since the shell may be somebody else. The audience key of IAM for SAML, `SAML:aud`, holds the assertion's Recipient,
-//! which is rolegate's ACS, not the Audience.
+//! principal; whoever answers is named in a note, since the shell may be somebody else. The audience key of IAM
+//! for SAML, `SAML:aud`, holds the assertion's Recipient, which is rolegate's ACS, not the Audience.
+
+mod web_identity;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,10 +16,11 @@ use super::{Context, Failure, Outcome, output};
 use crate::app;
 use crate::config::Config;
 use crate::model::{
-    AccountId, Effect, Entry, Method, RoleArn, RolePattern, SamlProviderArn, UserName,
+    AccountId, Effect, Entry, IdpName, Method, RoleArn, RolePattern, SamlProviderArn, UserName,
 };
 use crate::store::database_exists;
 use crate::sts::Sts;
+use web_identity::Trusted;
 
 /// How long the question to AWS may take; outside AWS nothing answers it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,12 +29,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Arguments {
     /// The role's ARN
     arn: RolePattern,
-    /// How its credentials are had: saml, relay or broker
+    /// How its credentials are had: saml, web-identity, relay or broker
     #[arg(long, default_value = "saml")]
     method: Method,
     /// Only for this user
     #[arg(long)]
     user: Option<UserName>,
+    /// Only for people of this identity provider, for methods web-identity and relay
+    #[arg(long, value_name = "NAME")]
+    idp: Option<IdpName>,
     /// Who rolegate is to AWS, for method broker; without it STS is asked who this shell is
     #[arg(long, value_name = "ARN")]
     principal: Option<String>,
@@ -39,7 +45,12 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: &Arguments, at: &Context) -> Outcome {
     let config = at.config()?;
+    check_idp(arguments, &config)?;
     let entry = entry(arguments, &config, at).await?;
+    let trusted = match arguments.method {
+        Method::WebIdentity => Some(Trusted::find(arguments, entry.as_ref(), &config, at).await?),
+        Method::Saml | Method::Relay | Method::Broker => None,
+    };
     let principal = match &arguments.principal {
         None if arguments.method == Method::Broker => whoami(arguments, &config, at).await,
         given => given.clone(),
@@ -48,14 +59,42 @@ pub(super) async fn run(arguments: &Arguments, at: &Context) -> Outcome {
         role: &arguments.arn,
         method: arguments.method,
         user: arguments.user.as_ref(),
+        idp: arguments.idp.as_ref(),
         entry: entry.as_ref(),
         principal: principal.as_deref(),
+        trusted: trusted.as_ref(),
     };
     output::line(&trust_policy(&wanted, &config)?);
     for note in wanted.notes(&config) {
         output::note(&note);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// SAML's provider is that of the account, and broker's tokens name no identity provider that AWS could hold to.
+fn check_idp(arguments: &Arguments, config: &Config) -> Result<(), String> {
+    let (Some(idp), method) = (&arguments.idp, arguments.method) else {
+        return Ok(());
+    };
+    if matches!(method, Method::Saml | Method::Broker) {
+        return Err(format!(
+            "--idp is for methods web-identity and relay; leave it out with method {method}"
+        ));
+    }
+    let names: Vec<&str> = idps(config).map(IdpName::as_str).collect();
+    if names.contains(&idp.as_str()) {
+        return Ok(());
+    }
+    let names = names.join(", ");
+    Err(format!(
+        "{idp} is no identity provider of the configuration; those are {names}"
+    ))
+}
+
+/// Everyone who signs people in.
+fn idps(config: &Config) -> impl Iterator<Item = &IdpName> {
+    let saml = config.saml.idps.iter().map(|idp| &idp.name);
+    saml.chain(config.oidc.iter().map(|provider| &provider.name))
 }
 
 /// The closest entry of this method for the role, the oldest among equals, as a decision takes it.
@@ -114,23 +153,28 @@ fn principal(arn: &str) -> String {
 const NOBODY: &str = "REPLACE WITH THE ARN OF THE ROLE OR USER THAT ROLEGATE RUNS AS";
 
 /// What a trust policy is asked for.
-pub(super) struct Wanted<'a> {
+struct Wanted<'a> {
     /// The role.
-    pub(super) role: &'a RolePattern,
+    role: &'a RolePattern,
     /// How its credentials are had.
-    pub(super) method: Method,
+    method: Method,
     /// The one person it admits.
-    pub(super) user: Option<&'a UserName>,
+    user: Option<&'a UserName>,
+    /// The one identity provider it admits people of.
+    idp: Option<&'a IdpName>,
     /// The entry in force, where there is one of this method.
-    pub(super) entry: Option<&'a Entry>,
+    entry: Option<&'a Entry>,
     /// Who rolegate is to AWS, for method broker.
-    pub(super) principal: Option<&'a str>,
+    principal: Option<&'a str>,
+    /// Whose ID tokens it lets in, for method web-identity.
+    trusted: Option<&'a Trusted<'a>>,
 }
 
 /// The trust policy, pretty JSON; or why there is none and what to do.
 ///
-/// With a user, the policy admits that one person: for `saml` by IAM's `SAML:sub`, the assertion's NameID.
-pub(super) fn trust_policy(wanted: &Wanted<'_>, config: &Config) -> Result<String, String> {
+/// With a user, the policy admits that one person: for `saml` by IAM's `SAML:sub`, the assertion's NameID; for
+/// `web-identity` by the provider's own subject.
+fn trust_policy(wanted: &Wanted<'_>, config: &Config) -> Result<String, String> {
     let account = wanted.role.account().ok_or_else(|| {
         let role = wanted.role;
         format!(
@@ -141,11 +185,7 @@ pub(super) fn trust_policy(wanted: &Wanted<'_>, config: &Config) -> Result<Strin
         Method::Saml => saml(wanted, account, config)?,
         Method::Relay => relay(wanted, account, config),
         Method::Broker => broker(wanted),
-        Method::WebIdentity => {
-            return Err(
-                "a trust policy for method web-identity is not available in this version; use --method saml, relay or broker".to_owned(),
-            );
-        }
+        Method::WebIdentity => web_identity(wanted, account)?,
     };
     let policy = json!({ "Version": "2012-10-17", "Statement": statements });
     serde_json::to_string_pretty(&policy).map_err(|error| error.to_string())
@@ -163,6 +203,21 @@ fn saml(wanted: &Wanted<'_>, account: &AccountId, config: &Config) -> Result<Val
         "Action": ["sts:AssumeRoleWithSAML", "sts:TagSession"],
         "Condition": { "StringEquals": equals },
     }]))
+}
+
+fn web_identity(wanted: &Wanted<'_>, account: &AccountId) -> Result<Value, String> {
+    let trusted = wanted
+        .trusted
+        .ok_or("method web-identity needs an OpenID Connect provider; name one with --idp")?;
+    let (provider, subject) = (trusted.provider, trusted.subject.as_deref());
+    let (issuer, client_id) = (&provider.issuer, &provider.client_id);
+    Ok(web_identity::statements(
+        wanted.role,
+        account.as_str(),
+        issuer,
+        client_id,
+        subject,
+    ))
 }
 
 /// The token's subject is `role:{account}/{path and name}:idp:{idp}:user:{user}`. The pattern may match the
@@ -255,30 +310,35 @@ fn provider<'a>(
 }
 
 impl Wanted<'_> {
-    /// The identity provider that the policy pins: the entry's, or with a user the only one there is, since
-    /// the same name from two is two people.
+    /// The identity provider that the policy pins: the one asked for, the entry's, or with a user the only one
+    /// there is, since the same name from two is two people.
     fn idp<'a>(&'a self, config: &'a Config) -> Option<&'a str> {
         let of_entry = self.entry.and_then(|entry| entry.draft.idp.as_ref());
-        let only = match config.saml.idps.as_slice() {
-            [only] if self.user.is_some() => Some(&only.name),
+        let mut all = idps(config);
+        let only = match (all.next(), all.next()) {
+            (Some(only), None) if self.user.is_some() => Some(only),
             _ => None,
         };
-        of_entry.or(only).map(crate::model::IdpName::as_str)
+        self.idp.or(of_entry).or(only).map(IdpName::as_str)
     }
 
     /// What an admin should know beside the policy; for standard error, so that the JSON stays alone.
-    pub(super) fn notes(&self, config: &Config) -> Vec<String> {
+    fn notes(&self, config: &Config) -> Vec<String> {
         let mut notes = match self.method {
             Method::Saml => self.saml_notes(),
             Method::Relay => self.relay_notes(config),
             Method::Broker => self.broker_notes(),
-            Method::WebIdentity => Vec::new(),
+            Method::WebIdentity => self
+                .trusted
+                .map(|trusted| web_identity::notes(trusted, self.user))
+                .unwrap_or_default(),
         };
-        if config.loopback_http() && self.method != Method::Broker {
-            let url = match self.method {
-                Method::Relay => config.relay.issuer.clone(),
-                _ => config.acs_url(),
-            };
+        let own_url = match self.method {
+            Method::Relay => Some(config.relay.issuer.clone()),
+            Method::Saml => Some(config.acs_url()),
+            Method::WebIdentity | Method::Broker => None,
+        };
+        if let Some(url) = own_url.filter(|_| config.loopback_http()) {
             notes.push(format!(
                 "{url} is reached on this machine alone; print the policy again once server.public_url is final."
             ));
@@ -365,8 +425,10 @@ mod tests {
             role,
             method,
             user: None,
+            idp: None,
             entry: None,
             principal: None,
+            trusted: None,
         }
     }
 
@@ -435,8 +497,8 @@ mod tests {
         assert!(other.contains("arn:aws-cn:iam::123456789012"), "{other}");
         let any = refused("arn:aws:iam::*:role/reader", Method::Saml, &with_provider());
         assert!(any.contains("twelve digits"), "{any}");
-        let later = refused(ROLE, Method::WebIdentity, &with_provider());
-        assert!(later.contains("not available in this version"), "{later}");
+        let none = refused(ROLE, Method::WebIdentity, &with_provider());
+        assert!(none.contains("OpenID Connect provider"), "{none}");
     }
 
     #[test]
@@ -498,6 +560,30 @@ mod tests {
             "gate.example.org/x:sub": "role:123456789012/reader:idp:okta:user:alice",
         } });
         assert_eq!(*condition, expected);
+    }
+
+    #[test]
+    fn relay_pins_the_identity_provider_that_is_asked_for_and_else_the_only_one() {
+        let provider = "[[oidc.provider]]\nname = \"corp\"\nissuer = \"https://login.example.org\"\nclient_id = \"gate\"\nclient_secret = \"a-secret-of-tests\"\n";
+        let (role, user) = (ROLE.parse().unwrap(), "alice".parse().unwrap());
+        let sub = |idp: Option<&IdpName>, tables: &str| {
+            let alone = Wanted {
+                user: Some(&user),
+                idp,
+                ..wanted(&role, Method::Relay)
+            };
+            let policy = printed(&alone, &config(tables));
+            let condition = policy["Statement"][0]["Condition"].as_object().unwrap();
+            let mut keys = condition.values().filter_map(Value::as_object).flatten();
+            let found = keys.find(|(key, _)| key.ends_with(":sub"));
+            found.unwrap().1.as_str().unwrap().to_owned()
+        };
+        let other = provider.replace("corp", "lab");
+        assert!(sub(None, provider).ends_with(":idp:corp:user:alice"));
+        let both = format!("{provider}{other}");
+        assert!(sub(None, &both).ends_with(":idp:*:user:alice"));
+        let lab = "lab".parse().unwrap();
+        assert!(sub(Some(&lab), &both).ends_with(":idp:lab:user:alice"));
     }
 
     #[test]

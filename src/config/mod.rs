@@ -35,7 +35,7 @@ pub use problem::{ConfigError, ConfigErrors, Problem};
 pub use values::{
     Admin, ClientSecret, Config, IdpInitiated, LeaseLimits, Limits, MetadataSource, OidcProvider,
     Relay, RequireSigned, Roles, Saml, SamlIdp, Server, SessionLimits, SingleLogout, StoreConfig,
-    Sts, Tls,
+    Sts, Tls, issuer_problem,
 };
 pub use warning::Warning;
 

@@ -16,7 +16,7 @@ use openssl::rsa::Rsa;
 use openssl::x509::X509;
 use tempfile::TempDir;
 
-use crate::model::{Effect, EntrySource, Method, Partition, Secret};
+use crate::model::{Effect, EntrySource, IdpName, Method, Partition, Secret};
 
 use super::*;
 

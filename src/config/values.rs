@@ -250,6 +250,14 @@ pub struct OidcProvider {
     pub assignments: bool,
 }
 
+impl OidcProvider {
+    /// Why AWS takes no OIDC provider with its issuer, which method web-identity needs; a loopback one is for
+    /// tests, and nobody's mistake.
+    pub fn problem(&self) -> Option<&'static str> {
+        issuer_problem(&self.issuer)
+    }
+}
+
 /// Where a client secret is; ask [`ClientSecret::read()`] for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientSecret {
@@ -347,22 +355,9 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// The longest URL of an OIDC provider (IAM API, `CreateOpenIDConnectProvider`).
-    const MAX_ISSUER: usize = 255;
-
     /// Why AWS takes no OIDC provider with this URL; a loopback one is for tests, and nobody's mistake.
     pub fn problem(&self) -> Option<&'static str> {
-        let url = Url::parse(&self.issuer).ok()?;
-        if is_loopback(&url) {
-            return None;
-        }
-        if url.scheme() != "https" {
-            return Some("is not https");
-        }
-        if url.port().is_some() {
-            return Some("names a port");
-        }
-        (self.issuer.len() > Self::MAX_ISSUER).then_some("is longer than 255 characters")
+        issuer_problem(&self.issuer)
     }
 
     /// The issuer without its scheme: how IAM names the provider, and its condition keys.
@@ -371,4 +366,22 @@ impl Relay {
             .split_once("://")
             .map_or(self.issuer.as_str(), |(_, name)| name)
     }
+}
+
+/// The longest URL of an OIDC provider (IAM API, `CreateOpenIDConnectProvider`).
+const MAX_ISSUER: usize = 255;
+
+/// Why AWS takes no OIDC provider with the URL `issuer`; a loopback one is for tests, and nobody's mistake.
+pub fn issuer_problem(issuer: &str) -> Option<&'static str> {
+    let url = Url::parse(issuer).ok()?;
+    if is_loopback(&url) {
+        return None;
+    }
+    if url.scheme() != "https" {
+        return Some("is not https");
+    }
+    if url.port().is_some() {
+        return Some("names a port");
+    }
+    (issuer.len() > MAX_ISSUER).then_some("is longer than 255 characters")
 }

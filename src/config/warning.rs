@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::model::{AccountId, Partition};
+use crate::model::{AccountId, IdpName, Partition};
 
 /// Something legal that deserves a look.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -65,6 +65,16 @@ pub enum Warning {
     )]
     RelayIssuer {
         /// What is wrong with the URL.
+        problem: &'static str,
+    },
+    /// AWS takes no OIDC provider with this issuer.
+    #[error(
+        "oidc.provider.{provider}: AWS takes no OIDC provider with a URL that {problem}, and entries with method web-identity are allowed; use relay or broker for its people"
+    )]
+    ProviderIssuer {
+        /// The provider's name.
+        provider: IdpName,
+        /// What is wrong with its issuer.
         problem: &'static str,
     },
     /// The very same entry twice.

@@ -29,11 +29,32 @@ pub(super) fn note(config: &Config, findings: &mut Findings) {
     if !saml.is_empty() {
         findings.warn(Warning::SamlBoundsHandOut);
     }
+    note_issuers(config, findings);
     let relay = |entry: &Entry| entry.draft.method == Some(Method::Relay);
     if config.roles.entries.iter().filter(allows).any(relay)
         && let Some(problem) = config.relay.problem()
     {
         findings.warn(Warning::RelayIssuer { problem });
+    }
+}
+
+/// Providers whose people an entry with method web-identity is for, and whom AWS could not ask for keys.
+fn note_issuers(config: &Config, findings: &mut Findings) {
+    for provider in &config.oidc {
+        let concerns = |entry: &Entry| {
+            let draft = &entry.draft;
+            draft.effect == Effect::Allow
+                && draft.method == Some(Method::WebIdentity)
+                && draft.idp.as_ref().is_none_or(|idp| *idp == provider.name)
+        };
+        if let Some(problem) = provider.problem()
+            && config.roles.entries.iter().any(concerns)
+        {
+            findings.warn(Warning::ProviderIssuer {
+                provider: provider.name.clone(),
+                problem,
+            });
+        }
     }
 }
 

@@ -29,7 +29,9 @@ pub use self::token::HandedOut;
 use super::outcome::best;
 use super::{AllowList, Holds, Issuer, MintFailure, Pulse, issue};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Clock, Credentials, Lease, Person, RoleArn, Subject, TokenHash, rfc3339};
+use crate::model::{
+    Clock, Credentials, Lease, Method, Person, RoleArn, Subject, TokenHash, rfc3339,
+};
 use crate::policy::{Grant, Request, Rules, decide};
 use crate::store::{CredentialState, LiveSession, Store};
 
@@ -46,6 +48,9 @@ const MINTING: TimeDelta = TimeDelta::seconds(10);
 /// How long an answer may take, however often it is looked up anew because something was revoked, held or edited
 /// meanwhile.
 const ANSWER: Duration = Duration::from_millis(1400);
+
+/// What an ID token that STS is sent has left of its life at least.
+pub(super) const REDEEMABLE: TimeDelta = TimeDelta::seconds(60);
 
 /// Credentials may outlive the permitted time by the seconds that sign-in and STS took.
 const ISSUE_SLACK: TimeDelta = TimeDelta::minutes(5);
@@ -151,7 +156,11 @@ impl Fetch {
                 let epoch = self.parts.issuer.epoch();
                 let rules = self.parts.allow_list.rules();
                 let found = look(Arc::clone(&rules)).await;
-                if epoch == self.parts.issuer.epoch() && self.parts.allow_list.is_current(&rules) {
+                let moved = matches!(found, Err(FetchError::Unsettled));
+                if !moved
+                    && epoch == self.parts.issuer.epoch()
+                    && self.parts.allow_list.is_current(&rules)
+                {
                     return found;
                 }
             }
@@ -185,7 +194,12 @@ impl Fetch {
         let until = grant.ends_at().min(lease.expires_at);
         let found = self
             .credentials_for(&live.subject, grant, Some(token))
-            .await?;
+            .await;
+        // A sign-in, or an ID token that was renewed for this very answer, may say that the role is gone.
+        if !self.arrivals.stands_at(basis.stamp.arrivals) {
+            return Err(FetchError::Unsettled);
+        }
+        let found = found?;
         self.record(&lease, &found.credentials).await?;
         self.still_lives(token, revocations).await?;
         let decided = Decided {
@@ -374,7 +388,7 @@ fn event_of(lease: &Lease, kind: EventKind) -> Event {
 }
 
 /// What a lease asks for.
-fn request_of(lease: &Lease, now: DateTime<Utc>) -> Request<'_> {
+pub(super) fn request_of(lease: &Lease, now: DateTime<Utc>) -> Request<'_> {
     Request {
         launcher: lease.launcher.as_ref(),
         duration: lease.duration,
@@ -384,16 +398,27 @@ fn request_of(lease: &Lease, now: DateTime<Utc>) -> Request<'_> {
     }
 }
 
-/// Decides. With method `saml` the length was settled at the sign-in, whatever is asked later.
-fn granted(subject: &Subject, request: &Request<'_>, rules: &Rules) -> Result<Grant, FetchError> {
+/// Decides. What only the sign-in's own proof was good for was settled at the sign-in, whatever length is asked
+/// later: with method `saml`, and with an ID token that has ended and cannot be renewed.
+pub(super) fn granted(
+    subject: &Subject,
+    request: &Request<'_>,
+    rules: &Rules,
+) -> Result<Grant, FetchError> {
     let refused = |denial| not_granted(subject, &denial);
-    let grant = decide(subject, request, rules).map_err(refused)?;
-    if grant.is_renewable() || request.duration.is_none() {
-        return Ok(grant);
-    }
     let settled = Request {
         duration: None,
         ..*request
     };
+    let identity = subject.parts().web_identity.as_ref();
+    let is_spent = identity
+        .and_then(|identity| identity.redeemable_until)
+        .is_some_and(|until| until < request.now + REDEEMABLE);
+    match decide(subject, request, rules) {
+        Ok(grant) if grant.method() == Method::Saml => {}
+        Ok(grant) if grant.method() == Method::WebIdentity && is_spent => {}
+        Err(denial) if denial.is_over() && is_spent => {}
+        decided => return decided.map_err(refused),
+    }
     decide(subject, &settled, rules).map_err(refused)
 }

@@ -1,5 +1,5 @@
-//! Credentials that can be had again, by relay and broker: made when they are first wanted, renewed ahead
-//! of their end, shared by all that hold the same issue key.
+//! Credentials that can be had again, by relay, broker and web-identity: made when they are first wanted,
+//! renewed ahead of their end, shared by all that hold the same issue key.
 //!
 //! One task asks STS for an issue key, however many wait for it, and a claim in the store elects one among
 //! replicas; no request waits longer than SDKs do. What lives goes on being served while STS is away, what
@@ -21,9 +21,9 @@ use self::due::DueList;
 use self::flight::{Flight, Flights, Outcome};
 pub(super) use self::hot::Hot;
 use self::hot::{Age, HotMap};
-use super::{Budget, FetchError, MintFailure, RelayKeys};
+use super::{Budget, FetchError, IdTokens, MintFailure, RelayKeys};
 use crate::audit::Recorder;
-use crate::model::{Clock, Credentials, IssueKey, Subject, TokenHash};
+use crate::model::{Clock, Credentials, IssueKey, Person, RoleArn, Subject, TokenHash};
 use crate::policy::Grant;
 use crate::store::{CredentialState, Store, StoreError};
 use crate::sts::{RelayToken, Sts};
@@ -41,6 +41,8 @@ pub struct IssuerParts {
     pub sts: Arc<Sts>,
     /// Signs what the relay sends STS.
     pub relay: Arc<RelayKeys>,
+    /// The IdPs' own tokens.
+    pub id_tokens: Arc<IdTokens>,
     /// How often STS is asked.
     pub budget: Budget,
     /// The audit.
@@ -83,7 +85,9 @@ impl Issuer {
     /// A token of the relay's, for a job to redeem itself.
     pub(super) async fn relay_token(&self, grant: &Grant) -> Result<RelayToken, FetchError> {
         let made = self.parts.relay.token(grant).await;
-        made.map_err(|error| fetch_error(grant.role().as_str(), &Refusal::from(error).failure))
+        made.map_err(|error| {
+            fetch_error(grant.person(), grant.role(), &Refusal::from(error).failure)
+        })
     }
 
     /// Counts what was ended or revoked, as far as it was heard of.
@@ -117,17 +121,17 @@ impl Issuer {
             }
         }
         let (person, kind) = (subject.person(), grant.kind());
-        let role = grant.role().to_string();
+        let role = grant.role().clone();
         let flight = self.fly(&key, grant, known.as_ref(), user);
         let problem = match tokio::time::timeout(WAIT, flight.outcome()).await {
             Ok(Outcome::Issued(hot)) => {
                 self.announce(&hot, user);
                 return Ok(Found::Hot(hot));
             }
-            Ok(Outcome::Failed(failure)) => fetch_error(&role, &failure),
-            // Ended while it was made: what was there before has ended too.
-            Ok(Outcome::Dropped) => return Err(FetchError::Pending(role)),
-            Err(_) => FetchError::Pending(role),
+            Ok(Outcome::Failed(failure)) => fetch_error(person, &role, &failure),
+            // Ended or decided anew while it was made: what was there before counts no more.
+            Ok(Outcome::Dropped) => return Err(FetchError::Pending(role.to_string())),
+            Err(_) => FetchError::Pending(role.to_string()),
         };
         let now = self.parts.clock.now();
         let still = |hot: &Arc<Hot>| now < hot.credentials.expires_at && hot.is_of(self.epoch());
@@ -137,6 +141,21 @@ impl Issuer {
         // What an earlier sign-in of the person was given under the same terms goes on meanwhile.
         let older = self.parts.store.last_issued_for(person, &kind).await?;
         older.map(Found::Older).ok_or(problem)
+    }
+
+    /// Has the credentials of `grant` made, unless there are some, and waits for what comes of it.
+    pub(super) async fn make(self: &Arc<Self>, grant: Grant) -> Result<(), StoreError> {
+        let key = grant.issue_key();
+        let known = self.known(&key).await?;
+        let now = self.parts.clock.now();
+        if known
+            .as_ref()
+            .is_none_or(|hot| hot.age(now) == Age::Expired)
+        {
+            // What became of it is in the store, for the portal and the next fetch to say.
+            let _outcome = self.fly(&key, grant, known.as_ref(), None).outcome().await;
+        }
+        Ok(())
     }
 
     /// Renews the credentials of `grant` if they are due; waits for nothing.
@@ -200,6 +219,9 @@ impl Issuer {
             let outcome = issuer.mint(&key, &grant, end).await;
             match (&outcome, lives, user) {
                 (Outcome::Issued(hot), _, user) => issuer.announce(hot, user.as_ref()),
+                (Outcome::Failed(failure), Some(hot), _) if failure.sign_in => {
+                    hot.keep_to_the_end()
+                }
                 // Nobody may ask until they have ended, so it is tried again by itself.
                 (Outcome::Failed(_), Some(hot), Some(user)) => {
                     let again = issuer.parts.clock.now() + AGAIN;
@@ -212,9 +234,12 @@ impl Issuer {
     }
 }
 
-fn fetch_error(role: &str, failure: &MintFailure) -> FetchError {
-    let (role, reason) = (role.to_owned(), failure.message.clone());
-    if failure.transient {
+fn fetch_error(person: &Person, role: &RoleArn, failure: &MintFailure) -> FetchError {
+    let (role, reason) = (role.to_string(), failure.message.clone());
+    if failure.sign_in {
+        let user = person.user.to_string();
+        FetchError::SignInNeeded { user, role }
+    } else if failure.transient {
         FetchError::StsAway { role, reason }
     } else {
         FetchError::RefusedBySts { role, reason }

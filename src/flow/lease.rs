@@ -338,6 +338,9 @@ fn longer(limited_by: &str) -> &'static str {
     match limited_by {
         "lease" => "ask for a longer ttl_seconds, or for less",
         "entry" => "an admin lets the entry of the allow-list end later",
+        "id_token" => {
+            "have the user sign in again before the job, or have the provider give a refresh token (scope offline_access)"
+        }
         "renew_for" => {
             "have the user sign in again before the job, or an admin raises the entry's renew_for"
         }

@@ -1,8 +1,9 @@
-//! Credentials at sign-in: every grant of method `saml`, in a task of its own.
+//! Credentials at sign-in: what only the sign-in's own proof is good for, in a task of its own.
 //!
-//! STS takes an assertion for five minutes, so all that a person may have is asked for at once, ten
-//! roles at a time, those that running jobs wait for first. A failure is kept with its reason; the
-//! sign-in stands. Nothing here runs in a request, and no connection or lock is held over the call.
+//! STS takes an assertion for five minutes, and an ID token that nothing renews until it ends, so all that a
+//! person may have is asked for at once, ten roles at a time, those that running jobs wait for first. What can
+//! be had later is made when it is first wanted. A failure is kept with its reason; the sign-in stands. Nothing
+//! here runs in a request, and no connection or lock is held over the call.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
-use super::AllowList;
 use super::outcome::{event_of, reasons};
+use super::{AllowList, Issuer, TokenProblem};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{Clock, Method, RoleArn, SamlProof, Subject};
 use crate::policy::{Grant, Rules, decide_all, grantable};
@@ -34,6 +35,9 @@ pub struct MintFailure {
     /// Whether the same call may succeed later without anybody mending anything.
     #[serde(default)]
     pub transient: bool,
+    /// Whether nothing is left to ask STS with, so that only a new sign-in helps.
+    #[serde(default)]
+    pub sign_in: bool,
 }
 
 impl MintFailure {
@@ -43,6 +47,7 @@ impl MintFailure {
             code: "unknown".to_owned(),
             message: "STS issued nothing; sign in again".to_owned(),
             transient: false,
+            sign_in: false,
         })
     }
 
@@ -52,6 +57,17 @@ impl MintFailure {
             code: error.code().to_owned(),
             message: error.to_string(),
             transient: error.is_transient(),
+            sign_in: false,
+        }
+    }
+
+    /// There is no ID token to show STS.
+    pub(super) fn without_token(problem: &TokenProblem) -> Self {
+        Self {
+            code: problem.code().to_owned(),
+            message: problem.to_string(),
+            transient: problem.is_transient(),
+            sign_in: problem.needs_sign_in(),
         }
     }
 
@@ -61,6 +77,7 @@ impl MintFailure {
             code: "store-away".to_owned(),
             message: "the store does not answer; try again".to_owned(),
             transient: true,
+            sign_in: false,
         }
     }
 
@@ -70,6 +87,7 @@ impl MintFailure {
             code: "sts-crowded".to_owned(),
             message: "the person's jobs wait for too many calls of STS at once; try again, or give fewer jobs a session policy or tags of their own".to_owned(),
             transient: true,
+            sign_in: false,
         }
     }
 
@@ -80,6 +98,7 @@ impl MintFailure {
             message: "another replica asks STS and does not say what came of it; try again"
                 .to_owned(),
             transient: true,
+            sign_in: false,
         }
     }
 
@@ -95,6 +114,8 @@ pub struct Mint {
     pub store: Store,
     /// Who issues them.
     pub sts: Arc<Sts>,
+    /// Has those made that an ID token is good for.
+    pub issuer: Arc<Issuer>,
     /// Which grants there are.
     pub allow_list: Arc<AllowList>,
     /// The audit.
@@ -112,37 +133,55 @@ impl Mint {
         tokio::spawn(async move { mint.all(&subject, &proof).await })
     }
 
-    /// Starts what an OpenID Connect sign-in is followed by: nothing but the record of the decisions where the
-    /// provider gave a refresh token.
+    /// Starts what an OpenID Connect sign-in is followed by: where the provider gave a refresh token, nothing but
+    /// the record of the decisions.
     pub fn start_with_id_token(self: &Arc<Self>, subject: Arc<Subject>) -> JoinHandle<()> {
         let mint = Arc::clone(self);
-        tokio::spawn(async move {
-            let rules = mint.allow_list.rules();
-            let told = mint.record_decisions(&subject, &rules, mint.clock.now());
-            if let Err(error) = told.await {
-                tracing::error!(event = "audit_lost", %error, "decisions are not in the audit");
-            }
-        })
+        tokio::spawn(async move { mint.all_with_id_token(&subject).await })
     }
 
     async fn all(&self, subject: &Subject, proof: &SamlProof) {
+        let grants = self.decided(subject, Method::Saml).await;
+        futures_util::stream::iter(grants)
+            .for_each_concurrent(AT_ONCE, |grant| async move {
+                let role = grant.role().clone();
+                if let Err(error) = self.one(subject, grant, proof).await {
+                    lost(&role, &error);
+                }
+            })
+            .await;
+    }
+
+    /// Without a refresh token the ID token must be redeemed while it lives. With one, each grant is when it is
+    /// first wanted.
+    async fn all_with_id_token(&self, subject: &Subject) {
+        let grants = self.decided(subject, Method::WebIdentity).await;
+        let identity = subject.parts().web_identity.as_ref();
+        if identity.is_none_or(|identity| identity.redeemable_until.is_none()) {
+            return;
+        }
+        futures_util::stream::iter(grants)
+            .for_each_concurrent(AT_ONCE, |grant| async move {
+                let role = grant.role().clone();
+                if let Err(error) = self.issuer.make(grant).await {
+                    lost(&role, &error);
+                }
+            })
+            .await;
+    }
+
+    /// Records every decision, and gives the grants by `method`, those that running jobs wait for first.
+    async fn decided(&self, subject: &Subject, method: Method) -> Vec<Grant> {
         let rules = self.allow_list.rules();
         let now = self.clock.now();
         if let Err(error) = self.record_decisions(subject, &rules, now).await {
             tracing::error!(event = "audit_lost", %error, "decisions are not in the audit");
         }
         let mut grants: Vec<Grant> = grantable(subject, &rules, now);
-        grants.retain(|grant| grant.method() == Method::Saml);
+        grants.retain(|grant| grant.method() == method);
         let awaited = self.awaited_roles(subject).await;
         grants.sort_by_key(|grant| !awaited.contains(grant.role()));
-        futures_util::stream::iter(grants)
-            .for_each_concurrent(AT_ONCE, |grant| async move {
-                let role = grant.role().clone();
-                if let Err(error) = self.one(subject, grant, proof).await {
-                    tracing::error!(event = "mint_lost", %role, %error, "the store did not take the outcome");
-                }
-            })
-            .await;
+        grants
     }
 
     /// What the portal would say at the sign-in, role by role.
@@ -260,4 +299,8 @@ impl Mint {
             })
             .await
     }
+}
+
+fn lost(role: &RoleArn, error: &StoreError) {
+    tracing::error!(event = "mint_lost", %role, %error, "the store did not take the outcome");
 }

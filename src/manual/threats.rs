@@ -229,6 +229,11 @@
 //! minutes old, and once ([`logout`](crate::saml::logout)). In a query the octets that arrived are verified,
 //! each parameter may stand once, and what inflates beyond its bound is refused.
 //!
+//! ## OpenID Connect, refresh and assignments
+//!
+//! A sign-in without XML has holes of its own: swapped codes, mixed-up providers, unsigned tokens, stolen refresh
+//! tokens. They have a [chapter of their own](crate::manual::openid).
+//!
 //! ## What is not stopped here
 //!
 //! * **A stolen key of the provider** (*Golden SAML*, CyberArk 2017; used against the customers of SolarWinds

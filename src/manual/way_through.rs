@@ -22,6 +22,25 @@
 //!
 //! The journey is one page: [`flow::sign_in`](crate::flow).
 //!
+//! # The way of an OpenID Connect sign-in
+//!
+//! The same six steps, with a call past the browser in the middle.
+//!
+//! 1. [`authorize`](crate::oidc::authorize()) makes the request with `state`, `nonce` and PKCE; the store keeps it sealed, bound to
+//!    the provider and to a cookie.
+//! 2. [`Callback::parse`](crate::oidc::Callback::parse) takes one `state` and one `code`, or an error, out of the query. The request is
+//!    consumed before anything else happens.
+//! 3. [`OidcClient::exchange`](crate::oidc::OidcClient::exchange) gets the tokens for the code, from the provider that the
+//!    configuration names.
+//! 4. [`verify`](crate::oidc::verify()) is pure, as SAML's is: algorithm, signature, issuer, audience, times, nonce, claims. The result
+//!    is a [`VerifiedIdToken`](crate::oidc::VerifiedIdToken). Where the key is unknown, newer keys are asked for and it is asked once more.
+//! 5. The ledger takes the token's hash, and one transaction opens the session and keeps the tokens, sealed. A role
+//!    value deletes what an admin [assigned](crate::flow::Assignments); where there is none, the store puts the assigned roles
+//!    into every reading of the session.
+//! 6. Policy and STS know no protocol. Method `web-identity` gives STS the ID token of the session, refreshed
+//!    [by one process at a time](crate::store::Store::claim_refresh): ahead of need for jobs that run, and whenever less than a
+//!    minute is left of it.
+//!
 //! # The way of a fetch
 //!
 //! A job's SDK asks again and again, for days, and must have an answer in 1.5 seconds each time.

@@ -448,11 +448,46 @@ mod tests {
             with(Method::Broker, tokens),
             Err(EntryProblem::TokensNeedRelay(Method::Broker))
         ));
+        let job: fn(&mut EntryDraft) = |entry| entry.job_tag = true;
+        assert_eq!(with(Method::Relay, job), Ok(()));
         let id: fn(&mut EntryDraft) = |entry| entry.external_id = Some("tenant".to_owned());
+        assert_eq!(with(Method::Broker, id), Ok(()));
         assert!(matches!(
             with(Method::Saml, id),
             Err(EntryProblem::ExternalIdNeedsBroker(Method::Saml))
         ));
+    }
+
+    #[test]
+    fn an_id_token_is_renewed_and_carries_nothing_of_rolegate_s() {
+        let web = Method::WebIdentity;
+        let mut entry = draft(PATTERN, web);
+        entry.renew_for_seconds = Some(604_800);
+        assert_eq!(entry.check(Method::Saml), Ok(()));
+        type Change = fn(&mut EntryDraft);
+        let cases: [(Change, EntryProblem); 4] = [
+            (
+                |entry| entry.tag_keys = ["Project".to_owned()].into(),
+                EntryProblem::TagsNeedRelayOrBroker("tag_keys", web),
+            ),
+            (
+                |entry| entry.job_tag = true,
+                EntryProblem::TagsNeedRelayOrBroker("job_tag", web),
+            ),
+            (
+                |entry| entry.hand_out_tokens = true,
+                EntryProblem::TokensNeedRelay(web),
+            ),
+            (
+                |entry| entry.external_id = Some("tenant".to_owned()),
+                EntryProblem::ExternalIdNeedsBroker(web),
+            ),
+        ];
+        for (change, problem) in cases {
+            let mut entry = draft(EXACT, web);
+            change(&mut entry);
+            assert_eq!(entry.check(Method::Saml), Err(problem));
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long the whole of a question may take.
 const WHOLE: Duration = Duration::from_secs(10);
 /// How long keys are kept at least and at most, whatever their host says.
-const KEPT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));
+const KEPT: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(24));
 
 const METADATA: Question = Question("the metadata", 256 * 1024);
 const KEYS: Question = Question("the key set", 1024 * 1024);
@@ -231,7 +231,12 @@ fn unreachable(error: reqwest::Error) -> OidcError {
     if error.is_timeout() {
         return OidcError::TimedOut;
     }
-    OidcError::Unreachable(chain(&error.without_url()))
+    let is_sent = !error.is_connect() && !error.is_builder();
+    let words = chain(&error.without_url());
+    if is_sent {
+        return OidcError::Broken(words);
+    }
+    OidcError::Unreachable(words)
 }
 
 /// An error with its causes: the outermost alone says little.

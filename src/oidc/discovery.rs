@@ -67,10 +67,10 @@ impl ProviderMetadata {
             what: DOCUMENT,
             why: cut(&error.to_string()),
         };
+        let plain = issuer_url(settings)?.scheme() == "http";
         let read: Named = serde_json::from_slice(document).map_err(malformed)?;
         same_issuer(&read.issuer, &settings.issuer)?;
         let read: Document = serde_json::from_slice(document).map_err(malformed)?;
-        let plain = issuer_url(settings)?.scheme() == "http";
         let token_endpoint = read.token_endpoint().cloned();
         let token_endpoint = token_endpoint.ok_or(OidcError::Unsupported("token endpoint"))?;
         let endpoints = [

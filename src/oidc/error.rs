@@ -27,6 +27,9 @@ pub enum OidcError {
     /// No answer.
     #[error("cannot be reached ({0}); check the issuer, the network and the host's certificate")]
     Unreachable(String),
+    /// A connection that broke before the whole answer came; what was asked may have been done.
+    #[error("broke the connection before its answer was whole ({0}); check the network")]
+    Broken(String),
     /// No whole answer in time.
     #[error("did not answer whole within 10 seconds; check the issuer and the network")]
     TimedOut,
@@ -81,6 +84,7 @@ impl OidcError {
             Self::Setting { .. } => "setting",
             Self::Parameter(_) => "authorization_parameter",
             Self::Unreachable(_) => "provider_unreachable",
+            Self::Broken(_) => "provider_connection_broken",
             Self::TimedOut => "provider_timed_out",
             Self::Status { .. } => "provider_status",
             Self::TooLarge { .. } => "provider_answer_too_large",
@@ -97,7 +101,7 @@ impl OidcError {
     /// Whether the same question may have an answer later, with nothing changed.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::TimedOut => true,
+            Self::Unreachable(_) | Self::Broken(_) | Self::TimedOut => true,
             Self::Status { status, .. } => is_transient_status(*status),
             Self::Refused { status, error, .. } => {
                 is_transient_status(*status)

@@ -50,10 +50,10 @@ pub(super) fn signed_claims(token: &Secret, keys: &KeySet) -> Result<Signed, Ref
     }
     let header = read_header(header)?;
     let algorithm = allowed(&header.alg)?;
-    let signature = decoded(signature)?;
+    let (payload, signature) = (decoded(payload)?, decoded(signature)?);
     verified(&header, &algorithm, keys, input.as_bytes(), &signature)?;
     Ok(Signed {
-        claims: read_claims(&decoded(payload)?)?,
+        claims: read_claims(&payload)?,
         digest: openssl::sha::sha256(input.as_bytes()),
     })
 }

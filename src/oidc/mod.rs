@@ -36,3 +36,6 @@ pub use refusal::Refusal;
 pub use settings::{ClaimNames, ProviderSettings};
 pub use token_answer::TokenAnswer;
 pub use verify::{IdTokenExpectation, VerifiedIdToken, verify};
+
+#[cfg(test)]
+mod tests;

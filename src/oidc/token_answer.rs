@@ -20,6 +20,12 @@ impl TokenAnswer {
         }
     }
 
+    /// The refresh token, which came from the provider itself whatever becomes of the ID token beside it: one
+    /// that was rotated is kept also where that ID token cannot be verified yet.
+    pub fn refresh_token(&self) -> Option<&Secret> {
+        self.refresh_token.as_ref()
+    }
+
     /// Whether newer ID tokens can be had.
     pub fn has_refresh_token(&self) -> bool {
         self.refresh_token.is_some()

@@ -44,6 +44,11 @@ impl VerifiedIdToken {
     pub fn parts(&self) -> &SubjectParts {
         &self.parts
     }
+
+    /// The token itself, with its facts.
+    pub fn id_token(&self) -> &IdToken {
+        &self.tokens.id_token
+    }
 }
 
 impl SignIn for VerifiedIdToken {

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::rows::{Record, millis};
 use super::sessions::live_columns;
 use super::{LiveSession, Store, StoreError};
-use crate::model::{IdpName, Person, UserName};
+use crate::model::{IdpName, Person, SessionId, UserName};
 
 /// No entry renews for longer after a sign-in.
 pub(super) const RENEWED_AT_MOST: TimeDelta = TimeDelta::days(30);
@@ -35,6 +35,25 @@ impl Store {
             Some(_) => Ok(None),
             None => self.read_live(&row).map(Some),
         }
+    }
+
+    /// The session `id` as leases draw on it: it may have ended for the person, not for all.
+    pub async fn session_of_leases(
+        &self,
+        id: &SessionId,
+    ) -> Result<Option<LiveSession>, StoreError> {
+        let row = sqlx::query(concat!(
+            "SELECT ",
+            live_columns!(),
+            " FROM sessions WHERE id = $1 AND state = 'confirmed' AND ended_at IS NULL
+                 AND (expires_at > $2 OR signed_in_at > $3)"
+        ))
+        .bind(id.as_str())
+        .bind(millis(self.now()))
+        .bind(millis(self.now() - RENEWED_AT_MOST))
+        .fetch_optional(self.reader())
+        .await?;
+        row.map(|row| self.read_live(&row)).transpose()
     }
 
     /// The IdPs from which a user of this name has a confirmed session that leases may draw on.

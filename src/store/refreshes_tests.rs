@@ -1,5 +1,7 @@
 //! Refreshes, against a database in a temporary folder.
 
+use std::slice::from_ref;
+
 use futures_util::future::join_all;
 
 use super::*;
@@ -360,14 +362,14 @@ async fn the_newest_session_of_a_person_with_a_live_lease_is_due_in_time() {
     };
     assert_eq!(due().await, [], "the newest is not due yet");
     bench.clock.advance(TimeDelta::seconds(40));
-    assert_eq!(due().await, [newest.clone()], "one of two twins");
+    assert_eq!(due().await, from_ref(newest), "one of two twins");
     let leased = store.newest_session(older.person()).await.unwrap();
     assert_eq!(leased.unwrap().subject.session(), newest, "as leases do");
 
     won(&store, newest, "me").await;
     assert_eq!(due().await, []);
     bench.clock.advance(MINUTE);
-    assert_eq!(due().await, [newest.clone()], "the claim has ended");
+    assert_eq!(due().await, from_ref(newest), "the claim has ended");
     won(&store, newest, "me").await;
     store
         .release_refresh(newest, "me", bench.at(5))
@@ -375,12 +377,12 @@ async fn the_newest_session_of_a_person_with_a_live_lease_is_due_in_time() {
         .unwrap();
     assert_eq!(due().await, []);
     bench.clock.advance(TimeDelta::seconds(5));
-    assert_eq!(due().await, [newest.clone()]);
+    assert_eq!(due().await, from_ref(newest));
     assert_eq!(store.due_refreshes(0).await.unwrap(), []);
 
     // It goes on beyond the session's end for who renews, and ends with the last lease.
     bench.clock.advance(TimeDelta::hours(13));
-    assert_eq!(due().await, [newest.clone()]);
+    assert_eq!(due().await, from_ref(newest));
     store.revoke_lease(&lease.id).await.unwrap();
     assert_eq!(due().await, []);
 }

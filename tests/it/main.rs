@@ -34,6 +34,7 @@ mod metadata;
 mod museum;
 mod mutants;
 mod oidc;
+mod oidc_basics;
 mod parts;
 mod races;
 mod real_parts;

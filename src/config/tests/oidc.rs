@@ -47,9 +47,9 @@ fn assignments_are_on_until_they_are_switched_off() {
         SAML.replace("okta\"", "keycloak\""),
     ));
     let without: Vec<_> = config.without_assignments().into_iter().collect();
-    let names: Vec<&str> = without.iter().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = without.iter().map(IdpName::as_str).collect();
     assert_eq!(names, ["entra", "okta"]);
-    let all: Vec<&str> = config.idp_names().map(|name| name.as_str()).collect();
+    let all: Vec<&str> = config.idp_names().map(IdpName::as_str).collect();
     assert_eq!(all, ["okta", "keycloak", "entra"]);
 }
 
@@ -212,11 +212,8 @@ fn a_secret_file_holds_the_secret_alone() {
     }
     std::fs::remove_file(desk.path("s")).unwrap();
     assert!(load().unwrap_err().to_string().contains("cannot be read"));
-    for (content, secret) in [
-        ("one\n", "one"),
-        ("two\r\n", "two"),
-        (&long[1..], &long[1..]),
-    ] {
+    let most = "x".repeat(4096);
+    for (content, secret) in [("one\n", "one"), ("two\r\n", "two"), (&most, &most)] {
         desk.write("s", content);
         let config = load().unwrap_or_else(|errors| panic!("{errors}"));
         let found = &config.oidc[0].client_secret;
@@ -326,4 +323,23 @@ fn the_environment_reaches_a_provider_by_its_name() {
         shown.contains("add it there") && !shown.contains("hush-hush"),
         "{shown}"
     );
+}
+
+#[test]
+fn an_issuer_that_aws_would_not_take_is_told_where_web_identity_is_used() {
+    let desk = Desk::new();
+    let told = |issuer: &str, method: &str| {
+        let provider = PROVIDER.replace("https://login.example.org/t/v2.0", issuer);
+        let entry = format!("[[roles.entry]]\narn = \"{ROLE}\"\nmethod = \"{method}\"\n");
+        let warnings = desk.load(&format!("{LEAST}{provider}{entry}")).warnings;
+        warnings.into_iter().find_map(|warning| match warning {
+            Warning::ProviderIssuer { problem, .. } => Some(problem),
+            _ => None,
+        })
+    };
+    let port = "https://login.example.org:8443";
+    assert_eq!(told(port, "web-identity"), Some("names a port"));
+    assert_eq!(told(port, "relay"), None);
+    assert_eq!(told("https://login.example.org/t", "web-identity"), None);
+    assert_eq!(told("http://127.0.0.1:9000", "web-identity"), None);
 }

@@ -122,10 +122,10 @@ impl Condition {
 }
 
 impl Kind {
-    /// Whether a policy may write `value`; variables are not filled in here.
+    /// Whether a policy may write `value`; of the variables only the three that stand for letters are known.
     fn takes(self, value: &str) -> bool {
         match self {
-            Self::Equals | Self::EqualsIgnoreCase | Self::Like => !value.contains("${"),
+            Self::Equals | Self::EqualsIgnoreCase | Self::Like => letters(value).is_some(),
             Self::Null => matches!(value, "true" | "false"),
             _ => value.parse::<i64>().is_ok(),
         }
@@ -137,8 +137,8 @@ impl Kind {
             _ => false,
         };
         match self {
-            Self::Equals => wanted == found,
-            Self::EqualsIgnoreCase => wanted.to_lowercase() == found.to_lowercase(),
+            Self::Equals => plain(wanted) == found,
+            Self::EqualsIgnoreCase => plain(wanted).to_lowercase() == found.to_lowercase(),
             Self::Like => like(wanted, found),
             Self::NumericEquals => compare(|found, wanted| found == wanted),
             Self::LessThan => compare(|found, wanted| found < wanted),
@@ -150,26 +150,66 @@ impl Kind {
     }
 }
 
+/// A letter of a condition's value, and whether it was written as a variable, so that it has no other meaning.
+type Letter = (char, bool);
+
+/// The letters of `value`: `${$}`, `${*}` and `${?}` are one each (IAM User Guide, "Policy variables"). `None`
+/// where another variable begins.
+fn letters(value: &str) -> Option<Vec<Letter>> {
+    const ESCAPED: [(&str, char); 3] = [("${$}", '$'), ("${*}", '*'), ("${?}", '?')];
+    let mut rest = value;
+    let mut found = Vec::new();
+    while let Some(letter) = rest.chars().next() {
+        let escaped = ESCAPED
+            .iter()
+            .find_map(|(text, letter)| Some((rest.strip_prefix(text)?, *letter)));
+        if let Some((after, letter)) = escaped {
+            found.push((letter, true));
+            rest = after;
+        } else if rest.starts_with("${") {
+            return None;
+        } else {
+            found.push((letter, false));
+            rest = rest.strip_prefix(letter).unwrap_or("");
+        }
+    }
+    Some(found)
+}
+
+/// The text that `value` stands for where nothing in it is a wildcard.
+fn plain(value: &str) -> String {
+    let letters = letters(value).unwrap_or_default().into_iter();
+    letters.map(|(letter, _)| letter).collect()
+}
+
 /// Whether `text` fits `pattern`: `*` stands for any text, `?` for one character.
 pub(super) fn like(pattern: &str, text: &str) -> bool {
+    // What names a variable was refused when the policy was read.
+    let Some(pattern) = letters(pattern) else {
+        return false;
+    };
     // One row of the usual table: which prefixes of the text the pattern so far can be.
     let text: Vec<char> = text.chars().collect();
     let mut row = vec![false; text.len() + 1];
     if let Some(empty) = row.first_mut() {
         *empty = true;
     }
-    for wanted in pattern.chars() {
+    for wanted in pattern {
         let before = row.clone();
         let mut reached = false;
         for (at, fits) in row.iter_mut().enumerate() {
             let here = before.get(at).copied().unwrap_or(false);
             let one_less = at.checked_sub(1);
             let step = one_less.is_some_and(|one_less| {
-                let fits = wanted == '?' || text.get(one_less) == Some(&wanted);
+                let fits = wanted == ('?', false) || text.get(one_less) == Some(&wanted.0);
                 fits && before.get(one_less).copied().unwrap_or(false)
             });
             reached |= here;
-            *fits = if wanted == '*' { reached } else { step };
+            *fits = if wanted == ('*', false) {
+                reached
+            } else {
+                step
+            };
         }
     }
     row.last().copied().unwrap_or(false)

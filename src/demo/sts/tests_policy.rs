@@ -24,6 +24,7 @@ fn holds(condition: &str) -> bool {
         .with("SAML:aud", Some("https://gate/acs"))
         .with("sts:DurationSeconds", Some("3600"))
         .with("gate.example.org/x:sub", Some("role:1/a:idp:b:user:alice"))
+        .with("gate.example.org/x:amr", Some("a$b*${x}?"))
         .with_tags(&[tag("Team"), tag("Project")], &[]);
     let principal = Principal::Federated(PROVIDER.to_owned());
     policy.permits(&principal, "sts:AssumeRoleWithSAML", &context)
@@ -43,6 +44,14 @@ fn each_operator_lets_in_and_keeps_out() {
         (
             r#"{"StringLike":{"gate.example.org/x:sub":"role:1/a:idp:b:user:*"}}"#,
             r#"{"StringLike":{"gate.example.org/x:sub":"role:1/?:idp:c:user:*"}}"#,
+        ),
+        (
+            r#"{"StringEquals":{"gate.example.org/x:amr":"a$b*${$}{x}${?}"}}"#,
+            r#"{"StringEquals":{"gate.example.org/x:amr":"a$b*${?}"}}"#,
+        ),
+        (
+            r#"{"StringLike":{"gate.example.org/x:amr":"a${$}b${*}*${?}"}}"#,
+            r#"{"StringLike":{"gate.example.org/x:amr":"a$b${*}${*}"}}"#,
         ),
         (
             r#"{"StringNotEquals":{"sts:ExternalId":"x"}}"#,

@@ -18,14 +18,21 @@ impl Fetch {
         let found = self.until_settled(|rules| async move {
             self.require_pulse()?;
             self.parts.holds.permit(subject.person(), role, None)?;
+            let before = self.arrivals.of(subject.person());
             let session = self.parts.store.session(subject.session()).await?;
-            session.ok_or_else(|| sign_in_needed(subject.person(), role))?;
+            let live = session.ok_or_else(|| sign_in_needed(subject.person(), role))?;
+            // As the session says now: its ID token may have been renewed since it was read.
+            let subject = &*live.subject;
             let request = Request {
                 duration,
                 ..Request::of(role, self.parts.clock.now())
             };
             let grant = granted(subject, &request, &rules)?;
-            self.credentials_for(subject, grant, None).await
+            let found = self.credentials_for(subject, grant, None).await;
+            if !self.arrivals.stands_at(before) {
+                return Err(FetchError::Unsettled);
+            }
+            found
         });
         let credentials = found.await?.credentials;
         self.parts

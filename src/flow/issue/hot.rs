@@ -34,6 +34,8 @@ pub(in crate::flow) struct Hot {
     renew_at: DateTime<Utc>,
     overdue_at: DateTime<Utc>,
     has_user: AtomicBool,
+    /// Whether there is nothing to have newer ones by.
+    is_last: AtomicBool,
 }
 
 impl Hot {
@@ -53,6 +55,7 @@ impl Hot {
             overdue_at: credentials.expires_at - margin,
             credentials: Arc::new(credentials),
             has_user: AtomicBool::new(false),
+            is_last: AtomicBool::new(false),
         }
     }
 
@@ -61,12 +64,25 @@ impl Hot {
         self.epoch == epoch
     }
 
+    /// When they are due for renewal; their end where they are the last.
     pub(in crate::flow) fn renew_at(&self) -> DateTime<Utc> {
+        if self.is_last() {
+            return self.credentials.expires_at;
+        }
         self.renew_at
     }
 
+    /// Nothing is left to renew them from: they are good to their end, and nobody asks for others.
+    pub(super) fn keep_to_the_end(&self) {
+        self.is_last.store(true, Ordering::Relaxed);
+    }
+
+    fn is_last(&self) -> bool {
+        self.is_last.load(Ordering::Relaxed)
+    }
+
     pub(super) fn age(&self, now: DateTime<Utc>) -> Age {
-        if now < self.renew_at {
+        if now < self.renew_at() {
             Age::Fresh
         } else if now < self.overdue_at {
             Age::Due
@@ -186,6 +202,17 @@ mod tests {
         let times: std::collections::BTreeSet<_> =
             (0..50).map(|_| living_for(3600).renew_at()).collect();
         assert!(times.len() > 20, "{}", times.len());
+    }
+
+    #[test]
+    fn the_last_are_good_to_their_end() {
+        let hot = living_for(3600);
+        let late = start() + TimeDelta::seconds(3599);
+        assert_eq!(hot.age(late), Age::Overdue);
+        hot.keep_to_the_end();
+        assert_eq!(hot.age(late), Age::Fresh);
+        assert_eq!(hot.renew_at(), hot.credentials.expires_at);
+        assert_eq!(hot.age(hot.credentials.expires_at), Age::Expired);
     }
 
     #[test]

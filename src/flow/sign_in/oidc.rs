@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::error::{Reason, Stop};
 use super::oidc_reason::OidcReason;
 use super::{Arrived, SignIn, SignInError, SignedIn, Started, is_bound};
@@ -15,7 +17,7 @@ use crate::oidc::{
     Callback, IdTokenExpectation, KeySet, OidcError, Refusal, TokenAnswer, VerifiedIdToken,
     authorize, verify,
 };
-use crate::store::{AcceptError, ConsumedRequest, Fresh};
+use crate::store::{AcceptError, ConsumedRequest};
 
 /// What of a request the ID token and the code are checked against.
 struct Kept {
@@ -95,25 +97,11 @@ impl SignIn {
             .exchange(metadata, code.expose(), &kept.verifier)
             .await
             .map_err(|error| not_redeemed(provider, error))?;
+        let (keys, nonce) = (&discovered.keys, &kept.nonce);
         let verified = self
-            .verify_token(
-                provider,
-                &discovered.keys,
-                answer,
-                &kept.nonce,
-                request.id(),
-            )
+            .verify_token(provider, keys, answer, nonce, request.id())
             .await?;
-        let fresh = match self.parts.store.accept(verified, Some(&request)).await {
-            Ok(fresh) => fresh,
-            Err(AcceptError::Replayed) => return Err(OidcReason::Replayed(name.clone()).into()),
-            Err(AcceptError::RequestUnknown) => {
-                return Err(OidcReason::RequestUnknown(name.clone()).into());
-            }
-            Err(AcceptError::Store(error)) => return Err(error.into()),
-        };
-        let return_to = request.return_to().map(str::to_owned);
-        self.open_with_tokens(fresh, return_to).await
+        self.accept_token(verified, &request, name).await
     }
 
     /// Uses up the request of ours that the answer names, if it was to this provider and from this browser.
@@ -179,20 +167,30 @@ impl SignIn {
         }
     }
 
-    /// Opens the session and keeps the tokens with it.
-    async fn open_with_tokens(
+    /// Accepts the token once, opens the session and keeps the tokens with it.
+    async fn accept_token(
         &self,
-        fresh: Fresh<VerifiedIdToken>,
-        return_to: Option<String>,
+        verified: VerifiedIdToken,
+        request: &ConsumedRequest,
+        provider: &IdpName,
     ) -> Result<SignedIn, Stop> {
         let parts = &self.parts;
         let doors = self.doors(false);
-        let refresh_at = parts.clock.now();
-        let new = doors.new.clone();
+        let (session, new) = (&doors.new.id, doors.new.clone());
+        let refresh_at = refresh_at(verified.id_token(), session, parts.clock.now());
+        let fresh = match parts.store.accept(verified, Some(request)).await {
+            Ok(fresh) => fresh,
+            Err(AcceptError::Replayed) => return Err(OidcReason::Replayed(provider.clone()).into()),
+            Err(AcceptError::RequestUnknown) => {
+                return Err(OidcReason::RequestUnknown(provider.clone()).into());
+            }
+            Err(AcceptError::Store(error)) => return Err(error.into()),
+        };
         let opened = parts
             .store
             .open_session_with_tokens(fresh, new, refresh_at)
             .await?;
+        let return_to = request.return_to().map(str::to_owned);
         let mint = |subject, _tokens| parts.mint.start_with_id_token(subject);
         self.welcome(opened, doors, return_to, mint).await
     }
@@ -210,4 +208,14 @@ fn away(provider: &Provider, error: &OidcError) -> SignInError {
     let name = &provider.settings.name;
     tracing::warn!(event = "oidc_provider_away", provider = %name, code = error.code(), reason = %error, "nobody can sign in there now");
     SignInError::ProviderAway(name.clone())
+}
+
+fn refresh_at(
+    token: &crate::model::IdToken,
+    _session: &crate::model::SessionId,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
+    let life = token.expires_at - token.issued_at;
+    (token.issued_at + (life * 2 / 3).min(chrono::TimeDelta::hours(1)))
+        .max(now + chrono::TimeDelta::seconds(30))
 }

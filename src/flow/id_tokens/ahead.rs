@@ -1,0 +1,103 @@
+//! Renews ID tokens ahead of need, where a live lease could draw on one.
+//!
+//! Every replica looks; the claim in the store elects who asks. A session that nobody needs a token of is put
+//! off, so that it neither stands in the way of others nor costs its provider anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time::MissedTickBehavior;
+
+use super::{Claimed, IdTokens, TokenProblem, Wanted, schedule};
+use crate::flow::fetch::{granted, request_of};
+use crate::model::{LeaseId, Method, SessionId, Subject};
+use crate::store::{LeaseFilter, StoreError};
+
+/// How often it is looked for sessions that are due.
+const PERIOD: Duration = Duration::from_secs(10);
+/// How many are taken up in one round, and how many of them at once.
+const ROUND: u32 = 500;
+const AT_ONCE: usize = 4;
+/// Leases that are read at once, and how often: a person has no more.
+const PAGE: u32 = 500;
+const PAGES: u32 = 100;
+
+impl IdTokens {
+    /// Renews ID tokens ahead of need, until the process ends.
+    pub async fn refresh_ahead(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.refresh_due().await {
+                tracing::warn!(event = "refresh_waits", %error, "no ID token is renewed ahead of need until the store answers");
+            }
+        }
+    }
+
+    /// One round.
+    pub(super) async fn refresh_due(self: &Arc<Self>) -> Result<(), StoreError> {
+        let due = self.parts.store.due_refreshes(ROUND).await?;
+        futures_util::stream::iter(due)
+            .for_each_concurrent(AT_ONCE, |session| {
+                let this = Arc::clone(self);
+                // A task of its own, which goes to its end also where this one is stopped.
+                let one = tokio::spawn(async move { this.refresh_one(&session).await });
+                async move {
+                    let _ended = one.await;
+                }
+            })
+            .await;
+        Ok(())
+    }
+
+    /// What goes wrong was told where it did.
+    async fn refresh_one(&self, session: &SessionId) -> Result<(), TokenProblem> {
+        let now = self.parts.clock.now();
+        if let Some(problem) = self.failures.of(session, now) {
+            return Err(problem);
+        }
+        let subject = self.live(session).await?;
+        let is_needed = self.is_needed(&subject).await?;
+        let Claimed::Won(won) = self.claim(session, &self.claimant()).await? else {
+            return Ok(());
+        };
+        if is_needed {
+            self.redeem(*won, &Wanted::Early).await.map(drop)
+        } else {
+            self.release(&won, schedule::unneeded(now)).await;
+            Ok(())
+        }
+    }
+
+    /// Whether a live lease of the person would be served by web-identity.
+    async fn is_needed(&self, subject: &Subject) -> Result<bool, StoreError> {
+        let rules = self.parts.allow_list.rules();
+        let now = self.parts.clock.now();
+        let mut after: Option<LeaseId> = None;
+        for _ in 0..PAGES {
+            let filter = LeaseFilter {
+                person: Some(subject.person().clone()),
+                ..LeaseFilter::default()
+            };
+            let page = self.parts.store.leases(filter, after.as_ref(), PAGE);
+            let page = page.await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id.clone());
+            let needs = |lease: &crate::model::Lease| {
+                let holds = &self.parts.holds;
+                let launcher = lease.launcher.as_ref();
+                lease.revoked_at.is_none()
+                    && now < lease.expires_at
+                    && holds.permit(&lease.person, &lease.role, launcher).is_ok()
+                    && granted(subject, &request_of(lease, now), &rules)
+                        .is_ok_and(|grant| grant.method() == Method::WebIdentity)
+            };
+            if page.iter().any(needs) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
