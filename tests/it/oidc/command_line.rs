@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -11,6 +12,9 @@ use tokio::process::Command;
 use super::stage::{Plan, Stage, offering};
 use crate::gateway::role;
 use crate::parts::oidc_provider::browser;
+
+/// Waiting longer is a failure.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn agent(home: &Path, url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate-agent"));
@@ -88,7 +92,8 @@ async fn a_machine_without_a_browser_is_signed_in_by_one_that_comes_through_the_
         .await
         .unwrap();
     assert_eq!(allowed.status(), StatusCode::OK);
-    let ended = login.wait_with_output().await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, login.wait_with_output()).await;
+    let ended = ended.expect("the command line waits on").unwrap();
     let told = String::from_utf8(ended.stdout).unwrap();
     assert!(
         ended.status.success() && told.contains("alice (op)"),
