@@ -6,12 +6,14 @@
 //! error's body it keeps what [`OidcError`] says and no more.
 
 use std::error::Error;
+use std::pin::Pin;
 use std::time::Duration;
 
 use openidconnect::http::header::ACCEPT;
 use openidconnect::http::{self, Method, StatusCode};
 use openidconnect::{
-    AuthorizationCode, HttpRequest, HttpResponse, PkceCodeVerifier, RefreshToken, RequestTokenError,
+    AsyncHttpClient, AuthorizationCode, HttpRequest, HttpResponse, PkceCodeVerifier, RefreshToken,
+    RequestTokenError,
 };
 use reqwest::header::{CACHE_CONTROL, HeaderMap};
 use reqwest::redirect::Policy;
@@ -100,11 +102,10 @@ impl OidcClient {
         verifier: &Secret,
     ) -> Result<TokenAnswer, OidcError> {
         let party = relying_party(settings, metadata, Some(secret))?;
-        let ask = |request| self.post(request);
         let asked = party
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose().to_owned()))
-            .request_async(&ask)
+            .request_async(self)
             .await;
         asked.map_err(token_error)?.checked()
     }
@@ -123,10 +124,9 @@ impl OidcClient {
     ) -> Result<TokenAnswer, OidcError> {
         let party = relying_party(settings, metadata, Some(secret))?;
         let token = RefreshToken::new(refresh_token.expose().to_owned());
-        let ask = |request| self.post(request);
         let asked = party
             .exchange_refresh_token(&token)
-            .request_async(&ask)
+            .request_async(self)
             .await;
         asked.map_err(token_error)?.checked()
     }
@@ -172,6 +172,16 @@ impl OidcClient {
             Ok((status, headers, bounded(question, response).await?))
         });
         asked.await.unwrap_or(Err(OidcError::TimedOut))
+    }
+}
+
+/// How the library asks the token endpoint. A closure in its place would make futures that no task may own.
+impl<'c> AsyncHttpClient<'c> for OidcClient {
+    type Error = OidcError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, OidcError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.post(request))
     }
 }
 
