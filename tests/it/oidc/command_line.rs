@@ -37,11 +37,12 @@ fn after<'a>(text: &'a str, before: &str) -> &'a str {
     rest.split_once('"').unwrap().0
 }
 
-/// The path of the gateway's in what the agent says.
-fn address(line: &str, gateway: &str) -> Option<String> {
+/// The page that the agent names, with the code that it shows.
+fn page_of(line: &str, gateway: &str) -> Option<String> {
     let (_, rest) = line.split_once(gateway)?;
-    let path = rest.split_whitespace().next()?;
-    path.contains("code=").then(|| path.to_owned())
+    let path = rest.split([' ', ',']).next()?;
+    let code = rest.split_once("the code ")?.1.trim();
+    Some(format!("{path}?code={code}"))
 }
 
 async fn text(client: &Client, url: String) -> String {
@@ -63,7 +64,7 @@ async fn a_machine_without_a_browser_is_signed_in_by_one_that_comes_through_the_
             .await
             .unwrap()
             .expect("it gives no address");
-        if let Some(page) = address(&line, &url) {
+        if let Some(page) = page_of(&line, &url) {
             break page;
         }
     };
