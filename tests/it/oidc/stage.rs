@@ -305,9 +305,31 @@ async fn account(folder: &Path, providers: &[(&str, OidcProvider)], roles: &[&st
     };
     for name in roles {
         let arn = role(name);
-        let arguments = ["trust-policy", &arn, "--method", "web-identity"];
-        let policy = command(folder, &arguments, &[]).await.good();
-        account.roles.push(Role::new(&arn, &policy).unwrap());
+        let printing = providers.iter().map(|(idp, _)| printed(folder, &arn, idp));
+        let printed = futures_util::future::join_all(printing).await;
+        // A policy names one provider; a role that trusts several has the statements of all.
+        let mut policy = printed[0].clone();
+        let statements = printed
+            .iter()
+            .flat_map(|one| one["Statement"].as_array().unwrap());
+        policy["Statement"] = statements.cloned().collect();
+        account
+            .roles
+            .push(Role::new(&arn, &policy.to_string()).unwrap());
     }
     account
+}
+
+/// The trust policy that we print for people of `idp`.
+async fn printed(folder: &Path, arn: &str, idp: &str) -> Value {
+    let arguments = [
+        "trust-policy",
+        arn,
+        "--method",
+        "web-identity",
+        "--idp",
+        idp,
+    ];
+    let policy = command(folder, &arguments, &[]).await.good();
+    serde_json::from_str(&policy).unwrap()
 }
