@@ -4,6 +4,7 @@ mod flows;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use thiserror::Error;
@@ -13,8 +14,8 @@ use tokio::task::JoinHandle;
 use crate::audit::Recorder;
 use crate::config::Config;
 use crate::flow::{
-    Access, Addresses, AllowList, IdpError, Idps, ProviderError, Providers, Refresh, RefreshParts,
-    RelayKeys, RelayParts, ServiceKeys, SignInRules,
+    Access, Addresses, AllowList, IdTokens, IdpError, Idps, ProviderError, Providers, Refresh,
+    RefreshParts, RelayKeys, RelayParts, ServiceKeys, SignInRules,
 };
 use crate::http::{self, ServeError, Serving, TlsFiles};
 use crate::model::{Clock, Entropy};
@@ -64,8 +65,12 @@ pub struct Running {
     metrics: Option<Serving>,
     refresh: Arc<Refresh>,
     providers: Arc<Providers>,
+    id_tokens: Arc<IdTokens>,
     tasks: Vec<JoinHandle<()>>,
 }
+
+/// How long a gateway that stops waits for refreshes on their way: longer than a provider's answer may take.
+const SETTLE: Duration = Duration::from_secs(15);
 
 impl Running {
     /// Finishes what was begun, then ends.
@@ -74,6 +79,8 @@ impl Running {
         if let Some(metrics) = self.metrics {
             metrics.stop().await;
         }
+        // A refresh token that the provider has rotated and nobody kept would end the sign-in.
+        let _settled = tokio::time::timeout(SETTLE, self.id_tokens.settle()).await;
         for task in self.tasks {
             task.abort();
         }
@@ -289,6 +296,7 @@ pub async fn start(
         metrics,
         refresh,
         providers: Arc::clone(&parts.providers),
+        id_tokens: Arc::clone(&parts.id_tokens),
         tasks,
     })
 }

@@ -81,7 +81,7 @@ fn check_idp(arguments: &Arguments, config: &Config) -> Result<(), String> {
             "--idp is for methods web-identity and relay; leave it out with method {method}"
         ));
     }
-    let names: Vec<&str> = idps(config).map(IdpName::as_str).collect();
+    let names: Vec<&str> = config.idp_names().map(IdpName::as_str).collect();
     if names.contains(&idp.as_str()) {
         return Ok(());
     }
@@ -89,12 +89,6 @@ fn check_idp(arguments: &Arguments, config: &Config) -> Result<(), String> {
     Err(format!(
         "{idp} is no identity provider of the configuration; those are {names}"
     ))
-}
-
-/// Everyone who signs people in.
-fn idps(config: &Config) -> impl Iterator<Item = &IdpName> {
-    let saml = config.saml.idps.iter().map(|idp| &idp.name);
-    saml.chain(config.oidc.iter().map(|provider| &provider.name))
 }
 
 /// The closest entry of this method for the role, the oldest among equals, as a decision takes it.
@@ -314,7 +308,7 @@ impl Wanted<'_> {
     /// there is, since the same name from two is two people.
     fn idp<'a>(&'a self, config: &'a Config) -> Option<&'a str> {
         let of_entry = self.entry.and_then(|entry| entry.draft.idp.as_ref());
-        let mut all = idps(config);
+        let mut all = config.idp_names();
         let only = match (all.next(), all.next()) {
             (Some(only), None) if self.user.is_some() => Some(only),
             _ => None,

@@ -90,7 +90,7 @@ impl Pulse {
             < SILENCE
     }
 
-    fn beat(&self) {
+    pub(super) fn beat(&self) {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 

@@ -1,7 +1,7 @@
 //! The portal, the sign-in chooser and the way out.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -90,14 +90,18 @@ pub(super) async fn login(
     };
     let target = query.and_then(|query| query.into_inner().return_to);
     let target = target.and_then(|target| return_target(&target, &site.return_origins));
-    if let ([only], Some(target), true) = (doors.as_slice(), &target, waiting.is_empty()) {
-        let target = utf8_percent_encode(target, NON_ALPHANUMERIC);
-        return HttpResponse::SeeOther()
-            .insert_header((LOCATION, format!("{}?return_to={target}", only.path)))
-            .finish();
-    }
     let none = idps.is_empty() && providers.is_empty();
-    page::login(&doors, &waiting, none, target.as_deref())
+    let mut response = page::login(&doors, &waiting, none, target.as_deref());
+    if let ([only], Some(target), true) = (doors.as_slice(), target, waiting.is_empty()) {
+        let target = utf8_percent_encode(&target, NON_ALPHANUMERIC);
+        let url = format!("{}?return_to={target}", only.path);
+        if let Ok(url) = HeaderValue::from_str(&url) {
+            // The page stays as the hint of RFC 9110, 15.4.4 for whoever does not follow.
+            *response.status_mut() = StatusCode::SEE_OTHER;
+            response.headers_mut().insert(LOCATION, url);
+        }
+    }
+    response
 }
 
 #[derive(Deserialize)]

@@ -460,11 +460,11 @@ mod tests {
 
     #[test]
     fn an_id_token_is_renewed_and_carries_nothing_of_rolegate_s() {
+        type Change = fn(&mut EntryDraft);
         let web = Method::WebIdentity;
         let mut entry = draft(PATTERN, web);
         entry.renew_for_seconds = Some(604_800);
         assert_eq!(entry.check(Method::Saml), Ok(()));
-        type Change = fn(&mut EntryDraft);
         let cases: [(Change, EntryProblem); 4] = [
             (
                 |entry| entry.tag_keys = ["Project".to_owned()].into(),

@@ -43,7 +43,11 @@ struct Question(&'static str, usize);
 
 /// Asks providers; a clone shares its settings.
 #[derive(Debug, Clone)]
-pub struct OidcClient(Client);
+pub struct OidcClient {
+    http: Client,
+    /// [`WHOLE`], or what a test can wait for.
+    patience: Duration,
+}
 
 impl OidcClient {
     /// A client that trusts the authorities of `SSL_CERT_FILE`, where that is set, else the system's.
@@ -64,7 +68,10 @@ impl OidcClient {
         }
         let client = builder.build();
         client
-            .map(Self)
+            .map(|http| Self {
+                http,
+                patience: WHOLE,
+            })
             .map_err(|error| OidcError::Authorities(chain(&error)))
     }
 
@@ -131,6 +138,13 @@ impl OidcClient {
         asked.map_err(token_error)?.checked()
     }
 
+    /// The same client, for `patience` at most.
+    #[cfg(test)]
+    pub(super) fn within(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     async fn get(&self, question: Question, url: &Url) -> Result<(Vec<u8>, HeaderMap), OidcError> {
         let request = http::Request::builder()
             .uri(url.as_str())
@@ -166,8 +180,8 @@ impl OidcClient {
         request: HttpRequest,
     ) -> Result<(StatusCode, HeaderMap, Vec<u8>), OidcError> {
         let request = reqwest::Request::try_from(request).map_err(unreachable)?;
-        let asked = tokio::time::timeout(WHOLE, async {
-            let response = self.0.execute(request).await.map_err(unreachable)?;
+        let asked = tokio::time::timeout(self.patience, async {
+            let response = self.http.execute(request).await.map_err(unreachable)?;
             let (status, headers) = (response.status(), response.headers().clone());
             Ok((status, headers, bounded(question, response).await?))
         });

@@ -13,12 +13,29 @@ use openidconnect::{
     TokenUrl,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use url::{Host, Url};
 
 use super::refusal::cut;
 use super::{OidcError, ProviderSettings};
 
 const DOCUMENT: &str = "the metadata";
+/// What rolegate reads of a document.
+const READ: &[&str] = &[
+    "issuer",
+    "authorization_endpoint",
+    "token_endpoint",
+    "jwks_uri",
+    "token_endpoint_auth_methods_supported",
+    "end_session_endpoint",
+    "authorization_response_iss_parameter_supported",
+];
+/// What the library demands and rolegate never asks: the algorithms allowed are its own.
+const DEMANDED: &[&str] = &[
+    "response_types_supported",
+    "subject_types_supported",
+    "id_token_signing_alg_values_supported",
+];
 
 /// What rolegate reads of the metadata beside OpenID Connect Discovery's own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -68,9 +85,10 @@ impl ProviderMetadata {
             why: cut(&error.to_string()),
         };
         let plain = issuer_url(settings)?.scheme() == "http";
-        let read: Named = serde_json::from_slice(document).map_err(malformed)?;
-        same_issuer(&read.issuer, &settings.issuer)?;
-        let read: Document = serde_json::from_slice(document).map_err(malformed)?;
+        let all: Map<String, Value> = serde_json::from_slice(document).map_err(malformed)?;
+        let issuer = all.get("issuer").and_then(Value::as_str);
+        same_issuer(issuer.unwrap_or_default(), &settings.issuer)?;
+        let read = Document::deserialize(what_is_read(all)).map_err(malformed)?;
         let token_endpoint = read.token_endpoint().cloned();
         let token_endpoint = token_endpoint.ok_or(OidcError::Unsupported("token endpoint"))?;
         let endpoints = [
@@ -124,10 +142,14 @@ impl ProviderMetadata {
     }
 }
 
-/// The issuer alone: it is compared before anything else of the document counts.
-#[derive(Deserialize)]
-struct Named {
-    issuer: String,
+/// The document without what rolegate does not use: an empty policy URL or a list that is none must not stop a
+/// sign-in. What the library demands beside is given as empty.
+fn what_is_read(all: Map<String, Value>) -> Value {
+    let read = all.into_iter().filter(|(name, _)| READ.contains(&&**name));
+    let demanded = DEMANDED.iter().map(|name| (*name).to_owned());
+    read.chain(demanded.map(|name| (name, Value::Array(Vec::new()))))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 fn same_issuer(found: &str, expected: &str) -> Result<(), OidcError> {

@@ -296,12 +296,11 @@ fn over(at: DateTime<Utc>, limit: Limit) -> Reason {
 fn can_narrow(method: Method, entry: &Entry, request: &Request<'_>) -> Result<(), Reason> {
     let narrowing = request.narrowing;
     let what = match method {
-        Method::Relay | Method::Broker => None,
         Method::Saml if narrowing.session_policy.is_some() => Some("session policy"),
         Method::Saml | Method::WebIdentity if !narrowing.tags.is_empty() => Some("tags"),
         // The default method of an entry that names none may have changed since it was checked.
         Method::WebIdentity if entry.draft.job_tag => Some("job tag"),
-        Method::Saml | Method::WebIdentity => None,
+        Method::Saml | Method::WebIdentity | Method::Relay | Method::Broker => None,
     };
     what.map_or(Ok(()), |what| Err(Reason::MethodCannot { method, what }))
 }

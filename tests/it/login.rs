@@ -148,6 +148,8 @@ async fn a_command_line_is_signed_in_by_a_browser_that_comes_back_to_the_page() 
         .send()
         .await
         .unwrap();
+    let only = location(&chooser);
+    assert!(only.starts_with("/saml/demo/login?return_to="), "{only}");
     let chooser = chooser.text().await.unwrap();
     let start = chooser.split_once("href=\"/saml/").expect(&chooser).1;
     let start = format!("/saml/{}", start.split_once('"').unwrap().0);

@@ -9,7 +9,7 @@ use super::super::{Context, Failure};
 use super::Arguments;
 use crate::config::{Config, OidcProvider};
 use crate::model::{Entry, IdpName, Person, RolePattern, UserName, WebIdentity};
-use crate::store::database_exists;
+use crate::store::{Store, database_exists};
 
 /// Whose ID tokens a policy lets in.
 #[derive(Debug)]
@@ -32,7 +32,13 @@ impl<'a> Trusted<'a> {
         let wanted = arguments.idp.as_ref().or(of_entry);
         let provider = chosen(&config.oidc, wanted)?;
         let subject = match &arguments.user {
-            Some(user) => Some(subject(user, provider, config, at).await?),
+            Some(user) => {
+                let person = Person {
+                    idp: provider.name.clone(),
+                    user: user.clone(),
+                };
+                Some(subject(&person, provider, config, at).await?)
+            }
             None => None,
         };
         Ok(Self { provider, subject })
@@ -61,26 +67,32 @@ fn chosen<'a>(
     }
 }
 
-/// By what the provider names `user`, as the newest session has it.
+/// By what the provider names the person.
 async fn subject(
-    user: &UserName,
+    person: &Person,
     provider: &OidcProvider,
     config: &Config,
     at: &Context,
 ) -> Result<String, Failure> {
-    let person = Person {
-        idp: provider.name.clone(),
-        user: user.clone(),
-    };
     if !database_exists(&config.store.url)? {
-        return Err(unknown(&person).into());
+        return Err(unknown(person).into());
     }
     let (_, store) = at.store().await?;
-    let session = store.newest_session(&person).await;
+    let found = subject_in(&store, person, provider).await;
     store.close().await;
-    let session = session?.ok_or_else(|| unknown(&person))?;
+    found
+}
+
+/// The same, as the newest session in `store` has it.
+async fn subject_in(
+    store: &Store,
+    person: &Person,
+    provider: &OidcProvider,
+) -> Result<String, Failure> {
+    let session = store.newest_session(person).await?;
+    let session = session.ok_or_else(|| unknown(person))?;
     let identity = session.subject.parts().web_identity.as_ref();
-    Ok(subject_of(identity, &person, provider)?)
+    Ok(subject_of(identity, person, provider)?)
 }
 
 fn unknown(person: &Person) -> String {
@@ -178,7 +190,9 @@ mod tests {
     use crate::demo::sts::{Account, OidcProvider as AtAws, Role, SandboxSts, StsSettings};
     use crate::model::{FixedClock, IdToken, Method, OsEntropy, Secret, SessionDuration};
     use crate::policy::Grant;
-    use crate::sts::{Sts, StsSettings as CallSettings};
+    use crate::store::SessionState;
+    use crate::store::testing::{Bench, TestSignIn};
+    use crate::sts::{IssueError, Sts, StsSettings as CallSettings};
 
     const ROLE: &str = "arn:aws:iam::123456789012:role/reader";
     const ISSUER: &str = "https://login.example.org/tenant/";
@@ -273,6 +287,40 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn the_newest_session_of_the_person_tells_the_subject() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        let provider = provider("corp");
+        let found = async || {
+            let found = subject_in(&store, &person(), &provider).await;
+            found.map_err(|failure| failure.0)
+        };
+        let sign_in = async |id: &str, person: Person, subject: &str| {
+            let mut sign_in = TestSignIn::new(id).by(person);
+            sign_in.parts.web_identity = Some(WebIdentity {
+                subject: subject.to_owned(),
+                ..identity()
+            });
+            let session = bench.new_session(SessionState::Confirmed);
+            bench.open_as(&store, sign_in, session).await;
+            bench.clock.advance(TimeDelta::seconds(1));
+        };
+        assert!(found().await.unwrap_err().contains("sign in once"));
+        let elsewhere = Person {
+            idp: "okta".parse().unwrap(),
+            ..person()
+        };
+        sign_in("a", elsewhere, "another").await;
+        assert!(
+            found().await.is_err(),
+            "the same name from two is two people"
+        );
+        sign_in("b", person(), "first").await;
+        sign_in("c", person(), "second").await;
+        assert_eq!(found().await.unwrap(), "second");
     }
 
     #[test]
@@ -381,7 +429,7 @@ mod tests {
             let issued = Sts::new(settings, clock.clone())
                 .issue_with_web_identity(&grant, &token)
                 .await;
-            let code = issued.as_ref().map_or_else(|error| error.code(), |_| "OK");
+            let code = issued.as_ref().map_or_else(IssueError::code, |_| "OK");
             assert_eq!(code, expected, "{pinned:?} {subject} {audience} {issued:?}");
         }
     }

@@ -52,16 +52,13 @@ impl Providers {
         loop {
             let asked = provider.ask().await;
             let entropy = &*self.entropy;
-            let wait = match &asked {
-                Ok(max_age) => schedule::within_bounds(*max_age, entropy),
-                Err(_) => {
-                    failures = failures.saturating_add(1);
-                    schedule::after_failure(failures, entropy)
-                }
-            };
-            if asked.is_ok() {
+            let wait = if let Ok(max_age) = &asked {
                 failures = 0;
-            }
+                schedule::within_bounds(*max_age, entropy)
+            } else {
+                failures = failures.saturating_add(1);
+                schedule::after_failure(failures, entropy)
+            };
             tell(&provider, asked.err(), &mut known);
             drop(first.take());
             tokio::select! {

@@ -17,7 +17,7 @@ use crate::oidc::{
     TokenAnswer,
 };
 
-/// Keys are asked for again at most this often because a token does not verify.
+/// Because a token does not verify, or somebody wants to sign in, a provider is asked at most this often.
 const FLOOR: TimeDelta = TimeDelta::seconds(30);
 
 /// What a provider's discovery gave: its metadata and the keys of the same look.
@@ -37,9 +37,9 @@ pub struct Provider {
     client: OidcClient,
     clock: Arc<dyn Clock>,
     state: RwLock<State>,
-    /// When a token last had keys asked for; held over the asking, so that those who come meanwhile wait
+    /// When a sign-in or a token last had the provider asked; held over the asking, so that those who come meanwhile wait
     /// for its answer.
-    keys_wanted_at: Mutex<Option<DateTime<Utc>>>,
+    wanted_at: Mutex<Option<DateTime<Utc>>>,
 }
 
 #[derive(Default)]
@@ -66,7 +66,7 @@ impl Provider {
             client,
             clock,
             state: RwLock::default(),
-            keys_wanted_at: Mutex::new(None),
+            wanted_at: Mutex::new(None),
         })
     }
 
@@ -143,17 +143,33 @@ impl Provider {
         Ok((discovered, max_age))
     }
 
+    /// What is in force, for somebody who wants to sign in. A provider that has never answered is asked again for
+    /// it, under the floor that holds for keys too; who comes while it is being asked does not wait.
+    pub async fn ready(&self) -> Option<Discovered> {
+        if let Some(discovered) = self.discovered() {
+            return Some(discovered);
+        }
+        let mut wanted_at = self.wanted_at.try_lock().ok()?;
+        let now = self.clock.now();
+        if wanted_at.is_none_or(|at| is_over(at, now)) {
+            *wanted_at = Some(now);
+            // What went wrong is noted where lists show it.
+            let _asked = self.ask().await;
+        }
+        self.discovered()
+    }
+
     /// The keys to try once more for a token that `before` did not verify: others that came into force
     /// meanwhile, or what the provider gives now. `None` where there is nothing new to try, or the provider
     /// was asked for a token within the last 30 s.
     pub async fn refresh_keys(&self, before: &Arc<KeySet>) -> Option<Arc<KeySet>> {
-        let mut wanted_at = self.keys_wanted_at.lock().await;
+        let mut wanted_at = self.wanted_at.lock().await;
         let current = self.discovered()?;
         if !Arc::ptr_eq(&current.keys, before) {
             return Some(current.keys);
         }
         let now = self.clock.now();
-        if wanted_at.is_some_and(|at| (now - at).abs() < FLOOR) {
+        if !wanted_at.is_none_or(|at| is_over(at, now)) {
             return None;
         }
         *wanted_at = Some(now);
@@ -234,6 +250,11 @@ impl Provider {
             }
         })
     }
+}
+
+/// Whether the floor lets the provider be asked again that was asked `at`.
+fn is_over(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    FLOOR <= (now - at).abs()
 }
 
 /// What `oidc` is told of `provider`.

@@ -152,12 +152,13 @@ fn load(
     issuers: &[&str],
     clock: &Arc<FixedClock>,
 ) -> Result<Providers, ProviderError> {
-    let mut text = "[server]\npublic_url = \"http://127.0.0.1:8080\"\n".to_owned();
-    for (at, issuer) in issuers.iter().enumerate() {
-        text += &format!(
+    let provider = |(at, issuer): (usize, &&str)| {
+        format!(
             "[[oidc.provider]]\nname = \"p{at}\"\nissuer = \"{issuer}\"\nclient_id = \"gate\"\nclient_secret_file = \"secret\"\n"
-        );
-    }
+        )
+    };
+    let providers: String = issuers.iter().enumerate().map(provider).collect();
+    let text = format!("[server]\npublic_url = \"http://127.0.0.1:8080\"\n{providers}");
     let file = folder.join("rolegate.toml");
     std::fs::write(&file, text).unwrap();
     let config = crate::config::load(&file, &BTreeMap::new()).unwrap();
@@ -238,6 +239,23 @@ async fn who_needs_newer_keys_meanwhile_waits_for_the_same_answer() {
     let got = futures_util::future::join_all(wants).await;
     assert!(got.iter().all(|keys| keys.as_ref().unwrap().len() == 3));
     assert_eq!(party.asked(), 2);
+}
+
+#[tokio::test]
+async fn who_wants_to_sign_in_has_a_provider_asked_that_never_answered() {
+    let party = Party::start(Mood::Broken).await;
+    let bench = Bench::new(&[&party.issuer]);
+    let provider = bench.first();
+    assert!(provider.ready().await.is_none());
+    party.is(Mood::Good(1));
+    bench.clock.advance(TimeDelta::seconds(29));
+    assert!(provider.ready().await.is_none());
+    assert_eq!(party.asked(), 0, "nobody was asked");
+    bench.clock.advance(TimeDelta::seconds(1));
+    assert!(provider.ready().await.is_some());
+    party.is(Mood::Broken);
+    assert!(provider.ready().await.is_some(), "nobody is asked any more");
+    assert_eq!(party.asked(), 1);
 }
 
 #[tokio::test]

@@ -6,12 +6,10 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-
 use super::error::{Reason, Stop};
 use super::oidc_reason::OidcReason;
 use super::{Arrived, SignIn, SignInError, SignedIn, Started, is_bound};
-use crate::flow::{Discovered, Provider};
+use crate::flow::{Discovered, Provider, refresh_at};
 use crate::model::{IdpName, Secret};
 use crate::oidc::{
     Callback, IdTokenExpectation, KeySet, OidcError, Refusal, TokenAnswer, VerifiedIdToken,
@@ -48,7 +46,7 @@ impl SignIn {
         name: &str,
         return_to: Option<&str>,
     ) -> Result<Started, SignInError> {
-        let (provider, discovered) = self.provider(name)?;
+        let (provider, discovered) = self.provider(name).await?;
         let settings = &provider.settings;
         let asked = authorize(settings, &discovered.metadata, &*self.parts.entropy);
         let asked = asked.map_err(|error| away(&provider, &error))?;
@@ -60,7 +58,7 @@ impl SignIn {
 
     /// Takes what a provider's page sent the browser here with.
     pub async fn arrive(&self, arrived: Arrived<'_>) -> Result<SignedIn, SignInError> {
-        let (provider, discovered) = self.provider(arrived.provider)?;
+        let (provider, discovered) = self.provider(arrived.provider).await?;
         match self.callback(&provider, &discovered, &arrived).await {
             Ok(signed_in) => Ok(signed_in),
             Err(Stop::Failed(error)) => Err(error),
@@ -69,11 +67,11 @@ impl SignIn {
     }
 
     /// The provider called `name`, if it can be used.
-    fn provider(&self, name: &str) -> Result<(Arc<Provider>, Discovered), SignInError> {
+    async fn provider(&self, name: &str) -> Result<(Arc<Provider>, Discovered), SignInError> {
         let unknown = || SignInError::UnknownIdp(name.chars().take(64).collect());
         let name: IdpName = name.parse().map_err(|_| unknown())?;
         let provider = self.parts.providers.by_name(&name).ok_or_else(unknown)?;
-        let discovered = provider.discovered();
+        let discovered = provider.ready().await;
         let discovered = discovered.ok_or(SignInError::ProviderAway(name))?;
         Ok((provider, discovered))
     }
@@ -208,14 +206,4 @@ fn away(provider: &Provider, error: &OidcError) -> SignInError {
     let name = &provider.settings.name;
     tracing::warn!(event = "oidc_provider_away", provider = %name, code = error.code(), reason = %error, "nobody can sign in there now");
     SignInError::ProviderAway(name.clone())
-}
-
-fn refresh_at(
-    token: &crate::model::IdToken,
-    _session: &crate::model::SessionId,
-    now: DateTime<Utc>,
-) -> DateTime<Utc> {
-    let life = token.expires_at - token.issued_at;
-    (token.issued_at + (life * 2 / 3).min(chrono::TimeDelta::hours(1)))
-        .max(now + chrono::TimeDelta::seconds(30))
 }

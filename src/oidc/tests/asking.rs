@@ -139,6 +139,15 @@ async fn nothing_but_a_whole_short_answer_is_taken() {
 }
 
 #[tokio::test]
+async fn a_provider_that_says_nothing_is_not_waited_for() {
+    let provider = Provider::start(|_| vec![Reply::Hang]).await;
+    let hasty = client().within(Duration::from_millis(100));
+    let error = hasty.discover(&at(&provider.url)).await.unwrap_err();
+    assert_eq!(error, OidcError::TimedOut);
+    assert!(error.is_transient());
+}
+
+#[tokio::test]
 async fn a_provider_that_is_away_is_transient() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

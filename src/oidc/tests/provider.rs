@@ -13,6 +13,8 @@ pub(super) enum Reply {
     Drop,
     /// Promises more than it sends, then closes.
     Cut,
+    /// Never answers.
+    Hang,
     /// Sends without end.
     Endless,
 }
@@ -79,6 +81,7 @@ async fn reply(stream: &mut TcpStream, reply: Reply) {
             answer(stream, status, headers, body.len(), &body).await;
         }
         Reply::Drop => {}
+        Reply::Hang => std::future::pending().await,
         Reply::Cut => answer(stream, 200, "", 5000, b"{").await,
         Reply::Endless => {
             answer(stream, 200, "", usize::MAX / 4, b"{").await;

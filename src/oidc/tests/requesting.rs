@@ -227,6 +227,22 @@ fn metadata_without_what_rolegate_needs_is_refused() {
 }
 
 #[test]
+fn what_rolegate_does_not_read_may_be_odd_or_missing() {
+    for odd in [
+        json!({"op_policy_uri": "", "service_documentation": "n/a", "grant_types_supported": "code"}),
+        json!({"response_types_supported": null, "subject_types_supported": null}),
+        json!({"id_token_signing_alg_values_supported": null}),
+        json!({"end_session_endpoint": "", "userinfo_endpoint": ""}),
+    ] {
+        assert!(parse(ISSUER, &odd).is_ok(), "{odd}");
+    }
+    assert_eq!(
+        parse_error(&json!({"issuer": null})).code(),
+        "metadata_issuer"
+    );
+}
+
+#[test]
 fn a_callback_is_one_answer_to_one_request() {
     let plain = metadata(&json!({}));
     let read = Callback::parse("code=the-code&state=s1&session_state=x&scope=openid").unwrap();

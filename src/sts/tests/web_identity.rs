@@ -150,12 +150,12 @@ async fn a_grant_becomes_credentials_and_its_policy_is_sent() {
     assert_eq!((sessions.len(), unlimited.count()), (2, 1));
 }
 
-#[tokio::test]
-async fn each_refusal_has_its_own_mend_and_says_whether_a_newer_token_helps() {
-    let world = World::start().await;
+/// A claim and its value, the code and a part of the mend, and whether a newer token may help.
+type Refused = (&'static str, Value, &'static str, &'static str, bool);
+
+fn refused() -> Vec<Refused> {
     let second = now().timestamp();
-    let others = json!([CLIENT, "another"]);
-    for (claim, value, code, mend, newer) in [
+    vec![
         (
             "iss",
             json!("https://login.example.org"),
@@ -172,7 +172,7 @@ async fn each_refusal_has_its_own_mend_and_says_whether_a_newer_token_helps() {
         ),
         (
             "aud",
-            others.clone(),
+            json!([CLIENT, "another"]),
             "sts-ambiguous-audience",
             "send azp",
             false,
@@ -205,7 +205,13 @@ async fn each_refusal_has_its_own_mend_and_says_whether_a_newer_token_helps() {
             "whole seconds",
             true,
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn each_refusal_has_its_own_mend_and_says_whether_a_newer_token_helps() {
+    let world = World::start().await;
+    for (claim, value, code, mend, newer) in refused() {
         let error = world.with(claim, value.clone()).await.unwrap_err();
         assert_eq!(error.code(), code, "{claim} {value}: {error}");
         let text = error.to_string();
@@ -220,7 +226,7 @@ async fn each_refusal_has_its_own_mend_and_says_whether_a_newer_token_helps() {
     assert_eq!(calls, 7, "nothing was tried again");
     assert!(world.with("azp", json!(CLIENT)).await.is_ok());
     let mut several = claims();
-    several["aud"] = others;
+    several["aud"] = json!([CLIENT, "another"]);
     several["azp"] = json!(CLIENT);
     let token = world.token(&several);
     assert!(world.redeem(&web_grant(3600), &token).await.is_ok());

@@ -112,7 +112,9 @@ impl Inner {
         let (status, header, body) = match path.as_str() {
             "/.well-known/openid-configuration" => (200, String::new(), self.metadata()),
             "/jwks" => {
-                let keys = json!({ "keys": [self.key.to_public_key().unwrap()] });
+                let mut key = self.key.to_public_key().unwrap();
+                key.set_key_id(self.key.key_id().unwrap());
+                let keys = json!({ "keys": [key] });
                 (200, String::new(), keys)
             }
             "/authorize" => (302, self.authorize(&query), Value::Null),
