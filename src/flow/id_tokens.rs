@@ -94,6 +94,16 @@ impl Wanted {
     }
 }
 
+impl Wanted {
+    /// Whether a token will do that the provider gave none instead of.
+    fn is_served_by(&self, token: &IdToken, session: &SessionId, now: DateTime<Utc>) -> bool {
+        match self {
+            Self::Lives(_) | Self::Newer(_) => self.is_met_by(token, session, now),
+            Self::Early => now < token.expires_at,
+        }
+    }
+}
+
 /// A session's claim, as it was won.
 struct Won {
     session: SessionId,

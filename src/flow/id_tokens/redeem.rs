@@ -109,7 +109,7 @@ impl IdTokens {
         match newer {
             Some(newer) => Ok(newer),
             // The provider renews without an ID token: the one before goes on while it is good.
-            None if wanted.is_met_by(before, &won.session, now) => Ok(before.clone()),
+            None if wanted.is_served_by(before, &won.session, now) => Ok(before.clone()),
             None => {
                 let problem = TokenProblem::NoIdToken(subject.person().idp.clone());
                 let until = now + HOPELESS;

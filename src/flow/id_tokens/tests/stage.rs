@@ -152,7 +152,7 @@ impl Stage {
             publishes: false,
         });
         let sts = StsSettings {
-            endpoint: Some(self.sandbox.url()),
+            endpoint: Some(self.sandbox.url().to_owned()),
             ..StsSettings::default()
         };
         let sts = Arc::new(Sts::new(sts, Arc::clone(&clock)));
@@ -199,7 +199,7 @@ impl Stage {
         draft.method = Some(Method::WebIdentity);
         draft.renew_for_seconds = Some(604_800);
         let store = self.bench.open().await;
-        store.add_entry(draft, "a test", None).await.unwrap();
+        store.add_entry(draft, "a test").await.unwrap();
     }
 
     /// Ann signs in, with the refresh token `refresh-0` or without one.
