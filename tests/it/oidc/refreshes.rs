@@ -154,3 +154,31 @@ async fn a_provider_that_is_away_for_a_while_ends_nothing() {
     let got = stage.fetch_until(&writer, is_ok).await;
     assert_eq!(got["RoleArn"], role("writer"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_refresh_token_all_is_minted_at_the_sign_in_and_ends_with_the_id_token() {
+    let plan = Plan {
+        lines: "scopes = [\"openid\", \"email\"]",
+        id_token_seconds: 66,
+        ..Plan::new(json!({ "alice": offering(&["reader", "writer"]) }))
+    };
+    let stage = Stage::start(plan, &["reader", "writer"]).await;
+    stage.sts.set_lifetime(Some(Duration::from_secs(4)));
+    stage.sign_in("alice").await;
+    let launcher = stage.gateway.launcher().await;
+    let lease = stage.lease(&launcher, "alice", "reader").await;
+    assert_eq!(lease["limited_by"], "id_token", "{lease}");
+    let is_ok = |status: StatusCode, _: &Value| status == StatusCode::OK;
+    stage.fetch_until(&lease, is_ok).await;
+    // Nobody asked for the other role.
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    while stage.sts.issued_for(&role("writer")).is_empty() {
+        ticks.tick().await;
+    }
+    let refused = stage
+        .fetch_until(&lease, |status, _| status == StatusCode::FORBIDDEN)
+        .await;
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("sign in"), "{refused}");
+    assert_eq!(stage.op().count("refresh_token").await, 0);
+}
