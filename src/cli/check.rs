@@ -9,6 +9,7 @@ use crate::app;
 use crate::config::{Config, Warning};
 use crate::flow::KeyRing;
 use crate::model::{Effect, Entry, Method, RELAY_KEY_AGES, rfc3339};
+use crate::oidc::authorize;
 use crate::saml::metadata::Nearness;
 use crate::store::database_exists;
 
@@ -145,6 +146,14 @@ async fn providers(config: &Config, at: &Context) -> Result<(), Failure> {
     for provider in providers.all() {
         let settings = &provider.settings;
         let (name, callback) = (&settings.name, &settings.redirect_url);
+        let begun = provider
+            .metadata()
+            .map(|metadata| authorize(settings, &metadata, &*at.world.entropy));
+        if let Some(Err(wrong)) = begun {
+            output::note(&format!(
+                "warning: oidc.provider.{name}: nobody can sign in there: {wrong}"
+            ));
+        }
         output::line(&format!("oidc.provider.{name}: redirect URL {callback}"));
     }
     if !providers.is_empty() {

@@ -92,9 +92,7 @@ impl Wanted {
             Self::Early => now < schedule::due_at(token, session),
         }
     }
-}
 
-impl Wanted {
     /// Whether a token will do that the provider gave none instead of.
     fn is_served_by(&self, token: &IdToken, session: &SessionId, now: DateTime<Utc>) -> bool {
         match self {

@@ -220,10 +220,10 @@ impl Issuer {
             match (&outcome, lives, user) {
                 (Outcome::Issued(hot), _, user) => issuer.announce(hot, user.as_ref()),
                 (Outcome::Failed(failure), Some(hot), _) if failure.sign_in => {
-                    hot.keep_to_the_end()
+                    hot.keep_to_the_end();
                 }
                 // Nobody may ask until they have ended, so it is tried again by itself.
-                (Outcome::Failed(_), Some(hot), Some(user)) => {
+                (Outcome::Failed(_) | Outcome::Dropped, Some(hot), Some(user)) => {
                     let again = issuer.parts.clock.now() + AGAIN;
                     issuer.due.add(again, &hot, user);
                 }

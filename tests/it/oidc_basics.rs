@@ -204,6 +204,13 @@ async fn refusals_look_alike_outside_and_differ_inside() {
     assert_eq!(problem["code"], "provider_away");
     party.has(Fault::None);
     assert_eq!(as_program(&world).await.0, StatusCode::OK, "the good twin");
+    // The sign-in that was accepted is recorded behind those that were not.
+    let audit = world.gateway.command(&["audit", "export"]).await.good();
+    let refusals = audit
+        .lines()
+        .filter(|line| line.contains("\"sign_in_refused\""));
+    assert_eq!(refusals.clone().count(), faults.len());
+    assert!(refusals.into_iter().all(|line| line.contains("\"party\"")));
     let query = "/oidc/party/callback?state=nobodys&code=x";
     let strange = get(&browser(), &world.gateway.at(query)).await;
     assert_eq!(strange.status(), StatusCode::FORBIDDEN);

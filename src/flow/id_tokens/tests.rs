@@ -62,7 +62,7 @@ async fn two_replicas_make_one_call() {
     stage.lease(&one).await;
     stage.passes(250);
     let (here, there) = tokio::join!(one.id_tokens.refresh_due(), two.id_tokens.refresh_due());
-    (here.unwrap(), there.unwrap());
+    here.and(there).unwrap();
     assert_eq!(stage.party.shown(), ["refresh-0", "refresh-1"]);
 }
 
@@ -251,6 +251,26 @@ async fn a_key_that_is_new_is_asked_for() {
     let (stage, gate, session) = nearly_over().await;
     stage.party.rotates_its_key();
     current(&gate, &session).await.unwrap();
+    assert_eq!(stage.party.shown(), ["refresh-0"]);
+}
+
+#[tokio::test]
+async fn where_sts_does_not_take_a_token_a_newer_one_is_tried_once() {
+    let stage = Stage::set().await;
+    stage.allow_reader().await;
+    let gate = stage.gate("one").await;
+    stage.sign_in(&gate, true).await;
+    let job = stage.lease(&gate).await;
+    stage.party.rotates_its_key();
+    // A young one is not renewed for that.
+    let refused = gate.fetch.for_lease(&job).await.err().unwrap();
+    assert!(
+        matches!(refused, FetchError::RefusedBySts { .. }),
+        "{refused}"
+    );
+    assert!(stage.party.shown().is_empty());
+    stage.passes(100);
+    assert!(gate.fetch.for_lease(&job).await.is_ok());
     assert_eq!(stage.party.shown(), ["refresh-0"]);
 }
 

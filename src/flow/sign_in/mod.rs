@@ -27,7 +27,7 @@ pub use shapes::{Arrived, Confirmed, Output, Posted, SignedIn, Started};
 use super::{Busy, Fetch, Idp, Idps, Mint, Providers, Verifiers};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::IdpInitiated;
-use crate::model::{Clock, Entropy, Reference, Token};
+use crate::model::{Clock, Entropy, IdpName, Reference, Token};
 use crate::saml::{RawResponse, UnverifiedResponse, VerifiedAssertion, verify};
 use crate::store::{AcceptError, ConsumedRequest, SignInRequest, Store};
 
@@ -84,7 +84,7 @@ impl SignIn {
     pub async fn accept(&self, posted: Posted<'_>) -> Result<SignedIn, SignInError> {
         let (kind, encoding) = (posted.content_type, posted.content_encoding);
         let form = RawResponse::from_form(kind, encoding, posted.body).map_err(|problem| {
-            let reference = self.refuse(Reason::Form(problem.clone()), None);
+            let reference = self.refuse(Reason::Form(problem.clone()), None, None);
             SignInError::Form(problem, reference)
         })?;
         let relay_state = form.relay_state;
@@ -92,7 +92,7 @@ impl SignIn {
             Ok(signed_in) => Ok(signed_in),
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Refused(reason)) => {
-                let reference = self.refuse(reason, Some(&posted));
+                let reference = self.refuse(reason, Some(&posted), None);
                 Err(SignInError::Refused(reference))
             }
         }
@@ -204,13 +204,20 @@ impl SignIn {
     }
 
     /// Logs, audits and keeps why; the client learns the reference alone. Nothing of it is waited for, so
-    /// that a stranger's document costs no disk flush of a request, and the answer's time tells nothing.
-    fn refuse(&self, reason: Reason, posted: Option<&Posted<'_>>) -> Reference {
+    /// that a stranger's document costs no disk flush of a request, and the answer's time tells nothing. `idp` is
+    /// who was to sign the person in, where that does not hang on the document.
+    fn refuse(
+        &self,
+        reason: Reason,
+        posted: Option<&Posted<'_>>,
+        idp: Option<IdpName>,
+    ) -> Reference {
         let reference = Reference::fresh(&*self.parts.clock, &*self.parts.entropy);
         let (code, text, alarm) = (reason.code(), reason.to_string(), reason.is_alarm());
         tracing::warn!(event = "sign_in_refused", %reference, code, reason = ?text, "a response was refused");
         let event = Event {
             reference: Some(reference.clone()),
+            idp,
             reason: Some(format!("{code}: {text}")),
             ..Event::new(if alarm {
                 EventKind::Alarm

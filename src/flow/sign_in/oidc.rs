@@ -62,7 +62,10 @@ impl SignIn {
         match self.callback(&provider, &discovered, &arrived).await {
             Ok(signed_in) => Ok(signed_in),
             Err(Stop::Failed(error)) => Err(error),
-            Err(Stop::Refused(reason)) => Err(SignInError::Refused(self.refuse(reason, None))),
+            Err(Stop::Refused(reason)) => {
+                let idp = Some(provider.settings.name.clone());
+                Err(SignInError::Refused(self.refuse(reason, None, idp)))
+            }
         }
     }
 

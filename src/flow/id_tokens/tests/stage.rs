@@ -126,13 +126,7 @@ impl Stage {
         let store = self.bench.open().await;
         let (clock, claimant) = (self.clock(), claimant.to_owned());
         let recorder = audit::Recorder::start(store.clone(), Arc::clone(&clock));
-        let limits = Limits {
-            max_duration: SessionDuration::MAX,
-            default_method: Method::WebIdentity,
-            saml_providers: Vec::new(),
-        };
-        let allow_list = AllowList::load(Vec::new(), limits, store.clone()).await;
-        let allow_list = Arc::new(allow_list.unwrap());
+        let allow_list = Arc::new(allow_list(&store).await);
         let holds = Arc::new(Holds::load(store.clone()).await.unwrap());
         let id_tokens = Arc::new(IdTokens::new(IdTokensParts {
             store: store.clone(),
@@ -143,14 +137,6 @@ impl Stage {
             clock: Arc::clone(&clock),
             claimant: claimant.clone(),
         }));
-        let relay = RelayKeys::load(RelayParts {
-            store: store.clone(),
-            recorder: recorder.clone(),
-            clock: Arc::clone(&clock),
-            entropy: Arc::new(OsEntropy),
-            issuer: "https://gate.example.org".to_owned(),
-            publishes: false,
-        });
         let sts = StsSettings {
             endpoint: Some(self.sandbox.url().to_owned()),
             ..StsSettings::default()
@@ -159,7 +145,7 @@ impl Stage {
         let issuer = Arc::new(Issuer::new(IssuerParts {
             store: store.clone(),
             sts: Arc::clone(&sts),
-            relay: Arc::new(relay.await.unwrap()),
+            relay: Arc::new(relay(&store, &recorder, &clock).await),
             id_tokens: Arc::clone(&id_tokens),
             budget: Budget::new(NonZeroU32::new(100).unwrap()),
             recorder: recorder.clone(),
@@ -262,6 +248,28 @@ impl Gate {
         let of_kind = records.iter().filter(|record| record.kind.as_str() == kind);
         of_kind.count()
     }
+}
+
+async fn allow_list(store: &Store) -> AllowList {
+    let limits = Limits {
+        max_duration: SessionDuration::MAX,
+        default_method: Method::WebIdentity,
+        saml_providers: Vec::new(),
+    };
+    let list = AllowList::load(Vec::new(), limits, store.clone()).await;
+    list.unwrap()
+}
+
+async fn relay(store: &Store, recorder: &audit::Recorder, clock: &Arc<dyn Clock>) -> RelayKeys {
+    let keys = RelayKeys::load(RelayParts {
+        store: store.clone(),
+        recorder: recorder.clone(),
+        clock: Arc::clone(clock),
+        entropy: Arc::new(OsEntropy),
+        issuer: "https://gate.example.org".to_owned(),
+        publishes: false,
+    });
+    keys.await.unwrap()
 }
 
 /// A pulse of a store that answers all the time.
