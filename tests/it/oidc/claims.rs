@@ -31,20 +31,20 @@ async fn claims_of_every_shape_become_what_they_say() {
     let (reader, writer, admin) = (role("reader"), role("writer"), role("admin"));
     let bad = "arn:aws:iam::123456789012:user/x".to_owned();
     // The account, its user, the roles granted, those denied, seconds.
-    let people: [(&str, &str, Vec<&String>, Vec<&String>, u32); 7] = [
-        ("alice", "alice", vec![&reader, &writer], vec![&admin], 3600),
-        ("bob", "bob", vec![&reader], vec![], 3600),
-        ("carol", "carol@example.org", vec![], vec![], 0),
+    let people = [
         (
-            "dave",
-            "dave.of-science",
-            vec![&reader, &writer],
-            vec![],
-            1800,
+            "alice",
+            "alice",
+            &[&reader, &writer][..],
+            &[&admin][..],
+            3600,
         ),
-        ("erin", "erin@example.org", vec![], vec![], 0),
-        ("frank", "frank", vec![&reader], vec![&bad], 3600),
-        ("grace", "grace", vec![&reader], vec![], 7200),
+        ("bob", "bob", &[&reader], &[], 3600),
+        ("carol", "carol@example.org", &[], &[], 0),
+        ("dave", "dave.of-science", &[&reader, &writer], &[], 1800),
+        ("erin", "erin@example.org", &[], &[], 0),
+        ("frank", "frank", &[&reader], &[&bad], 3600),
+        ("grace", "grace", &[&reader], &[], 7200),
     ];
     for (account, user, granted, denied, seconds) in people {
         let me = stage.sign_in(account).await;

@@ -270,22 +270,26 @@ fn configure(
 ) {
     let (_, listen) = public_url.split_once("://").unwrap();
     std::fs::write(folder.join("op.secret"), CLIENT_SECRET).unwrap();
-    let mut text = format!("[server]\nlisten = \"{listen}\"\npublic_url = \"{public_url}\"\n");
-    for (plan, (name, provider)) in plans.iter().zip(providers) {
-        text += &format!(
+    let server = format!("[server]\nlisten = \"{listen}\"\npublic_url = \"{public_url}\"\n");
+    let provider = |(plan, (name, provider)): (&Plan, &(&str, OidcProvider))| {
+        format!(
             "[[oidc.provider]]\nname = \"{name}\"\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\n\
              client_secret_file = \"op.secret\"\n{}\n",
             provider.issuer(),
             plan.lines
-        );
-    }
-    for name in roles {
-        text += &format!(
+        )
+    };
+    let entry = |name: &&str| {
+        format!(
             "[[roles.entry]]\narn = \"{}\"\nmethod = \"web-identity\"\nrenew_for_seconds = 604800\n",
             role(name)
-        );
-    }
-    std::fs::write(folder.join("rolegate.toml"), text + tables).unwrap();
+        )
+    };
+    let mut text = vec![server];
+    text.extend(plans.iter().zip(providers).map(provider));
+    text.extend(roles.iter().map(entry));
+    text.push(tables.to_owned());
+    std::fs::write(folder.join("rolegate.toml"), text.concat()).unwrap();
 }
 
 /// An account that knows the providers, and whose `roles` let their people in by the policies that we print.
