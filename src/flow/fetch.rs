@@ -5,6 +5,7 @@
 //! expiry is read with our own clock each time. Never calls STS itself: what method `saml` was given at
 //! the sign-in is read, all else is the issuer's to have made.
 
+mod asked;
 mod decided;
 mod direct;
 mod error;
@@ -20,19 +21,18 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache;
 
+pub(super) use self::asked::{granted, request_of};
 use self::decided::{Basis, Count, Counter, Decided, Stamp};
 pub use self::error::FetchError;
-use self::error::{not_granted, sign_in_needed};
+use self::error::sign_in_needed;
 pub use self::prospect::Prospect;
 use self::recorded::Recorded;
 pub use self::token::HandedOut;
 use super::outcome::best;
 use super::{AllowList, Holds, Issuer, MintFailure, Pulse, issue};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{
-    Clock, Credentials, Lease, Method, Person, RoleArn, Subject, TokenHash, rfc3339,
-};
-use crate::policy::{Grant, Request, Rules, decide};
+use crate::model::{Clock, Credentials, Lease, Person, RoleArn, Subject, TokenHash, rfc3339};
+use crate::policy::{Grant, Rules};
 use crate::store::{CredentialState, LiveSession, Store};
 
 /// Leases whose decision is kept in memory at most.
@@ -385,40 +385,4 @@ fn event_of(lease: &Lease, kind: EventKind) -> Event {
         launcher: lease.launcher.clone(),
         ..Event::new(kind)
     }
-}
-
-/// What a lease asks for.
-pub(super) fn request_of(lease: &Lease, now: DateTime<Utc>) -> Request<'_> {
-    Request {
-        launcher: lease.launcher.as_ref(),
-        duration: lease.duration,
-        narrowing: &lease.narrowing,
-        job: Some(&lease.job),
-        ..Request::of(&lease.role, now)
-    }
-}
-
-/// Decides. What only the sign-in's own proof was good for was settled at the sign-in, whatever length is asked
-/// later: with method `saml`, and with an ID token that has ended and cannot be renewed.
-pub(super) fn granted(
-    subject: &Subject,
-    request: &Request<'_>,
-    rules: &Rules,
-) -> Result<Grant, FetchError> {
-    let refused = |denial| not_granted(subject, &denial);
-    let settled = Request {
-        duration: None,
-        ..*request
-    };
-    let identity = subject.parts().web_identity.as_ref();
-    let is_spent = identity
-        .and_then(|identity| identity.redeemable_until)
-        .is_some_and(|until| until < request.now + REDEEMABLE);
-    match decide(subject, request, rules) {
-        Ok(grant) if grant.method() == Method::Saml => {}
-        Ok(grant) if grant.method() == Method::WebIdentity && is_spent => {}
-        Err(denial) if denial.is_over() && is_spent => {}
-        decided => return decided.map_err(refused),
-    }
-    decide(subject, &settled, rules).map_err(refused)
 }

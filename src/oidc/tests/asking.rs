@@ -124,8 +124,8 @@ async fn nothing_but_a_whole_short_answer_is_taken() {
         ("provider_status", false),
         ("provider_status", true),
         ("provider_answer_too_large", false),
-        ("provider_unreachable", true),
-        ("provider_unreachable", true),
+        ("provider_connection_broken", true),
+        ("provider_connection_broken", true),
         ("provider_answer_malformed", false),
     ] {
         let error = client.discover(&settings).await.unwrap_err();
