@@ -148,10 +148,11 @@ pub async fn serve(config: &Config, world: &World) -> Result<(), StartError> {
 
 /// Opens the store that `config` names, making it and its key where there is none yet.
 pub async fn open_store(config: &Config, world: &World) -> Result<Store, StoreError> {
-    let exists = database_exists(&config.store.url)?;
+    let exists = database_exists(&config.store.url).await?;
     let master_key = MasterKey::load_or_create(&config.store.master_key_file, exists)?;
     let settings = StoreSettings {
         url: config.store.url.clone(),
+        listen_url: config.store.listen_url.clone(),
         master_key,
         without_assignments: config.without_assignments(),
     };
@@ -191,7 +192,7 @@ pub async fn allow_list(config: &Config, store: &Store) -> Result<AllowList, Sto
 pub async fn idps(config: &Config, world: &World) -> Result<Idps, StartError> {
     let now = world.clock.now();
     let idps = Idps::load(config, now)?;
-    if !idps.waiting().is_empty() && database_exists(&config.store.url)? {
+    if !idps.waiting().is_empty() && database_exists(&config.store.url).await? {
         let store = open_store(config, world).await?;
         idps.recall(&store, now).await?;
         store.close().await;

@@ -51,8 +51,8 @@ async fn every_edit_is_named_by_its_first_record() {
     let head = 10;
     let edits = [
         ("UPDATE audit SET record = replace(record, 'event 3', 'event 9') WHERE seq = 4", Verdict::Changed { seq: 4 }),
-        ("UPDATE audit SET hash = zeroblob(32) WHERE seq = 4", Verdict::Changed { seq: 4 }),
-        ("UPDATE audit SET mac = zeroblob(32) WHERE seq = 1", Verdict::Changed { seq: 1 }),
+        ("UPDATE audit SET hash = (SELECT hash FROM audit WHERE seq = 3) WHERE seq = 4", Verdict::Changed { seq: 4 }),
+        ("UPDATE audit SET mac = (SELECT mac FROM audit WHERE seq = 2) WHERE seq = 1", Verdict::Changed { seq: 1 }),
         ("UPDATE audit SET at = at + 1 WHERE seq = 10", Verdict::Changed { seq: 10 }),
         ("UPDATE audit SET kind = 'alarm' WHERE seq = 2", Verdict::Changed { seq: 2 }),
         ("UPDATE audit SET reference = 'ref_x' WHERE seq = 2", Verdict::Changed { seq: 2 }),
@@ -72,7 +72,7 @@ async fn every_edit_is_named_by_its_first_record() {
         ),
         (
             "UPDATE audit SET seq = -seq WHERE seq >= 5; UPDATE audit SET seq = 1 - seq WHERE seq < 0;
-             INSERT INTO audit VALUES (5, 0, 'alarm', NULL, '{}', zeroblob(32), zeroblob(32))",
+             INSERT INTO audit SELECT 5, 0, 'alarm', NULL, '{}', hash, mac FROM audit WHERE seq = 1",
             Verdict::Added { seq: 5 },
         ),
         (

@@ -50,7 +50,7 @@ fn warn_of_open_key(file: &Path) {
 
 /// Our own key pairs, where there is a store, with a warning for each whose certificate is about to end.
 async fn keys(config: &Config, at: &Context) -> Result<KeyRing, Failure> {
-    if !database_exists(&config.store.url)? {
+    if !database_exists(&config.store.url).await? {
         return Ok(KeyRing::default());
     }
     let store = app::open_store(config, &at.world).await?;
@@ -70,7 +70,7 @@ async fn keys(config: &Config, at: &Context) -> Result<KeyRing, Failure> {
 
 /// What method relay needs an admin for: keys that somebody else publishes.
 async fn relay(config: &Config, at: &Context) -> Result<(), Failure> {
-    if config.publishes_relay_keys() || !database_exists(&config.store.url)? {
+    if config.publishes_relay_keys() || !database_exists(&config.store.url).await? {
         return Ok(());
     }
     let store = app::open_store(config, &at.world).await?;
@@ -168,7 +168,7 @@ async fn providers(config: &Config, at: &Context) -> Result<(), Failure> {
 /// The configuration cannot see the entries of the store; where there are any, it has nothing to warn of.
 /// A store that was not made yet is not made by this.
 pub(super) async fn forget_settled(config: &mut Config, at: &Context) -> Result<(), Failure> {
-    if !database_exists(&config.store.url)? {
+    if !database_exists(&config.store.url).await? {
         return Ok(());
     }
     let store = app::open_store(config, &at.world).await?;

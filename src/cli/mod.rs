@@ -16,6 +16,7 @@ mod remote;
 mod revoke;
 mod roles;
 mod show;
+mod store;
 mod tokens;
 mod trust_policy;
 mod users;
@@ -110,6 +111,9 @@ enum Command {
     /// rolegate as the OIDC issuer of method relay
     #[command(subcommand)]
     Relay(relay::Command),
+    /// The database: its schema, backups, the way to PostgreSQL
+    #[command(subcommand)]
+    Store(store::Command),
     /// What a job's AWS SDK does with its environment (used by the demo)
     #[command(hide = true)]
     DemoJob,
@@ -179,6 +183,7 @@ async fn dispatch(command: Command, path: PathBuf) -> Outcome {
         Command::Metadata => metadata(&at).await,
         Command::Keys(command) => keys::run(command, &at).await,
         Command::Relay(command) => relay::run(command, &at).await,
+        Command::Store(command) => store::run(command, &at).await,
         Command::DemoJob => job::run().await,
     }
 }
@@ -227,7 +232,7 @@ fn init(path: &Path) -> Outcome {
 /// With the keys of the store, where there is one; a store that was not made yet is not made by this.
 async fn metadata(at: &Context) -> Outcome {
     let config = at.config()?;
-    let ring = if database_exists(&config.store.url)? {
+    let ring = if database_exists(&config.store.url).await? {
         let (_, store) = at.store().await?;
         KeyRing::read(&store.service_keys().await?)
     } else {

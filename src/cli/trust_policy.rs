@@ -98,7 +98,7 @@ async fn entry(
     at: &Context,
 ) -> Result<Option<Entry>, Failure> {
     let mut entries = config.roles.entries.clone();
-    if database_exists(&config.store.url)? {
+    if database_exists(&config.store.url).await? {
         let (_, store) = at.store().await?;
         entries.extend(store.entries().await?);
         store.close().await;

@@ -140,8 +140,11 @@ pub enum ConfigError {
     )]
     WeakKey,
     /// A store's URL that is none.
-    #[error("is no store of rolegate; write sqlite:rolegate.db")]
+    #[error("is no store of rolegate; write sqlite:rolegate.db, or postgres://USER@HOST/DATABASE")]
     StoreUrl,
+    /// A second way to a store that needs none.
+    #[error("belongs to PostgreSQL, and store.url names none; remove it")]
+    ListenWithoutServer,
     /// A store that forgets.
     #[error("would forget which sign-ins were used; write a file, such as sqlite:rolegate.db")]
     StoreInMemory,

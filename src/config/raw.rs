@@ -65,12 +65,21 @@ pub(super) struct RawLimits {
     pub(super) max_body_bytes: Option<usize>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawStore {
     pub(super) url: Option<String>,
+    pub(super) url_file: Option<String>,
     pub(super) listen_url: Option<String>,
+    pub(super) listen_url_file: Option<String>,
     pub(super) master_key_file: Option<String>,
+}
+
+impl std::fmt::Debug for RawStore {
+    /// A URL may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawStore").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

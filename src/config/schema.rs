@@ -98,7 +98,9 @@ const SERVER: &[Key] = &[
 
 const STORE: &[Key] = &[
     key("url", Kind::Text),
+    key("url_file", Kind::Text),
     key("listen_url", Kind::Text),
+    key("listen_url_file", Kind::Text),
     key("master_key_file", Kind::Text),
 ];
 

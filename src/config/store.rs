@@ -1,8 +1,9 @@
 //! `[store]`, `[session]` and `[leases]`.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use url::Url;
 
-use super::files::Folder;
+use super::files::{Folder, read};
 use super::findings::Findings;
 use super::problem::ConfigError;
 use super::raw::{RawLeases, RawSession, RawStore};
@@ -11,26 +12,95 @@ use super::values::{LeaseLimits, SessionLimits, StoreConfig};
 /// What sqlx would not read as part of a path.
 const NOT_IN_PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
+const URL: &str = "store.url";
+const LISTEN_URL: &str = "store.listen_url";
+
 pub(super) fn check(
     raw: &RawStore,
     folder: &Folder,
     findings: &mut Findings,
 ) -> Option<StoreConfig> {
-    const URL: &str = "store.url";
-    if raw.listen_url.is_some() {
-        findings.refuse(
-            "store.listen_url",
-            ConfigError::NotInThisVersion {
-                key: "store.listen_url",
-                mend: "remove it; it belongs to PostgreSQL",
-            },
-        );
-    }
     let key_file = raw.master_key_file.as_deref().unwrap_or("rolegate.key");
     if key_file.trim().is_empty() {
         findings.refuse("store.master_key_file", ConfigError::Empty("a path"));
     }
-    let url = raw.url.as_deref().unwrap_or("sqlite:rolegate.db");
+    let written = text(
+        URL,
+        raw.url.as_ref(),
+        raw.url_file.as_ref(),
+        folder,
+        findings,
+    )?;
+    let listen = (&raw.listen_url, &raw.listen_url_file);
+    let listen = text(
+        LISTEN_URL,
+        listen.0.as_ref(),
+        listen.1.as_ref(),
+        folder,
+        findings,
+    )?;
+    let url = written.unwrap_or_else(|| "sqlite:rolegate.db".to_owned());
+    if !is_server(&url) {
+        if listen.is_some() {
+            findings.refuse(LISTEN_URL, ConfigError::ListenWithoutServer);
+        }
+        return Some(StoreConfig {
+            url: sqlite(&url, folder, findings)?,
+            listen_url: None,
+            master_key_file: folder.path(key_file),
+        });
+    }
+    findings.take(URL, server(&url))?;
+    if let Some(listen) = &listen {
+        findings.take(LISTEN_URL, server(listen))?;
+    }
+    Some(StoreConfig {
+        url,
+        listen_url: listen,
+        master_key_file: folder.path(key_file),
+    })
+}
+
+/// The value of `key`, or of the file that `{key}_file` names; nothing where neither is there. The outer nothing
+/// is what was refused.
+fn text(
+    key: &str,
+    value: Option<&String>,
+    file: Option<&String>,
+    folder: &Folder,
+    findings: &mut Findings,
+) -> Option<Option<String>> {
+    let Some(file) = file else {
+        return Some(value.cloned());
+    };
+    let file_key = format!("{key}_file");
+    if value.is_some() {
+        findings.refuse(&file_key, ConfigError::Both(name_of(key)));
+        return None;
+    }
+    let path = folder.readable(&file_key, file, findings)?;
+    let bytes = findings.take(&file_key, read(&path))?;
+    let text = String::from_utf8(bytes).map_err(|_| ConfigError::StoreUrl);
+    let text = findings.take(&file_key, text)?;
+    Some(Some(text.trim().to_owned()))
+}
+
+fn name_of(key: &str) -> &'static str {
+    if key == URL { "url" } else { "listen_url" }
+}
+
+fn is_server(url: &str) -> bool {
+    url.starts_with("postgres:") || url.starts_with("postgresql:")
+}
+
+/// Whether a server's URL names host and database; what else stands in it is the driver's to read.
+fn server(text: &str) -> Result<(), ConfigError> {
+    let url = Url::parse(text).map_err(|_| ConfigError::StoreUrl)?;
+    let named = url.path().len() > 1 && (url.host_str().is_some() || url.query().is_some());
+    named.then_some(()).ok_or(ConfigError::StoreUrl)
+}
+
+fn sqlite(url: &str, folder: &Folder, findings: &mut Findings) -> Option<String> {
     let database = findings.take(URL, sqlite_path(url))?;
     let database_file = folder.path(database);
     if let Some(around) = database_file.parent().filter(|around| !around.is_dir()) {
@@ -44,21 +114,11 @@ pub(super) fn check(
     }
     let text = database_file.to_str().ok_or(ConfigError::PathText);
     let text = findings.take(URL, text)?;
-    Some(StoreConfig {
-        url: format!("sqlite:{}", utf8_percent_encode(text, NOT_IN_PATH)),
-        master_key_file: folder.path(key_file),
-        database_file,
-    })
+    Some(format!("sqlite:{}", utf8_percent_encode(text, NOT_IN_PATH)))
 }
 
 /// The path in a SQLite URL.
 fn sqlite_path(url: &str) -> Result<&str, ConfigError> {
-    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        return Err(ConfigError::NotInThisVersion {
-            key: "PostgreSQL as store.url",
-            mend: "write sqlite:rolegate.db",
-        });
-    }
     let path = url.strip_prefix("sqlite:").ok_or(ConfigError::StoreUrl)?;
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.starts_with(":memory:") || path.contains("mode=memory") {

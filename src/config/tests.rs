@@ -180,7 +180,6 @@ fn the_contracts_file_is_understood() {
     );
     assert_eq!(config.server.limits.bad_tokens_per_minute, 100);
     assert_eq!(config.server.limits.request_timeout_seconds, 10);
-    assert_eq!(config.store.database_file, desk.path("rolegate.db"));
     assert_eq!(
         config.store.url,
         format!("sqlite:{}", desk.path("rolegate.db").display())

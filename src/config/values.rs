@@ -4,6 +4,7 @@
 //! it without asking again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -153,14 +154,23 @@ pub struct Limits {
 }
 
 /// `[store]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// `sqlite:` and the absolute path, percent-encoded as sqlx reads it.
+    /// `sqlite:` and the absolute path, percent-encoded as sqlx reads it; or a PostgreSQL URL, which may hold a
+    /// password.
     pub url: String,
-    /// The database file itself.
-    pub database_file: PathBuf,
+    /// The PostgreSQL server itself, where `url` is a pooler's: a pooler passes no notifications on.
+    pub listen_url: Option<String>,
     /// The file of the master key; it may not exist before the database does.
     pub master_key_file: PathBuf,
+}
+
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreConfig")
+            .field("master_key_file", &self.master_key_file)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `[session]`.

@@ -6,13 +6,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{AllowList, Fetch, Holds, RelayKeys, ServiceKeys};
 use crate::store::{ChangeVersions, Store, StoreError};
 
 /// An edit by another process must show within a second.
 const PERIOD: Duration = Duration::from_millis(250);
+
+/// How long a ring of the store's bell waits for more.
+const BREATH: Duration = Duration::from_millis(20);
 
 /// DESIGN.md, "Store, replicas, secrets".
 const SILENCE: Duration = Duration::from_secs(5);
@@ -112,13 +115,21 @@ impl Pulse {
             relay_keys,
             holds,
         };
+        let mut ring = Box::pin(watched.store.bell().rung());
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen: Option<ChangeVersions> = None;
         let mut arrived: Option<News> = None;
         let mut away = false;
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                bell = &mut ring => {
+                    ring = Box::pin(bell.rung());
+                    // Many changes at once are looked at together.
+                    sleep(BREATH).await;
+                }
+            }
             match self.look(&watched, seen.as_ref(), &mut arrived).await {
                 Ok(now) => {
                     seen = Some(now);

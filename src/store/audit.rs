@@ -122,7 +122,7 @@ impl Store {
 
     /// The chain as it stands now.
     pub async fn audit_snapshot(&self) -> Result<AuditSnapshot, StoreError> {
-        let mut transaction = self.reader().begin().await?;
+        let mut transaction = self.0.engine.snapshot(self.reader()).await?;
         let head = read_head(&mut transaction, self.sealer()).await?;
         Ok(AuditSnapshot { transaction, head })
     }

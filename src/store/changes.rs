@@ -81,4 +81,34 @@ mod tests {
         there.revoke_lease(&lease.id).await.unwrap();
         assert_eq!(moved(&here, &mut seen).await, (false, false));
     }
+
+    #[tokio::test]
+    async fn the_bell_rings_at_the_edits_of_others_on_a_server() {
+        let bench = Bench::new();
+        let (here, there) = (bench.open().await, bench.open().await);
+        let mut bell = here.bell();
+        if !bench.is_on_server() {
+            let silent = tokio::time::timeout(std::time::Duration::ZERO, bell.rings()).await;
+            assert!(silent.is_err(), "a file has none");
+            return;
+        }
+        // Edits until the listener is there to hear one; each is a ring.
+        let rung = async {
+            for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+                there.add_entry(draft(name), "local:root").await.unwrap();
+                let wait = std::time::Duration::from_millis(250);
+                if tokio::time::timeout(wait, bell.rings()).await.is_ok() {
+                    return true;
+                }
+            }
+            false
+        };
+        assert!(rung.await);
+        bench.session(&there, "a").await;
+        bell.rings().await;
+        let (lease, token) = bench.lease("job-1");
+        there.add_lease(&lease, &token).await.unwrap();
+        there.revoke_lease(&lease.id).await.unwrap();
+        bell.rings().await;
+    }
 }

@@ -21,6 +21,25 @@ pub enum StoreError {
         /// What the system said.
         problem: String,
     },
+    /// The database server cannot be reached, or lets nobody in.
+    #[error(
+        "the database server cannot be used: {problem}; check `store.url`, that the server runs and that the user may write this database"
+    )]
+    CannotReach {
+        /// What the driver or the server said.
+        problem: String,
+    },
+    /// A backup of what is no file.
+    #[error(
+        "PostgreSQL has its own means: back the database up with pg_dump, and keep the master key elsewhere"
+    )]
+    NoBackup,
+    /// A copy that goes another way.
+    #[error("a copy goes from SQLite into PostgreSQL; name the SQLite database in `store.url`")]
+    CopyDirection,
+    /// A copy would overwrite what is there.
+    #[error("the database to copy into was used already; make an empty one")]
+    CopyTargetUsed,
     /// There is a database, but no key to it.
     #[error(
         "the master key file {path} is missing although the database exists already; restore the key that the database was made with, or name it in `store.master_key_file`"
@@ -64,7 +83,9 @@ pub enum StoreError {
         problem: String,
     },
     /// A kind of database that this version does not have.
-    #[error("`store.url` is {scheme}, which this version cannot open; write sqlite:FILE")]
+    #[error(
+        "`store.url` is {scheme}, which rolegate cannot open; write sqlite:FILE or postgres://USER@HOST/DATABASE"
+    )]
     Unsupported {
         /// What stands before the colon; the rest may hold a password.
         scheme: String,

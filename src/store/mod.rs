@@ -1,7 +1,8 @@
-//! One store over SQLite: ledger, sessions, leases, sealed credentials, entries, assignments, tokens, audit.
+//! One store over SQLite or PostgreSQL: ledger, sessions, leases, sealed credentials, entries, assignments,
+//! tokens, audit.
 //!
 //! A file a subject. SQL is written once, with `$1` binds over bigint, text and blob columns; engines
-//! differ in `opening` and in the migrations alone. What a method acknowledged is on disk. Trusts the
+//! differ in `opening`, `server` and the migrations alone. What a method acknowledged is on disk. Trusts the
 //! database for nothing that is sealed; never keeps a token, only its hash; never holds a connection
 //! while it waits for anything but the database.
 
@@ -20,6 +21,7 @@ mod key;
 mod leases;
 mod ledger;
 mod logins;
+mod moving;
 mod newest;
 mod oidc_tokens;
 mod opening;
@@ -31,6 +33,7 @@ mod requests;
 mod revocation;
 mod rows;
 mod sealing;
+mod server;
 mod service_keys;
 mod session_list;
 mod sessions;
@@ -62,28 +65,41 @@ pub use ledger::{AcceptError, Fresh, Taken};
 pub use logins::{
     LOGIN_LIVES, LOGINS_KEPT, LOGINS_PER_ADDRESS, LoginAnswer, LoginPoll, NewLogin, PendingLogin,
 };
-pub use opening::database_exists;
+pub use moving::Copied;
+pub use opening::{database_exists, is_server_url};
 pub use purge::Purged;
 pub use refreshes::{PutRefreshed, RefreshClaim, RefreshedTokens};
 pub use refusals::{REFUSAL_DAYS, REFUSALS_KEPT, RefusalRecord};
 pub use requests::{ConsumedRequest, SignInRequest};
 pub use revocation::{Revocation, RevokeOrder, RevokedLease, Selector, StillLive};
+pub use server::Bell;
 pub use service_keys::AddKeyError;
 pub use session_list::SessionRow;
 pub use sessions::{LiveSession, NewSession, Opened, SessionState};
 
 use crate::model::{Clock, Entropy, IdpName};
+use opening::Engine;
 use sealing::{Place, Sealer};
 
 /// Where the store is, and the key to it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoreSettings {
-    /// `sqlite:` and a file's path, or `sqlite::memory:`.
+    /// `sqlite:` and a file's path, `sqlite::memory:`, or a PostgreSQL URL, which may hold a password.
     pub url: String,
+    /// The PostgreSQL server itself, where `url` is a pooler's.
+    pub listen_url: Option<String>,
     /// What seals its secrets.
     pub master_key: MasterKey,
     /// The IdPs whose persons' assignments count for nothing; they stay where they are.
     pub without_assignments: BTreeSet<IdpName>,
+}
+
+impl fmt::Debug for StoreSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreSettings")
+            .field("master_key", &self.master_key)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The store; a clone is a handle onto the same one.
@@ -93,7 +109,8 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     writer: AnyPool,
     reader: AnyPool,
-    begin: &'static str,
+    engine: Engine,
+    listen_url: Option<String>,
     sealer: Sealer,
     audit_key: Zeroizing<Vec<u8>>,
     without_assignments: BTreeSet<IdpName>,
@@ -120,15 +137,18 @@ impl Store {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, StoreError> {
         let pools = opening::open(&settings.url).await?;
+        let listen_url =
+            is_server_url(&settings.url).then(|| settings.listen_url.unwrap_or(settings.url));
         let sealer = Sealer::new(settings.master_key, Arc::clone(&entropy));
-        let mut transaction = pools.writer.begin_with(pools.begin).await?;
-        opening::migrate(&mut transaction).await?;
+        let mut transaction = pools.engine.begin(&pools.writer).await?;
+        pools.engine.migrate(&mut transaction).await?;
         let audit_key = unlock(&mut transaction, &sealer, &*entropy).await?;
         transaction.commit().await?;
         Ok(Self(Arc::new(Inner {
             writer: pools.writer,
             reader: pools.reader,
-            begin: pools.begin,
+            engine: pools.engine,
+            listen_url,
             sealer,
             audit_key,
             without_assignments: settings.without_assignments,
@@ -143,6 +163,11 @@ impl Store {
             .fetch_optional(self.reader())
             .await?;
         Ok(())
+    }
+
+    /// What rings at changes; on SQLite never.
+    pub fn bell(&self) -> Bell {
+        Bell::of(self.0.listen_url.clone())
     }
 
     /// Closes every connection once its work is done; what comes after is refused.
@@ -169,7 +194,7 @@ impl Store {
 
     /// A transaction that may read and then write, with nobody else writing in between.
     async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        Ok(self.0.writer.begin_with(self.0.begin).await?)
+        self.0.engine.begin(&self.0.writer).await
     }
 }
 
@@ -257,9 +282,10 @@ mod tests {
         let bench = Bench::new();
         bench.open().await.close().await;
         bench
-            .tamper(
+            .tamper_with(
                 "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-                 VALUES (9999, 'of tomorrow', TRUE, x'00', 0)",
+                 VALUES (9999, 'of tomorrow', TRUE, $1, 0)",
+                vec![0],
             )
             .await;
         let refused = bench.open_with([7; 32]).await.unwrap_err();
@@ -279,7 +305,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_files_are_for_their_owner_alone_and_writes_wait_for_the_disk() {
-        let bench = Bench::new();
+        let bench = Bench::in_file();
         let store = bench.open().await;
         store.accept(TestSignIn::new("a"), None).await.unwrap();
         let mut files = 0;
@@ -311,7 +337,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_in_memory_and_one_with_an_odd_name_work() {
-        let bench = Bench::new();
+        let bench = Bench::in_file();
         let odd = bench.path().with_file_name("50% of #1 ü.db");
         for url in [
             "sqlite::memory:".to_owned(),
@@ -323,17 +349,17 @@ mod tests {
             assert!(store.session(session.session()).await.unwrap().is_some());
         }
         assert_eq!(
-            database_exists(&format!("sqlite:{}", odd.display())),
+            database_exists(&format!("sqlite:{}", odd.display())).await,
             Ok(true)
         );
-        assert_eq!(database_exists("sqlite:/nowhere/at.all"), Ok(false));
+        assert_eq!(database_exists("sqlite:/nowhere/at.all").await, Ok(false));
         assert!(odd.exists());
     }
 
     #[tokio::test]
     async fn a_folder_that_is_not_there_is_named() {
         let url = "sqlite:/nowhere/rolegate.db".to_owned();
-        let refused = Bench::new().open_at(url, [1; 32]).await.unwrap_err();
+        let refused = Bench::in_file().open_at(url, [1; 32]).await.unwrap_err();
         assert!(
             matches!(&refused, StoreError::CannotOpen { path, .. } if path == "/nowhere/rolegate.db")
         );

@@ -1,4 +1,4 @@
-//! Finding and opening the database: one of the two places where engines differ.
+//! Finding and opening the database: the one place, beside the migrations, where engines differ.
 //!
 //! SQLite runs with a write-ahead log and `synchronous = FULL`, so that what was acknowledged survives
 //! the process and the power. The file is made with mode 0600, its log takes that over.
@@ -13,9 +13,9 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
-use sqlx::{AnyPool, ConnectOptions};
+use sqlx::{Any, AnyPool, ConnectOptions, Transaction};
 
-use super::StoreError;
+use super::{StoreError, server};
 
 /// The steps that made today's schema. Applied ones are never edited.
 static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations");
@@ -37,16 +37,21 @@ const IN_URL: &AsciiSet = &CONTROLS
     .add(b'\\');
 
 /// Where the database is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Location {
     Memory,
     File(PathBuf),
+    /// PostgreSQL, by its whole URL; it may hold a password, so it is never shown.
+    Server(String),
 }
 
 impl FromStr for Location {
     type Err = StoreError;
 
     fn from_str(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Server(url.to_owned()));
+        }
         let Some(rest) = url.strip_prefix("sqlite:") else {
             let scheme = url.split(':').next().unwrap_or("").chars().take(20);
             return Err(StoreError::Unsupported {
@@ -68,13 +73,19 @@ impl FromStr for Location {
     }
 }
 
-/// Whether the database that `url` names was made already.
-pub fn database_exists(url: &str) -> Result<bool, StoreError> {
+/// Whether the database that `url` names was made already; of a server's, whether rolegate's tables are in it.
+pub async fn database_exists(url: &str) -> Result<bool, StoreError> {
     match url.parse()? {
         Location::Memory => Ok(false),
         // An empty file is one whose making was cut short before anything was sealed.
         Location::File(path) => Ok(std::fs::metadata(path).is_ok_and(|file| file.len() > 0)),
+        Location::Server(url) => server::is_made(&url).await,
     }
+}
+
+/// Whether `url` names a PostgreSQL server.
+pub fn is_server_url(url: &str) -> bool {
+    matches!(url.parse(), Ok(Location::Server(_)))
 }
 
 /// The two ways into the database.
@@ -83,23 +94,85 @@ pub(super) struct Pools {
     pub(super) writer: AnyPool,
     /// Several connections that cannot write.
     pub(super) reader: AnyPool,
-    /// How a transaction that reads before it writes starts.
-    pub(super) begin: &'static str,
+    /// What differs from engine to engine once it is open.
+    pub(super) engine: Engine,
 }
 
-/// Opens the database, made if need be, in today's schema.
+/// How transactions begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engine {
+    /// The write lock of the file is taken at the beginning.
+    Sqlite,
+    /// The lock that the triggers of the schema take too.
+    Postgres,
+}
+
+impl Engine {
+    /// A transaction that may read and then write, with nobody else writing in between.
+    pub(super) async fn begin(
+        self,
+        pool: &AnyPool,
+    ) -> Result<Transaction<'static, Any>, StoreError> {
+        match self {
+            Self::Sqlite => Ok(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres => {
+                let mut transaction = pool.begin().await?;
+                sqlx::query(server::ONE_WRITER)
+                    .execute(&mut *transaction)
+                    .await?;
+                Ok(transaction)
+            }
+        }
+    }
+
+    /// A transaction that sees one moment, whatever is written meanwhile.
+    pub(super) async fn snapshot(
+        self,
+        pool: &AnyPool,
+    ) -> Result<Transaction<'static, Any>, StoreError> {
+        match self {
+            Self::Sqlite => Ok(pool.begin().await?),
+            Self::Postgres => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+                Ok(pool.begin_with(begin).await?)
+            }
+        }
+    }
+
+    /// Brings the schema to today's, within the caller's transaction: two processes may start at once.
+    pub(super) async fn migrate(
+        self,
+        connection: &mut sqlx::AnyConnection,
+    ) -> Result<(), StoreError> {
+        let migrator = match self {
+            Self::Sqlite => &MIGRATOR,
+            Self::Postgres => &server::MIGRATOR,
+        };
+        migrator.run_direct(None, connection, false).await?;
+        Ok(())
+    }
+}
+
+/// Opens the database, made if need be.
 pub(super) async fn open(url: &str) -> Result<Pools, StoreError> {
     sqlx::any::install_default_drivers();
-    let location: Location = url.parse()?;
-    let options = match &location {
-        Location::Memory => "sqlite::memory:".to_owned(),
+    match url.parse()? {
+        Location::Memory => open_sqlite("sqlite::memory:", true).await,
         Location::File(path) => {
-            make_file(path)?;
+            make_file(&path)?;
             let path = path.to_string_lossy();
-            format!("sqlite:{}", utf8_percent_encode(&path, IN_URL))
+            open_sqlite(
+                &format!("sqlite:{}", utf8_percent_encode(&path, IN_URL)),
+                false,
+            )
+            .await
         }
-    };
-    let options = AnyConnectOptions::from_str(&options)?.disable_statement_logging();
+        Location::Server(url) => server::open(&url).await,
+    }
+}
+
+async fn open_sqlite(url: &str, in_memory: bool) -> Result<Pools, StoreError> {
+    let options = AnyConnectOptions::from_str(url)?.disable_statement_logging();
     let writer = pool(1, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
         .connect_with(options.clone())
         .await
@@ -107,23 +180,17 @@ pub(super) async fn open(url: &str) -> Result<Pools, StoreError> {
             path: url.to_owned(),
             problem: error.to_string(),
         })?;
-    let reader = match location {
-        // Each connection to memory would be a database of its own.
-        Location::Memory => writer.clone(),
-        Location::File(_) => pool(READERS, "PRAGMA query_only = ON;").connect_lazy_with(options),
+    // Each connection to memory would be a database of its own.
+    let reader = if in_memory {
+        writer.clone()
+    } else {
+        pool(READERS, "PRAGMA query_only = ON;").connect_lazy_with(options)
     };
     Ok(Pools {
         writer,
         reader,
-        begin: "BEGIN IMMEDIATE",
+        engine: Engine::Sqlite,
     })
-}
-
-/// Brings the schema to today's, within the caller's transaction: SQLite's migrator takes no lock of
-/// its own, and two processes may start at once.
-pub(super) async fn migrate(connection: &mut sqlx::AnyConnection) -> Result<(), StoreError> {
-    MIGRATOR.run_direct(None, connection, false).await?;
-    Ok(())
 }
 
 fn pool(connections: u32, pragmas: &'static str) -> AnyPoolOptions {
@@ -164,20 +231,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_name_a_file_or_memory() {
-        let file = |text: &str| Ok(Location::File(PathBuf::from(text)));
-        assert_eq!("sqlite:/a/b.db".parse(), file("/a/b.db"));
-        assert_eq!("sqlite:///a/b.db".parse(), file("/a/b.db"));
-        assert_eq!("sqlite:b.db".parse(), file("b.db"));
-        assert_eq!("sqlite::memory:".parse(), Ok(Location::Memory));
+    fn urls_name_a_file_memory_or_a_server() {
+        let location = |url: &str| url.parse::<Location>().unwrap();
+        let file = |text: &str| Location::File(PathBuf::from(text));
+        let server = |text: &str| Location::Server(text.to_owned());
+        for (url, wanted) in [
+            ("sqlite:/a/b.db", file("/a/b.db")),
+            ("sqlite:///a/b.db", file("/a/b.db")),
+            ("sqlite:b.db", file("b.db")),
+            ("sqlite::memory:", Location::Memory),
+            ("postgres://db/x", server("postgres://db/x")),
+            ("postgresql://db/x", server("postgresql://db/x")),
+        ] {
+            assert!(location(url) == wanted, "{url}");
+        }
     }
 
-    #[test]
-    fn other_engines_are_refused_without_repeating_the_password() {
-        let refused = database_exists("postgres://gate:hunter2@db/rolegate").unwrap_err();
-        assert!(matches!(&refused, StoreError::Unsupported { scheme } if scheme == "postgres"));
+    #[tokio::test]
+    async fn other_engines_are_refused_without_repeating_the_password() {
+        let refused = database_exists("mysql://gate:hunter2@db/rolegate").await;
+        let refused = refused.unwrap_err();
+        assert!(matches!(&refused, StoreError::Unsupported { scheme } if scheme == "mysql"));
         assert!(!refused.to_string().contains("hunter2"));
-        assert!(database_exists("sqlite:a.db?mode=ro").is_err());
-        assert!(database_exists("sqlite:").is_err());
+        let away = database_exists("postgres://gate:hunter2@127.0.0.1:1/rolegate").await;
+        let away = away.unwrap_err();
+        assert!(matches!(&away, StoreError::CannotReach { .. }));
+        assert!(!away.to_string().contains("hunter2"));
+        assert!(database_exists("sqlite:a.db?mode=ro").await.is_err());
+        assert!(database_exists("sqlite:").await.is_err());
     }
 }

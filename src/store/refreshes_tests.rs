@@ -239,13 +239,17 @@ async fn offers_and_tokens_change_together_or_not_at_all() {
     let session = bench.oidc_session(&store, "a").await;
     let id = session.session();
     won(&store, id, "me").await;
-    bench
-        .tamper(
-            "CREATE TRIGGER no_room BEFORE UPDATE OF id_token ON oidc_tokens BEGIN
-                 SELECT RAISE(ABORT, 'the disk is full');
-             END",
-        )
-        .await;
+    let no_room = if bench.is_on_server() {
+        "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE 'the disk is full'; END $$;
+         CREATE TRIGGER no_room BEFORE UPDATE OF id_token ON oidc_tokens
+             FOR EACH ROW EXECUTE FUNCTION no_room()"
+    } else {
+        "CREATE TRIGGER no_room BEFORE UPDATE OF id_token ON oidc_tokens BEGIN
+             SELECT RAISE(ABORT, 'the disk is full');
+         END"
+    };
+    bench.tamper(no_room).await;
     let new = RefreshedTokens {
         offers: Some(offering("writer")),
         ..rotated(&bench, "b")
@@ -258,7 +262,12 @@ async fn offers_and_tokens_change_together_or_not_at_all() {
     assert_eq!(store.last_arrival().await.unwrap(), at);
     assert_eq!(kept(&store, id).await, pair("a", "refresh-a"));
 
-    bench.tamper("DROP TRIGGER no_room").await;
+    let room = if bench.is_on_server() {
+        "DROP TRIGGER no_room ON oidc_tokens"
+    } else {
+        "DROP TRIGGER no_room"
+    };
+    bench.tamper(room).await;
     let put = store.put_refreshed(id, "me", &new).await.unwrap();
     assert!(put.unwrap().offers_changed);
 }

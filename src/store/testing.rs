@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{AssertSqlSafe, Connection};
 
 use super::{
     ConsumedRequest, MasterKey, NewSession, SessionState, SignInRequest, Store, StoreError,
@@ -41,17 +43,82 @@ pub(crate) fn draft(name: &str) -> EntryDraft {
     draft
 }
 
-/// A folder with a database to be, and a clock.
+/// A database to be, and a clock. In a folder of its own; or where `ROLEGATE_TEST_POSTGRES` names a server, there,
+/// so that one suite proves both engines.
 pub(crate) struct Bench {
     folder: tempfile::TempDir,
+    server: Option<ServerDatabase>,
     pub(crate) clock: Arc<FixedClock>,
+}
+
+/// A database on a server, made when it is first opened. It goes with the server.
+struct ServerDatabase {
+    server: String,
+    name: String,
+    made: tokio::sync::OnceCell<()>,
+}
+
+impl ServerDatabase {
+    fn of_environment() -> Option<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let server = std::env::var("ROLEGATE_TEST_POSTGRES").ok()?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Some(Self {
+            server,
+            name: format!("bench_{}_{number}", std::process::id()),
+            made: tokio::sync::OnceCell::new(),
+        })
+    }
+
+    fn url(&self) -> String {
+        let (address, _) = self.server.rsplit_once('/').unwrap();
+        format!("{address}/{}", self.name)
+    }
+
+    /// Where the server keeps this database and its log, once all of it was written.
+    async fn folders(&self) -> Vec<std::path::PathBuf> {
+        let mut connection = sqlx::AnyConnection::connect(&self.url()).await.unwrap();
+        sqlx::raw_sql("CHECKPOINT")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let sql = "SELECT current_setting('data_directory') || '/base/'
+             || (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let base: String = sqlx::query_scalar(sql)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        let base = std::path::PathBuf::from(base);
+        let log = base.join("../../pg_wal");
+        vec![base, log]
+    }
+
+    async fn make(&self) {
+        let make = async {
+            sqlx::any::install_default_drivers();
+            let mut connection = sqlx::AnyConnection::connect(&self.server).await.unwrap();
+            let sql = AssertSqlSafe(format!("CREATE DATABASE {}", self.name));
+            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        };
+        self.made.get_or_init(|| make).await;
+    }
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::on(ServerDatabase::of_environment())
+    }
+
+    /// In a file, whatever the environment says: for what is SQLite's alone.
+    pub(crate) fn in_file() -> Self {
+        Self::on(None)
+    }
+
+    fn on(server: Option<ServerDatabase>) -> Self {
         let start = "2026-01-02T03:04:05.678Z".parse().unwrap();
         Self {
             folder: tempfile::tempdir().unwrap(),
+            server,
             clock: Arc::new(FixedClock::new(start)),
         }
     }
@@ -69,7 +136,8 @@ impl Bench {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("sqlite:{}", self.path().display())
+        let file = || format!("sqlite:{}", self.path().display());
+        self.server.as_ref().map_or_else(file, ServerDatabase::url)
     }
 
     pub(crate) async fn open_with(&self, key: [u8; 32]) -> Result<Store, StoreError> {
@@ -79,6 +147,7 @@ impl Bench {
     pub(crate) async fn open_at(&self, url: String, key: [u8; 32]) -> Result<Store, StoreError> {
         self.open_settings(StoreSettings {
             url,
+            listen_url: None,
             master_key: MasterKey::new(key, "a test"),
             without_assignments: BTreeSet::new(),
         })
@@ -89,6 +158,7 @@ impl Bench {
     pub(crate) async fn open_without_assignments(&self, name: &str) -> Store {
         let settings = StoreSettings {
             url: self.url(),
+            listen_url: None,
             master_key: MasterKey::new([7; 32], "a test"),
             without_assignments: [idp(name)].into(),
         };
@@ -96,6 +166,9 @@ impl Bench {
     }
 
     async fn open_settings(&self, settings: StoreSettings) -> Result<Store, StoreError> {
+        if let Some(server) = &self.server {
+            server.make().await;
+        }
         let clock: Arc<FixedClock> = Arc::clone(&self.clock);
         Store::open(settings, clock, Arc::new(OsEntropy)).await
     }
@@ -106,10 +179,48 @@ impl Bench {
         sqlx::AnyPool::connect(&self.url()).await.unwrap()
     }
 
+    /// Blobs are written as SQLite does, x'00'.
     pub(crate) async fn tamper(&self, sql: &'static str) {
+        let sql = if self.is_on_server() {
+            sql.replace(" x'", " '\\x")
+        } else {
+            sql.to_owned()
+        };
         let pool = self.intruder().await;
-        sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&pool)
+            .await
+            .unwrap();
         pool.close().await;
+    }
+
+    /// As [`Bench::tamper`], with a blob for `$1`.
+    pub(crate) async fn tamper_with(&self, sql: &'static str, blob: Vec<u8>) {
+        let pool = self.intruder().await;
+        sqlx::query(sql).bind(blob).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+
+    /// Whether the database is on a server.
+    pub(crate) fn is_on_server(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// All that stands on the disk, the log of the latest writes included; what is no text as U+FFFD.
+    pub(crate) async fn text_on_disk(&self) -> String {
+        let folders = match &self.server {
+            None => vec![self.folder.path().to_owned()],
+            Some(server) => server.folders().await,
+        };
+        let mut bytes = Vec::new();
+        for folder in folders {
+            for file in std::fs::read_dir(folder).unwrap() {
+                let path = file.unwrap().path();
+                // A server may take a file away meanwhile.
+                bytes.extend(std::fs::read(path).unwrap_or_default());
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     pub(crate) async fn audit_text(&self, seq: i64) -> String {
@@ -218,15 +329,6 @@ impl Bench {
             issued_at: self.at(0),
             expires_at: self.at(60),
         }
-    }
-
-    /// All that stands in the database's files.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for file in std::fs::read_dir(self.folder.path()).unwrap() {
-            bytes.extend(std::fs::read(file.unwrap().path()).unwrap());
-        }
-        bytes
     }
 
     pub(crate) fn credentials(&self, seconds: i64) -> Credentials {

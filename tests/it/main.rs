@@ -1,7 +1,7 @@
 //! The integration tests, one binary: rolegate from outside, beside real parts.
 //!
-//! `tests/setup test` gets the parts (SimpleSAMLphp, pysaml2, signxml, boto3, the AWS CLI, the AWS SDK for
-//! JavaScript); `make test` does both. All runs on loopback, on ports that the system chooses, with state in temporary folders.
+//! `tests/setup test` gets the parts (SimpleSAMLphp, oidc-provider, pysaml2, signxml, boto3, the AWS CLI, the AWS
+//! SDK for JavaScript); `make test` does both. All runs on loopback, on ports that the system chooses, with state in temporary folders.
 
 #![allow(
     clippy::unwrap_used,
@@ -33,6 +33,7 @@ mod many_values;
 mod metadata;
 mod museum;
 mod mutants;
+mod oidc;
 mod oidc_attacks;
 mod oidc_basics;
 mod parts;
@@ -40,6 +41,7 @@ mod races;
 mod real_parts;
 mod relay;
 mod renewal;
+mod replicas;
 mod revoke;
 mod routes;
 mod sign_in;

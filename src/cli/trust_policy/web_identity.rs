@@ -74,7 +74,7 @@ async fn subject(
     config: &Config,
     at: &Context,
 ) -> Result<String, Failure> {
-    if !database_exists(&config.store.url)? {
+    if !database_exists(&config.store.url).await? {
         return Err(unknown(person).into());
     }
     let (_, store) = at.store().await?;

@@ -63,9 +63,9 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     ("[stroe]", "stroe", "write one of: server, store"),
     (
-        "[store]\nurl = \"postgres://db/x\"",
+        "[store]\nurl = \"postgres://db\"",
         "store.url",
-        "not available in this version",
+        "postgres://USER@HOST/DATABASE",
     ),
     (
         "[store]\nurl = \"rolegate.db\"",
@@ -86,6 +86,21 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "[store]\nlisten_url = \"postgres://db/x\"",
         "store.listen_url",
         "remove it",
+    ),
+    (
+        "[store]\nurl = \"postgres://db/x\"\nurl_file = \"entra.secret\"",
+        "store.url_file",
+        "url",
+    ),
+    (
+        "[store]\nurl_file = \"entra.secret\"",
+        "store.url",
+        "postgres://USER@HOST/DATABASE",
+    ),
+    (
+        "[store]\nurl = \"postgres://db/x\"\nlisten_url = \"sqlite:x.db\"",
+        "store.listen_url",
+        "postgres://USER@HOST/DATABASE",
     ),
     (
         "[session]\nmax_age_seconds = 0",
@@ -322,6 +337,8 @@ fn their_good_twins_start() {
         "return_origins = [\"https://a.example.org/\", \"http://localhost:3000\"]",
         "limits = { max_body_bytes = 262144 }",
         "[store]\nurl = \"sqlite:///tmp/x.db\"",
+        "[store]\nurl = \"postgres://gate:hunter2@db:6432/x?sslmode=require\"\nlisten_url = \"postgresql://gate:hunter2@db/x\"",
+        "[store]\nurl = \"postgres:///x?host=/run/postgresql\"",
         "[session]\nmax_age_seconds = 60",
         "[leases]\nmax_ttl_seconds = 60",
         "[saml]\nclock_skew_seconds = 0\nstrict_certificates = true\nentity_id = \"https://gate.example.org/sp\"",

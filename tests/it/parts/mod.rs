@@ -4,6 +4,8 @@
 
 pub(crate) mod long_job;
 pub(crate) mod node;
+pub(crate) mod oidc_provider;
+pub(crate) mod postgres;
 pub(crate) mod python;
 pub(crate) mod rogue_provider;
 pub(crate) mod rust;
