@@ -30,7 +30,8 @@ pub(super) fn check(
         raw.url_file.as_ref(),
         folder,
         findings,
-    )?;
+    )
+    .ok()?;
     let listen = (&raw.listen_url, &raw.listen_url_file);
     let listen = text(
         LISTEN_URL,
@@ -38,7 +39,8 @@ pub(super) fn check(
         listen.1.as_ref(),
         folder,
         findings,
-    )?;
+    )
+    .ok()?;
     let url = written.unwrap_or_else(|| "sqlite:rolegate.db".to_owned());
     if !is_server(&url) {
         if listen.is_some() {
@@ -61,28 +63,30 @@ pub(super) fn check(
     })
 }
 
-/// The value of `key`, or of the file that `{key}_file` names; nothing where neither is there. The outer nothing
-/// is what was refused.
+/// A problem that the findings have already.
+struct Noted;
+
+/// The value of `key`, or of the file that `{key}_file` names; nothing where neither is there.
 fn text(
     key: &str,
     value: Option<&String>,
     file: Option<&String>,
     folder: &Folder,
     findings: &mut Findings,
-) -> Option<Option<String>> {
+) -> Result<Option<String>, Noted> {
     let Some(file) = file else {
-        return Some(value.cloned());
+        return Ok(value.cloned());
     };
     let file_key = format!("{key}_file");
     if value.is_some() {
         findings.refuse(&file_key, ConfigError::Both(name_of(key)));
-        return None;
+        return Err(Noted);
     }
-    let path = folder.readable(&file_key, file, findings)?;
-    let bytes = findings.take(&file_key, read(&path))?;
+    let path = folder.readable(&file_key, file, findings).ok_or(Noted)?;
+    let bytes = findings.take(&file_key, read(&path)).ok_or(Noted)?;
     let text = String::from_utf8(bytes).map_err(|_| ConfigError::StoreUrl);
-    let text = findings.take(&file_key, text)?;
-    Some(Some(text.trim().to_owned()))
+    let text = findings.take(&file_key, text).ok_or(Noted)?;
+    Ok(Some(text.trim().to_owned()))
 }
 
 fn name_of(key: &str) -> &'static str {

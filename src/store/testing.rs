@@ -1,11 +1,13 @@
 //! What the store's tests share: a database in a temporary folder, a clock that stands, sign-ins.
 
+mod server;
+mod sign_ins;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::AssertSqlSafe;
 
 use super::{
     ConsumedRequest, MasterKey, NewSession, SessionState, SignInRequest, Store, StoreError,
@@ -13,9 +15,11 @@ use super::{
 };
 use crate::model::{
     Clock, Credentials, EntryDraft, FixedClock, IdToken, IdpName, IssueKey, Lease, LeaseId, Method,
-    OidcTokens, OsEntropy, Person, ReplayId, RoleArn, Secret, SessionDuration, SessionId, SignIn,
-    Subject, SubjectParts, Token, TokenHash, TokenKind,
+    OidcTokens, OsEntropy, Person, RoleArn, Secret, SessionDuration, SessionId, Subject, Token,
+    TokenHash, TokenKind,
 };
+use server::ServerDatabase;
+pub(crate) use sign_ins::{TestOidcSignIn, TestSignIn};
 
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 pub(crate) const SESSION_TOKEN: &str = "FwoGZXIvYXdzEPT-a-session-token-in-the-clear";
@@ -49,59 +53,6 @@ pub(crate) struct Bench {
     folder: tempfile::TempDir,
     server: Option<ServerDatabase>,
     pub(crate) clock: Arc<FixedClock>,
-}
-
-/// A database on a server, made when it is first opened. It goes with the server.
-struct ServerDatabase {
-    server: String,
-    name: String,
-    made: tokio::sync::OnceCell<()>,
-}
-
-impl ServerDatabase {
-    fn of_environment() -> Option<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let server = std::env::var("ROLEGATE_TEST_POSTGRES").ok()?;
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Some(Self {
-            server,
-            name: format!("bench_{}_{number}", std::process::id()),
-            made: tokio::sync::OnceCell::new(),
-        })
-    }
-
-    fn url(&self) -> String {
-        let (address, _) = self.server.rsplit_once('/').unwrap();
-        format!("{address}/{}", self.name)
-    }
-
-    /// Where the server keeps this database and its log, once all of it was written.
-    async fn folders(&self) -> Vec<std::path::PathBuf> {
-        let mut connection = sqlx::AnyConnection::connect(&self.url()).await.unwrap();
-        sqlx::raw_sql("CHECKPOINT")
-            .execute(&mut connection)
-            .await
-            .unwrap();
-        let sql = "SELECT current_setting('data_directory') || '/base/'
-             || (SELECT oid FROM pg_database WHERE datname = current_database())";
-        let base: String = sqlx::query_scalar(sql)
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-        let base = std::path::PathBuf::from(base);
-        let log = base.join("../../pg_wal");
-        vec![base, log]
-    }
-
-    async fn make(&self) {
-        let make = async {
-            sqlx::any::install_default_drivers();
-            let mut connection = sqlx::AnyConnection::connect(&self.server).await.unwrap();
-            let sql = AssertSqlSafe(format!("CREATE DATABASE {}", self.name));
-            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-        };
-        self.made.get_or_init(|| make).await;
-    }
 }
 
 impl Bench {
@@ -391,106 +342,4 @@ pub(crate) fn claim_of<'a>(
 pub(crate) fn issue_key(session: &SessionId) -> IssueKey {
     let duration = SessionDuration::DEFAULT;
     IssueKey::new(session, &role("reader"), Method::Saml, duration, "")
-}
-
-/// A sign-in as a verifier would hand it over.
-#[derive(Debug)]
-pub(crate) struct TestSignIn {
-    ids: Vec<ReplayId>,
-    request: Option<String>,
-    pub(crate) parts: SubjectParts,
-}
-
-impl TestSignIn {
-    pub(crate) fn new(id: &str) -> Self {
-        Self::without_ids().with_id(id)
-    }
-
-    pub(crate) fn without_ids() -> Self {
-        Self {
-            ids: Vec::new(),
-            request: None,
-            parts: SubjectParts {
-                person: person("okta", "ann"),
-                attributes: [("department".to_owned(), vec!["hush-hush".to_owned()])].into(),
-                offers: vec![crate::model::Offer {
-                    role: role("reader"),
-                    provider: None,
-                }],
-                refused_offers: Vec::new(),
-                session_duration: Some(SessionDuration::DEFAULT),
-                assigned: false,
-                web_identity: None,
-                forwarding: None,
-                issued_at: "2026-01-02T03:04:00Z".parse().unwrap(),
-                not_after: None,
-                logout: None,
-            },
-        }
-    }
-
-    pub(crate) fn with_id(mut self, id: &str) -> Self {
-        self.ids.push(ReplayId(openssl::sha::sha256(id.as_bytes())));
-        self
-    }
-
-    /// Whose IdP names no role.
-    pub(crate) fn without_roles(mut self) -> Self {
-        self.parts.offers.clear();
-        self
-    }
-
-    pub(crate) fn answering(mut self, request: &str) -> Self {
-        self.request = Some(request.to_owned());
-        self
-    }
-
-    pub(crate) fn by(mut self, person: Person) -> Self {
-        self.parts.person = person;
-        self
-    }
-}
-
-impl SignIn for TestSignIn {
-    type Proof = &'static str;
-
-    fn replay_ids(&self) -> Vec<ReplayId> {
-        self.ids.clone()
-    }
-
-    fn remember_until(&self) -> DateTime<Utc> {
-        self.parts.issued_at + TimeDelta::minutes(5)
-    }
-
-    fn in_response_to(&self) -> Option<&str> {
-        self.request.as_deref()
-    }
-
-    fn into_parts(self) -> (SubjectParts, Self::Proof) {
-        (self.parts, "the proof")
-    }
-}
-
-/// The same by OpenID Connect.
-#[derive(Debug)]
-pub(crate) struct TestOidcSignIn(pub(crate) TestSignIn, pub(crate) OidcTokens);
-
-impl SignIn for TestOidcSignIn {
-    type Proof = OidcTokens;
-
-    fn replay_ids(&self) -> Vec<ReplayId> {
-        self.0.replay_ids()
-    }
-
-    fn remember_until(&self) -> DateTime<Utc> {
-        self.0.remember_until()
-    }
-
-    fn in_response_to(&self) -> Option<&str> {
-        self.0.in_response_to()
-    }
-
-    fn into_parts(self) -> (SubjectParts, Self::Proof) {
-        (self.0.into_parts().0, self.1)
-    }
 }
