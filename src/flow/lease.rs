@@ -41,7 +41,7 @@ pub struct LeaseMade {
 #[derive(Debug, Error)]
 pub enum LeaseError {
     /// Nobody of that name is signed in.
-    #[error("{0} has no live session; have {0} sign in at the login_url")]
+    #[error("no sign-in of {0} is left to draw on; have {0} sign in at the login_url")]
     SignInNeeded(UserName),
     /// Several IdPs know a user of that name.
     #[error("{user} is signed in at several IdPs; name one of them as `idp`")]

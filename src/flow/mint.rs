@@ -65,7 +65,7 @@ impl MintFailure {
     pub(super) fn without_token(problem: &TokenProblem) -> Self {
         Self {
             code: problem.code().to_owned(),
-            message: problem.to_string(),
+            message: problem.for_job(),
             transient: problem.is_transient(),
             sign_in: problem.needs_sign_in(),
         }

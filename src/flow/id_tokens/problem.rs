@@ -95,6 +95,16 @@ impl TokenProblem {
         }
     }
 
+    /// As jobs and launchers are told: what two tokens say of a person is for the audit.
+    pub fn for_job(&self) -> String {
+        match self {
+            Self::Refused { idp, code, .. } => format!(
+                "the token that {idp} gave on refresh is refused ({code}); the audit has the reason"
+            ),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether the same may succeed later without anybody mending anything.
     pub fn is_transient(&self) -> bool {
         matches!(

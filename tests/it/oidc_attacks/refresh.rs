@@ -175,6 +175,8 @@ async fn a_refreshed_token_of_another_is_not_taken() {
             "{what}: {status} {answer}"
         );
         assert!(answer["AccessKeyId"].is_null(), "{what}: {answer}");
+        let told_job = answer.to_string();
+        assert!(!told_job.contains("mallory"), "{what}: {told_job}");
         assert_eq!(
             stage.sts.calls_for(&role("long")),
             before,
