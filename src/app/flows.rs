@@ -14,7 +14,7 @@ use crate::flow::{
     LogoutParts, Metrics, Mint, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
     SignInParts, SignInRules, Verifiers,
 };
-use crate::http::{Flows, Site};
+use crate::http::{BadTokens, Flows, Site};
 use crate::model::{LeaseId, Method};
 use crate::store::{Store, StoreError};
 use crate::sts::{CONSOLE_SOURCES, Federation, Sts};
@@ -151,6 +151,9 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
         login: Arc::new(Login::new(Arc::clone(&access), Arc::clone(&world.entropy))),
         access,
         admins: Arc::new(Admins::new(config.admin.clone())),
+        bad_tokens: Arc::new(BadTokens::per_minute(
+            config.server.limits.bad_tokens_per_minute,
+        )),
         site: Arc::new(site(config)),
     }
 }

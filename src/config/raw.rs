@@ -4,6 +4,7 @@
 //! in plain sight in the check that uses the key.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde::Deserialize;
 use toml::Value;
@@ -59,7 +60,7 @@ pub(super) struct RawTls {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawLimits {
-    pub(super) bad_tokens_per_minute: Option<u32>,
+    pub(super) bad_tokens_per_minute: Option<NonZeroU32>,
     pub(super) request_timeout_seconds: Option<u32>,
     pub(super) workers: Option<usize>,
     pub(super) max_body_bytes: Option<usize>,

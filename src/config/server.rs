@@ -1,6 +1,7 @@
 //! `[server]`: addresses, the public URL, TLS, and the rule on plain http.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 
 use ipnet::IpNet;
 use url::Url;
@@ -14,6 +15,8 @@ use super::values::{Limits, Server, Tls};
 use super::warning::Warning;
 
 const LISTEN: &str = "127.0.0.1:8080";
+/// SDKs try three or four times where a token is wrong.
+const BAD_TOKENS: NonZeroU32 = NonZeroU32::new(200).unwrap();
 
 pub(super) fn check(raw: RawServer, folder: &Folder, findings: &mut Findings) -> Option<Server> {
     let listen = raw.listen.as_deref().unwrap_or(LISTEN);
@@ -149,7 +152,7 @@ fn origins(origins: Option<Vec<String>>, findings: &mut Findings) -> Vec<String>
 
 fn limits(raw: &RawLimits) -> Limits {
     Limits {
-        bad_tokens_per_minute: raw.bad_tokens_per_minute.unwrap_or(200),
+        bad_tokens_per_minute: raw.bad_tokens_per_minute.unwrap_or(BAD_TOKENS),
         request_timeout_seconds: raw.request_timeout_seconds.unwrap_or(10),
         workers: raw.workers,
         max_body_bytes: raw.max_body_bytes.unwrap_or(262_144),

@@ -178,7 +178,7 @@ fn the_contracts_file_is_understood() {
         config.server.tls.as_ref().unwrap().key_file,
         desk.path("gate.key")
     );
-    assert_eq!(config.server.limits.bad_tokens_per_minute, 100);
+    assert_eq!(config.server.limits.bad_tokens_per_minute.get(), 100);
     assert_eq!(config.server.limits.request_timeout_seconds, 10);
     assert_eq!(
         config.store.url,
@@ -225,7 +225,7 @@ fn defaults_are_the_contracts() {
     let config = Desk::new().load(LEAST);
     assert!(config.loopback_http());
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.server.limits.bad_tokens_per_minute, 200);
+    assert_eq!(config.server.limits.bad_tokens_per_minute.get(), 200);
     assert_eq!(config.server.limits.max_body_bytes, 262_144);
     assert_eq!(config.session.max_age_seconds, 43_200);
     assert_eq!(config.leases.default_ttl_seconds, 86_400);

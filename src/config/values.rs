@@ -144,7 +144,7 @@ pub struct Tls {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Unknown tokens a minute and address before 429.
-    pub bad_tokens_per_minute: u32,
+    pub bad_tokens_per_minute: NonZeroU32,
     /// Seconds that a client may take to send a whole request.
     pub request_timeout_seconds: u32,
     /// Threads that serve requests; `None` is one for each core.

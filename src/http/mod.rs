@@ -17,6 +17,7 @@ mod health;
 mod idps;
 mod job;
 mod leases;
+mod limits;
 mod metrics;
 mod middleware;
 mod oidc;
@@ -29,6 +30,7 @@ mod slo;
 mod well_known;
 
 pub use error::Problem;
+pub use limits::BadTokens;
 pub use metrics::serve_metrics;
 pub use routes::{Needs, ROUTES, RouteEntry};
 pub use server::{Flows, ServeError, Serving, Site, TlsFiles, serve};

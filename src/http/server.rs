@@ -15,7 +15,7 @@ use openssl::ssl::{SslAcceptor, SslAcceptorBuilder, SslFiletype, SslMethod, SslV
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
-use super::{Problem, middleware, routes};
+use super::{BadTokens, Problem, limits, middleware, routes};
 use crate::flow::{
     Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
     Metrics, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
@@ -117,6 +117,8 @@ pub struct Flows {
     pub console: Arc<Console>,
     /// Signs command lines in.
     pub login: Arc<Login>,
+    /// Who guesses tokens.
+    pub bad_tokens: Arc<BadTokens>,
     /// What pages say of the place.
     pub site: Arc<Site>,
 }
@@ -179,6 +181,7 @@ pub fn serve(
     let server = HttpServer::new(move || {
         App::new()
             .configure(|app| provide(app, &flows))
+            .wrap(from_fn(limits::bad_tokens))
             .wrap(from_fn(middleware::secure))
             .wrap(from_fn(middleware::log))
             .configure(routes::register)
@@ -219,6 +222,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.admins))
         .app_data(web::Data::from(flows.login))
         .app_data(web::Data::from(flows.console))
+        .app_data(web::Data::from(flows.bad_tokens))
         .app_data(web::Data::from(flows.site))
         .app_data(
             web::JsonConfig::default()

@@ -26,6 +26,7 @@ mod judges;
 mod launchers;
 mod leases;
 mod licences;
+mod limits;
 mod login;
 mod logout;
 mod long_jobs;

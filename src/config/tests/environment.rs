@@ -27,7 +27,7 @@ fn the_environment_wins_and_is_typed_by_the_key() {
         .unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(config.server.listen.port(), 9999);
     assert_eq!(config.server.trusted_proxies.len(), 1);
-    assert_eq!(config.server.limits.bad_tokens_per_minute, 7);
+    assert_eq!(config.server.limits.bad_tokens_per_minute.get(), 7);
     let idp = &config.saml.idps[0];
     assert_eq!(idp.metadata, MetadataSource::File(desk.path("okta.xml")));
     assert_eq!(idp.user_attribute, "123");
