@@ -17,7 +17,7 @@ use crate::flow::{
     Access, Addresses, AllowList, IdTokens, IdpError, Idps, ProviderError, Providers, Refresh,
     RefreshParts, RelayKeys, RelayParts, ServiceKeys, SignInRules,
 };
-use crate::http::{self, ServeError, Serving, TlsFiles};
+use crate::http::{self, ServeError, Serving, Tls, TlsFiles};
 use crate::model::{Clock, Entropy};
 use crate::policy::Limits;
 use crate::saml::metadata_url::MetadataFetchError;
@@ -64,6 +64,7 @@ pub struct Running {
     serving: Serving,
     metrics: Option<Serving>,
     refresh: Arc<Refresh>,
+    tls: Option<Arc<Tls>>,
     providers: Arc<Providers>,
     id_tokens: Arc<IdTokens>,
     tasks: Vec<JoinHandle<()>>,
@@ -86,11 +87,14 @@ impl Running {
         }
     }
 
-    /// Serves until the process is asked to end; SIGHUP has metadata and secret files read, and metadata URLs
+    /// Serves until the process is asked to end; SIGHUP has metadata, TLS and secret files read, and metadata URLs
     /// and OpenID providers asked again.
     async fn until(self, mut signals: Signals) {
         while let Told::HangUp = signals.next().await {
             self.refresh.at_once();
+            if let Some(tls) = &self.tls {
+                tls.at_once();
+            }
             self.providers.at_once();
         }
         tracing::info!(event = "stopping", "finishing what was begun");
@@ -280,7 +284,10 @@ pub async fn start(
     tasks.extend(following_idps?);
     tasks.extend(following_providers);
     let flows = flows(config, world, &parts);
-    let tls = tls_files(config);
+    let tls = tls(config)?;
+    if let Some(tls) = &tls {
+        tasks.push(tokio::spawn(Arc::clone(tls).follow()));
+    }
     let address = listener
         .local_addr()
         .map_err(|error| ServeError::Listen(config.server.listen, error))?;
@@ -296,17 +303,20 @@ pub async fn start(
         serving,
         metrics,
         refresh,
+        tls,
         providers: Arc::clone(&parts.providers),
         id_tokens: Arc::clone(&parts.id_tokens),
         tasks,
     })
 }
 
-fn tls_files(config: &Config) -> Option<TlsFiles> {
-    config.server.tls.as_ref().map(|tls| TlsFiles {
+fn tls(config: &Config) -> Result<Option<Arc<Tls>>, ServeError> {
+    let files = config.server.tls.as_ref().map(|tls| TlsFiles {
         certificate: tls.certificate_file.clone(),
         key: tls.key_file.clone(),
-    })
+    });
+    let tls = files.map(Tls::load).transpose()?;
+    Ok(tls.map(Arc::new))
 }
 
 fn listen_for_metrics(address: SocketAddr) -> Result<TcpListener, ServeError> {

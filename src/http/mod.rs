@@ -27,6 +27,7 @@ mod revoke;
 mod routes;
 mod server;
 mod slo;
+mod tls;
 mod well_known;
 
 pub use error::Problem;
@@ -34,3 +35,4 @@ pub use limits::BadTokens;
 pub use metrics::serve_metrics;
 pub use routes::{Needs, ROUTES, RouteEntry};
 pub use server::{Flows, ServeError, Serving, Site, TlsFiles, serve};
+pub use tls::{Tls, TlsError};

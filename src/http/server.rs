@@ -11,11 +11,10 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use ipnet::IpNet;
 use openssl::error::ErrorStack;
-use openssl::ssl::{SslAcceptor, SslAcceptorBuilder, SslFiletype, SslMethod, SslVersion};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
-use super::{BadTokens, Problem, limits, middleware, routes};
+use super::{BadTokens, Problem, Tls, TlsError, limits, middleware, routes};
 use crate::flow::{
     Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
     Metrics, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
@@ -143,6 +142,9 @@ pub enum ServeError {
     /// Certificate or key cannot be used.
     #[error("server.tls: {0}; give a PEM chain and the key that belongs to it")]
     Tls(#[from] ErrorStack),
+    /// The files of certificate and key cannot be used.
+    #[error("server.tls: {0}")]
+    TlsFiles(#[from] TlsError),
 }
 
 /// A server at work.
@@ -172,7 +174,7 @@ impl Serving {
 pub fn serve(
     flows: Flows,
     listener: TcpListener,
-    tls: Option<&TlsFiles>,
+    tls: Option<&Arc<Tls>>,
 ) -> Result<Serving, ServeError> {
     let (timeout, workers) = (flows.site.request_timeout, flows.site.workers);
     let address = listener
@@ -195,7 +197,7 @@ pub fn serve(
         None => server,
     };
     let listening = match tls {
-        Some(files) => server.listen_openssl(listener, acceptor(files)?),
+        Some(tls) => server.listen_openssl(listener, tls.acceptor()?),
         None => server.listen(listener),
     };
     let server = listening.map_err(|error| ServeError::Listen(address, error))?;
@@ -241,13 +243,4 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
             web::FormConfig::default()
                 .error_handler(|error, _| Problem::bad_request(error.to_string()).into()),
         );
-}
-
-fn acceptor(files: &TlsFiles) -> Result<SslAcceptorBuilder, ErrorStack> {
-    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-    builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
-    builder.set_certificate_chain_file(&files.certificate)?;
-    builder.set_private_key_file(&files.key, SslFiletype::PEM)?;
-    builder.check_private_key()?;
-    Ok(builder)
 }

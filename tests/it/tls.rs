@@ -109,3 +109,76 @@ async fn cookies_are_bound_to_host_and_tls() {
     let plain = reqwest::get(world.gateway.at("/healthz").replace("https", "http")).await;
     assert!(plain.is_err(), "nothing is served in clear");
 }
+
+/// The certificate that a new connection to `address` is shown, and the connection.
+async fn shown(address: &str, trusted: &[u8]) -> Result<Client, reqwest::Error> {
+    let client = Client::builder()
+        .add_root_certificate(Certificate::from_pem(trusted).unwrap())
+        .build()
+        .unwrap();
+    client.get(address).send().await.map(|_| client)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_served_and_a_bad_one_is_not() {
+    let setting = Setting {
+        scheme: "https",
+        server_lines: "tls = { certificate_file = \"gate.pem\", key_file = \"gate.key\" }",
+        prepare: |folder| drop(certify(folder)),
+        ..Setting::default()
+    };
+    let world = World::with(setting).await;
+    let folder = world.folder.path();
+    let health = world.gateway.at("/healthz");
+    let old = std::fs::read(folder.join("gate.pem")).unwrap();
+    let old_client = shown(&health, &old).await.unwrap();
+
+    let new = certify(folder);
+    world.gateway.hang_up();
+    world.gateway.logged("tls_certificate_changed").await;
+    assert!(shown(&health, &new).await.is_ok());
+    assert!(
+        shown(&health, &old).await.is_err(),
+        "nobody is shown the old one"
+    );
+    // Its connection stands: it would trust no new one.
+    let kept = old_client.get(&health).send().await.unwrap();
+    assert_eq!(kept.status(), StatusCode::OK);
+
+    // Another pair's key, as when the second file is not replaced yet.
+    let key = std::fs::read(folder.join("gate.key")).unwrap();
+    certify(folder);
+    std::fs::write(folder.join("gate.key"), &key).unwrap();
+    world.gateway.hang_up();
+    world.gateway.logged("tls_certificate_bad").await;
+    assert!(
+        shown(&health, &new).await.is_ok(),
+        "the one in force is kept"
+    );
+    // By itself, without being asked.
+    let last = certify(folder);
+    world
+        .gateway
+        .logged_times("tls_certificate_changed", 2)
+        .await;
+    assert!(shown(&health, &last).await.is_ok());
+    let pinned = rolegate_speaks_1_1(&health);
+    assert!(pinned.is_err(), "nothing below TLS 1.2");
+}
+
+/// A handshake with nothing newer than TLS 1.1.
+fn rolegate_speaks_1_1(url: &str) -> Result<(), String> {
+    use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode, SslVersion};
+
+    let url: url::Url = url.parse().unwrap();
+    let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
+    connector.set_verify(SslVerifyMode::NONE);
+    connector.set_security_level(0);
+    connector.set_min_proto_version(None).unwrap();
+    connector
+        .set_max_proto_version(Some(SslVersion::TLS1_1))
+        .unwrap();
+    let stream = std::net::TcpStream::connect(("127.0.0.1", url.port().unwrap())).unwrap();
+    let shaken = connector.build().connect("127.0.0.1", stream);
+    shaken.map(drop).map_err(|error| error.to_string())
+}
