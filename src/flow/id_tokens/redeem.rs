@@ -61,7 +61,11 @@ impl IdTokens {
             let problem = TokenProblem::Over(idp.clone());
             return Err(self.failed(won, subject, problem).await);
         };
-        let Some(provider) = self.parts.providers.by_name(idp) else {
+        // One that has taken over the name of another is shown nothing that the other gave.
+        let provider = self.parts.providers.by_name(idp);
+        let gave =
+            |provider: &Arc<Provider>| provider.settings.issuer == won.tokens.id_token.issuer;
+        let Some(provider) = provider.filter(gave) else {
             let problem = TokenProblem::ProviderUnknown(idp.clone());
             return Err(self.failed(won, subject, problem).await);
         };
