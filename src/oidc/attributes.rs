@@ -42,6 +42,26 @@ pub(super) fn attributes(claims: &Claims) -> Attributes {
     found
 }
 
+/// The attributes of a newer token's claims, for who has those in `known`: what a claim of it said before and says
+/// no more stands there without a value. A claim that it does not have at all changes nothing.
+pub(super) fn newer_attributes(claims: &Claims, known: &Attributes) -> Attributes {
+    let mut found = attributes(claims);
+    for name in known.keys().filter(|name| is_said_by(claims, name)) {
+        found.entry(name.clone()).or_default();
+    }
+    found
+}
+
+/// Whether the attribute is one of a claim that is there, or of something within it.
+fn is_said_by(claims: &Claims, attribute: &str) -> bool {
+    let is_tag = attribute.starts_with(PRINCIPAL_TAG) || attribute == TRANSITIVE;
+    let within = |claim: &String| {
+        let rest = attribute.strip_prefix(claim.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    claims.keys().any(within) || (is_tag && claims.contains_key(TAGS))
+}
+
 fn is_kept(name: &str) -> bool {
     !OF_THE_TOKEN.contains(&name) && name.len() <= LONGEST_PATH
 }

@@ -34,7 +34,7 @@ pub struct RefreshedTokens {
     pub refresh_token: Option<Secret>,
     /// What replaces the session's offers; `None` leaves them.
     pub offers: Option<Offers>,
-    /// What replaces the session's attributes of the same names.
+    /// What replaces the session's attributes of the same names; without a value, nothing does.
     pub attributes: Attributes,
     /// When the next refresh is due.
     pub refresh_at: DateTime<Utc>,
@@ -177,6 +177,9 @@ impl Store {
         let before = (parts.offers.clone(), parts.refused_offers.clone());
         let attributes = parts.attributes.clone();
         parts.attributes.extend(refreshed.attributes.clone());
+        parts
+            .attributes
+            .retain(|name, values| !values.is_empty() || !refreshed.attributes.contains_key(name));
         let mut overwritten = None;
         if let Some(offers) = &refreshed.offers {
             parts.offers.clone_from(&offers.offers);

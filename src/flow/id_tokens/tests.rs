@@ -340,3 +340,47 @@ async fn a_gateway_that_stops_lets_no_refresh_begin() {
     assert!(waits.is_err());
     assert!(stage.party.shown().is_empty());
 }
+
+#[tokio::test]
+async fn a_claim_that_says_less_takes_the_rest_away() {
+    let (stage, gate, session) = nearly_over().await;
+    let attributes = async || {
+        let live = gate.store.session(&session).await.unwrap().unwrap();
+        live.subject.parts().attributes.clone()
+    };
+    stage.party.will(Reply::Tokens(json!({
+        "groups": ["admins"], "team": "blue", "realm": { "roles": ["ops"], "name": "a" },
+        "https://aws.amazon.com/tags": { "principal_tags": { "cost": ["1"] } },
+    })));
+    current(&gate, &session).await.unwrap();
+    let tag = "https://aws.amazon.com/SAML/Attributes/PrincipalTag:cost";
+    let told = attributes().await;
+    for name in ["groups", "team", "realm.roles", "realm.name", tag] {
+        assert!(told.contains_key(name), "{name}: {told:?}");
+    }
+    stage.passes(280);
+    stage.party.will(Reply::Tokens(json!({
+        "groups": [], "realm": { "name": "a" }, "https://aws.amazon.com/tags": {},
+    })));
+    current(&gate, &session).await.unwrap();
+    let told = attributes().await;
+    for name in ["groups", "realm.roles", tag] {
+        assert!(!told.contains_key(name), "{name}: {told:?}");
+    }
+    // A claim that the token does not have says nothing, as with the roles.
+    assert!(told.contains_key("team") && told.contains_key("realm.name"));
+}
+
+#[tokio::test]
+async fn a_refresh_token_goes_to_the_issuer_that_gave_it_alone() {
+    let (mut stage, _, session) = nearly_over().await;
+    // The configuration gives the provider's name to another issuer.
+    stage.party = party::Party::start(Arc::clone(&stage.bench.clock)).await;
+    let gate = stage.gate("two").await;
+    let problem = current(&gate, &session).await.unwrap_err();
+    assert!(
+        matches!(problem, TokenProblem::ProviderUnknown(_)),
+        "{problem}"
+    );
+    assert!(stage.party.shown().is_empty());
+}
