@@ -208,15 +208,15 @@ impl Stage {
     pub(super) async fn sign_in_at(
         &self,
         idp: &str,
-        party: &Party,
+        provider: &Party,
         gate: &Gate,
         refreshes: bool,
     ) -> Arc<Subject> {
         let now = self.bench.clock.now();
         let whole = DateTime::from_timestamp(now.timestamp(), 0).unwrap();
-        let (issuer, expires_at) = (party.issuer(), whole + TimeDelta::seconds(LIFE));
+        let (issuer, expires_at) = (provider.issuer(), whole + TimeDelta::seconds(LIFE));
         let id_token = IdToken {
-            jwt: Secret::new(party.id_token(&json!({}))),
+            jwt: Secret::new(provider.id_token(&json!({}))),
             issuer: issuer.to_owned(),
             subject: "s-1".to_owned(),
             audience: CLIENT.to_owned(),
