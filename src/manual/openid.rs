@@ -46,7 +46,7 @@
 //! ## What the claims say
 //!
 //! * **A mail address that nobody checked** (*nOAuth*, Descope 2023: an account at the attacker's tenant with the
-//!   victim's address). `email` counts only where `email_verified` is true; `user_domains` bounds whom a
+//!   victim's address). `email` counts only where `email_verified` is true, for the name and for `when`; `user_domains` bounds whom a
 //!   provider may speak for ([`Refusal::UserDomain`]); the same name from two providers is two people everywhere.
 //!   A claim for the name that is there and bad never falls back to another ([`Refusal::UserName`]).
 //! * **An issuer for everybody's tenants**, such as Entra's `common`: its metadata names no issuer that a token

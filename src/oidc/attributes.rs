@@ -6,13 +6,15 @@
 
 use serde_json::Value;
 
-use super::claims::Claims;
+use super::claims::{Claims, verified_email};
 use crate::model::Attributes;
 
 /// What says something of the token and nothing of the person.
 const OF_THE_TOKEN: &[&str] = &[
     "nonce", "at_hash", "c_hash", "s_hash", "jti", "exp", "iat", "nbf",
 ];
+/// Says something of the person where the provider checked it alone, as for the user's name.
+const EMAIL: &str = "email";
 /// AWS's claim for session tags (IAM user guide, "Pass session tags using AssumeRoleWithWebIdentity").
 const TAGS: &str = "https://aws.amazon.com/tags";
 /// What the same tags are called in SAML.
@@ -39,6 +41,10 @@ pub(super) fn attributes(claims: &Claims) -> Attributes {
         }
     }
     session_tags(claims, &mut found);
+    if verified_email(claims).is_none() {
+        // Whoever may write there what they like would fit a condition on it.
+        found.remove(EMAIL);
+    }
     found
 }
 
