@@ -14,6 +14,7 @@ mod outcome;
 mod problem;
 mod redeem;
 mod schedule;
+mod turns;
 
 #[cfg(test)]
 mod tests;
@@ -23,12 +24,13 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use self::failures::Failures;
 use self::flight::Flights;
 pub use self::problem::TokenProblem;
 pub use self::schedule::refresh_at;
+use self::turns::Turns;
 use super::{AllowList, Fetch, Holds, Providers};
 use crate::audit::Recorder;
 use crate::model::{Clock, IdToken, OidcTokens, Person, Secret, SessionId, Subject};
@@ -41,8 +43,6 @@ const CLAIM: TimeDelta = TimeDelta::seconds(60);
 const LOOK: Duration = Duration::from_millis(200);
 /// And how many times: longer than a call may take.
 const LOOKS: u32 = 75;
-/// Refreshes on their way at once; a gateway that stops waits for them.
-const AT_ONCE: u32 = 64;
 
 /// What [`IdTokens`] works with.
 pub struct IdTokensParts {
@@ -68,7 +68,8 @@ pub struct IdTokens {
     flights: Flights,
     failures: Failures,
     claims: AtomicU64,
-    turns: Arc<Semaphore>,
+    /// A gateway that stops waits for them.
+    turns: Turns,
     /// Whose memory must learn of what a refresh changed. It works on this, and so comes later.
     fetch: OnceLock<Weak<Fetch>>,
 }
@@ -124,11 +125,11 @@ impl IdTokens {
     /// Gives tokens with `parts`.
     pub fn new(parts: IdTokensParts) -> Self {
         Self {
+            turns: Turns::at(&parts.providers),
             parts,
             flights: Flights::default(),
             failures: Failures::default(),
             claims: AtomicU64::new(0),
-            turns: Arc::new(Semaphore::new(usize::try_from(AT_ONCE).unwrap_or(1))),
             fetch: OnceLock::new(),
         }
     }
@@ -169,9 +170,7 @@ impl IdTokens {
     /// Waits until no refresh is on its way, and lets none begin: what a provider gave must be kept before the
     /// process ends.
     pub async fn settle(&self) {
-        if let Ok(all) = self.turns.acquire_many(AT_ONCE).await {
-            all.forget();
-        }
+        self.turns.close().await;
     }
 
     async fn wanted(
@@ -217,7 +216,7 @@ impl IdTokens {
         let before = self.live(session).await?;
         let claimant = self.claimant();
         for _ in 0..LOOKS {
-            match self.claim(session, &claimant).await? {
+            match self.claim(&before, &claimant).await? {
                 Claimed::Won(won) => return self.redeem(*won, wanted).await,
                 Claimed::Gone => return Err(TokenProblem::Ended),
                 Claimed::Busy => tokio::time::sleep(LOOK).await,
@@ -257,9 +256,9 @@ impl IdTokens {
         format!("{}/{turn}", self.parts.claimant)
     }
 
-    async fn claim(&self, session: &SessionId, claimant: &str) -> Result<Claimed, TokenProblem> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let turn = turn.map_err(|_| TokenProblem::Waiting)?;
+    async fn claim(&self, subject: &Subject, claimant: &str) -> Result<Claimed, TokenProblem> {
+        let session = subject.session();
+        let turn = self.turns.take(&subject.person().idp).await?;
         let until = self.parts.clock.now() + CLAIM;
         let claim = self.parts.store.claim_refresh(session, claimant, CLAIM);
         Ok(match claim.await? {

@@ -52,8 +52,8 @@ pub(super) struct LeaveQuery {
     request: String,
 }
 
-/// Sends a browser that signed out here to where its provider signs it out too. The address there names the ID
-/// token, which stands in no page of ours.
+/// Sends a browser that signed out here to where its provider signs it out too. The address there may
+/// name an ID token that has ended, which stands in no page of ours.
 pub(super) async fn sign_out(
     request: HttpRequest,
     provider: web::Path<String>,

@@ -46,7 +46,7 @@
 //! ## What the claims say
 //!
 //! * **A mail address that nobody checked** (*nOAuth*, Descope 2023: an account at the attacker's tenant with the
-//!   victim's address). `email` counts only where `email_verified` is true; `user_domains` bounds whom a
+//!   victim's address). `email` counts only where `email_verified` is true, for the name and for `when`; `user_domains` bounds whom a
 //!   provider may speak for ([`Refusal::UserDomain`]); the same name from two providers is two people everywhere.
 //!   A claim for the name that is there and bad never falls back to another ([`Refusal::UserName`]).
 //! * **An issuer for everybody's tenants**, such as Entra's `common`: its metadata names no issuer that a token
@@ -63,7 +63,8 @@
 //! * **Another person's token on refresh.** Issuer, subject and audience must be the sign-in's
 //!   ([`Refusal::Issuer`], [`Refusal::SubjectDiffers`], [`Refusal::AudienceDiffers`]).
 //! * **A person who left.** `invalid_grant` ends the session, and with it what its jobs can fetch; a refreshed token that names
-//!   fewer roles takes the others away. Whatever a provider says, `renew_for` bounds it.
+//!   fewer roles takes the others away, and so with every claim that a `when` may rest on; a claim that it does not have at all says nothing,
+//!   so let the provider send an empty one. Whatever a provider says, `renew_for` bounds it.
 //!
 //! ## Assignments
 //!
@@ -77,7 +78,9 @@
 //! * **A provider's own signing key**, stolen, signs in whomever its thief likes, as with SAML.
 //! * **Method `web-identity`** hands the provider's own token to AWS. Whoever has such a token for rolegate's client can redeem it
 //!   at STS by himself until it expires, for every role whose trust policy admits him: the allow-list bounds what rolegate
-//!   hands out. Tokens do not come through the browser here, so that this is whoever can read rolegate's memory. Pin
+//!   hands out. Tokens do not come through the browser here (at the sign-out the provider is told an ID token only once it has
+//!   ended), so that this is whoever can read rolegate's memory, and where the provider lets rolegate's client have tokens without
+//!   a code (implicit flow: switch it off there), the person. Pin
 //!   `sub` in the trust policy (`rolegate trust-policy --user`), or use `relay`.
 //! * **The client secret**: who has it can redeem a code that he also stole, but not without the request's verifier.
 //!

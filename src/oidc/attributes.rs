@@ -6,13 +6,15 @@
 
 use serde_json::Value;
 
-use super::claims::Claims;
+use super::claims::{Claims, verified_email};
 use crate::model::Attributes;
 
 /// What says something of the token and nothing of the person.
 const OF_THE_TOKEN: &[&str] = &[
     "nonce", "at_hash", "c_hash", "s_hash", "jti", "exp", "iat", "nbf",
 ];
+/// Says something of the person where the provider checked it alone, as for the user's name.
+const EMAIL: &str = "email";
 /// AWS's claim for session tags (IAM user guide, "Pass session tags using AssumeRoleWithWebIdentity").
 const TAGS: &str = "https://aws.amazon.com/tags";
 /// What the same tags are called in SAML.
@@ -39,7 +41,31 @@ pub(super) fn attributes(claims: &Claims) -> Attributes {
         }
     }
     session_tags(claims, &mut found);
+    if verified_email(claims).is_none() {
+        // Whoever may write there what they like would fit a condition on it.
+        found.remove(EMAIL);
+    }
     found
+}
+
+/// The attributes of a newer token's claims, for who has those in `known`: what a claim of it said before and says
+/// no more stands there without a value. A claim that it does not have at all changes nothing.
+pub(super) fn newer_attributes(claims: &Claims, known: &Attributes) -> Attributes {
+    let mut found = attributes(claims);
+    for name in known.keys().filter(|name| is_said_by(claims, name)) {
+        found.entry(name.clone()).or_default();
+    }
+    found
+}
+
+/// Whether the attribute is one of a claim that is there, or of something within it.
+fn is_said_by(claims: &Claims, attribute: &str) -> bool {
+    let is_tag = attribute.starts_with(PRINCIPAL_TAG) || attribute == TRANSITIVE;
+    let within = |claim: &String| {
+        let rest = attribute.strip_prefix(claim.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    claims.keys().any(within) || (is_tag && claims.contains_key(TAGS))
 }
 
 fn is_kept(name: &str) -> bool {

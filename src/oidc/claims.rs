@@ -80,7 +80,7 @@ pub(super) fn user(claims: &Claims, settings: &ProviderSettings) -> Result<UserN
 }
 
 /// `email`, where `email_verified` is true; some providers write it as text (OpenID Connect Core 1.0, 5.1).
-fn verified_email(claims: &Claims) -> Option<&Value> {
+pub(super) fn verified_email(claims: &Claims) -> Option<&Value> {
     let is_verified = match claims.get("email_verified")? {
         Value::Bool(verified) => *verified,
         Value::String(text) => text == "true",

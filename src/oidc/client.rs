@@ -21,7 +21,7 @@ use reqwest::{Certificate, Client, Response};
 use url::Url;
 
 use super::discovery::document_url;
-use super::party::{TokenError, relying_party};
+use super::party::{Answer, TokenError, relying_party};
 use super::refusal::cut;
 use super::{KeySet, OidcError, ProviderMetadata, ProviderSettings, TokenAnswer};
 use crate::model::Secret;
@@ -114,7 +114,9 @@ impl OidcClient {
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose().to_owned()))
             .request_async(self)
             .await;
-        asked.map_err(token_error)?.checked()
+        let answered = asked.map_err(token_error).and_then(Answer::checked);
+        let sent = [code, verifier.expose(), secret.expose()];
+        answered.map_err(|error| error.without(&sent))
     }
 
     /// Redeems a refresh token (RFC 6749, 6).
@@ -135,7 +137,9 @@ impl OidcClient {
             .exchange_refresh_token(&token)
             .request_async(self)
             .await;
-        asked.map_err(token_error)?.checked()
+        let answered = asked.map_err(token_error).and_then(Answer::checked);
+        let sent = [refresh_token.expose(), secret.expose()];
+        answered.map_err(|error| error.without(&sent))
     }
 
     /// The same client, for `patience` at most.

@@ -5,6 +5,11 @@
 
 use thiserror::Error;
 
+/// Stands for words that repeated what rolegate had sent.
+const REPEATED: &str = "(its words repeat what was sent)";
+/// So many characters of a secret are not found by chance.
+const TELLING: usize = 16;
+
 /// Why the provider cannot be used, or what it answered instead of tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "the fields are the facts that the text shows")]
@@ -114,11 +119,37 @@ impl OidcError {
         }
     }
 
+    /// Without words of the provider's that repeat one of `sent`, which may stand in no log, record or answer.
+    pub(super) fn without(self, sent: &[&str]) -> Self {
+        let clean = |text: String| {
+            let repeats = sent.iter().any(|secret| begins_in(&text, secret));
+            if repeats { REPEATED.to_owned() } else { text }
+        };
+        match self {
+            Self::Refused {
+                status,
+                error,
+                description,
+            } => Self::Refused {
+                status,
+                error: clean(error),
+                description: clean(description),
+            },
+            other => other,
+        }
+    }
+
     /// Whether the provider says that the grant itself is over (RFC 6749, 5.2): the code or the refresh token
     /// is used up, expired or revoked.
     pub fn is_invalid_grant(&self) -> bool {
         matches!(self, Self::Refused { error, .. } if error == "invalid_grant")
     }
+}
+
+/// Whether `secret`, or as much of it as betrays it, stands in a text that may have been cut.
+fn begins_in(text: &str, secret: &str) -> bool {
+    let beginning: String = secret.chars().take(TELLING).collect();
+    !beginning.is_empty() && text.contains(&beginning)
 }
 
 fn is_transient_status(status: u16) -> bool {

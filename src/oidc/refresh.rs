@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::attributes::attributes;
+use super::attributes::newer_attributes;
 use super::claims::offers;
 use super::jws::{nonce_of, signed_claims};
 use super::protocol::{Protocol, nonce};
@@ -23,6 +23,8 @@ pub struct RefreshExpectation<'e> {
     pub keys: &'e KeySet,
     /// The ID token before.
     pub before: &'e IdToken,
+    /// The session's attributes.
+    pub known: &'e Attributes,
     /// The sign-in's nonce, where it is still known; else that of the token before counts, where it has one.
     pub nonce: Option<&'e Secret>,
     /// The time now.
@@ -38,7 +40,8 @@ pub struct Refreshed {
     pub refresh_token: Option<Secret>,
     /// The offers, where the newer token has a role claim, be it an empty one.
     pub offers: Option<Offers>,
-    /// The claims of the newer token; they replace those of the same names.
+    /// The claims of the newer token; they replace those of the same names. One without a value takes away what was
+    /// known under its name.
     pub attributes: Attributes,
 }
 
@@ -72,7 +75,7 @@ pub fn verify_refreshed(
     same_person(expectation.before, &newer)?;
     refreshed.id_token = Some(newer);
     refreshed.offers = offers(&claims, &settings.claims.role);
-    refreshed.attributes = attributes(&claims);
+    refreshed.attributes = newer_attributes(&claims, expectation.known);
     Ok(refreshed)
 }
 

@@ -125,6 +125,19 @@ impl Engine {
         }
     }
 
+    /// Lets the statements of a transaction take their time: what it does must not fail for being much.
+    pub(super) async fn be_patient(
+        self,
+        transaction: &mut Transaction<'static, Any>,
+    ) -> Result<(), StoreError> {
+        if self == Self::Postgres {
+            sqlx::query(server::PATIENTLY)
+                .execute(&mut **transaction)
+                .await?;
+        }
+        Ok(())
+    }
+
     /// A transaction that sees one moment, whatever is written meanwhile.
     pub(super) async fn snapshot(
         self,

@@ -12,7 +12,7 @@ use super::oidc_tokens::of_a_session_that_goes_on;
 use super::rows::{Record, last, millis};
 use super::sessions::SealedSession;
 use super::{Assignment, Store, StoreError};
-use crate::model::{Attributes, IdToken, Offers, OidcTokens, Secret, SessionId};
+use crate::model::{Attributes, IdToken, IdpName, Offers, OidcTokens, Secret, SessionId};
 
 /// What came of a claim to refresh.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct RefreshedTokens {
     pub refresh_token: Option<Secret>,
     /// What replaces the session's offers; `None` leaves them.
     pub offers: Option<Offers>,
-    /// What replaces the session's attributes of the same names.
+    /// What replaces the session's attributes of the same names; without a value, nothing does.
     pub attributes: Attributes,
     /// When the next refresh is due.
     pub refresh_at: DateTime<Utc>,
@@ -135,15 +135,19 @@ impl Store {
         Ok(())
     }
 
-    /// The sessions that are due for a refresh, longest due first: those that leases of their person draw on,
+    /// The sessions of `idp` that are due for a refresh, longest due first: those that leases of their person draw on,
     /// with a refresh token that nobody is redeeming.
-    pub async fn due_refreshes(&self, limit: u32) -> Result<Vec<SessionId>, StoreError> {
+    pub async fn due_refreshes(
+        &self,
+        idp: &IdpName,
+        limit: u32,
+    ) -> Result<Vec<SessionId>, StoreError> {
         let now = self.now();
         let rows = sqlx::query(
             "SELECT s.id FROM oidc_tokens t JOIN sessions s ON s.id = t.session
              WHERE t.refresh_at <= $1 AND t.refresh_token IS NOT NULL
              AND (t.claimed_until IS NULL OR t.claimed_until <= $1)
-             AND s.state = 'confirmed' AND s.ended_at IS NULL
+             AND s.idp = $4 AND s.state = 'confirmed' AND s.ended_at IS NULL
              AND (s.expires_at > $1 OR s.signed_in_at > $2)
              AND EXISTS (SELECT 1 FROM leases l
                  WHERE l.user_name = s.user_name AND l.idp = s.idp
@@ -158,6 +162,7 @@ impl Store {
         .bind(millis(now))
         .bind(millis(now - RENEWED_AT_MOST))
         .bind(i64::from(limit))
+        .bind(idp.as_str())
         .fetch_all(self.reader())
         .await?;
         rows.iter()
@@ -177,6 +182,9 @@ impl Store {
         let before = (parts.offers.clone(), parts.refused_offers.clone());
         let attributes = parts.attributes.clone();
         parts.attributes.extend(refreshed.attributes.clone());
+        parts
+            .attributes
+            .retain(|name, values| !values.is_empty() || !refreshed.attributes.contains_key(name));
         let mut overwritten = None;
         if let Some(offers) = &refreshed.offers {
             parts.offers.clone_from(&offers.offers);

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::model::Offer;
-use crate::store::testing::{Bench, TestSignIn, person, role};
+use crate::store::testing::{Bench, TestSignIn, idp, person, role};
 use crate::store::{SessionState, StoreError};
 
 const MINUTE: TimeDelta = TimeDelta::seconds(60);
@@ -348,7 +348,7 @@ async fn a_session_that_ended_meanwhile_keeps_nothing() {
 async fn the_newest_session_of_a_person_with_a_live_lease_is_due_in_time() {
     let bench = Bench::new();
     let store = bench.open().await;
-    let due = async || store.due_refreshes(10).await.unwrap();
+    let due = async || store.due_refreshes(&idp("okta"), 10).await.unwrap();
     let older = bench.oidc_session(&store, "a").await;
     let bob = TestSignIn::new("b").by(person("okta", "bob"));
     bench.oidc_session_of(&store, bob, "b").await;
@@ -387,7 +387,7 @@ async fn the_newest_session_of_a_person_with_a_live_lease_is_due_in_time() {
     assert_eq!(due().await, []);
     bench.clock.advance(TimeDelta::seconds(5));
     assert_eq!(due().await, from_ref(newest));
-    assert_eq!(store.due_refreshes(0).await.unwrap(), []);
+    assert_eq!(store.due_refreshes(&idp("okta"), 0).await.unwrap(), []);
 
     // It goes on beyond the session's end for who renews, and ends with the last lease.
     bench.clock.advance(TimeDelta::hours(13));
@@ -404,16 +404,16 @@ async fn a_session_without_refresh_token_or_after_its_end_is_never_due() {
     store.add_lease(&lease, &hash).await.unwrap();
     let session = bench.oidc_session(&store, "a").await;
     bench.clock.advance(MINUTE);
-    assert_eq!(store.due_refreshes(9).await.unwrap().len(), 1);
+    assert_eq!(store.due_refreshes(&idp("okta"), 9).await.unwrap().len(), 1);
     bench
         .tamper("UPDATE oidc_tokens SET refresh_token = NULL")
         .await;
-    assert_eq!(store.due_refreshes(9).await.unwrap(), []);
+    assert_eq!(store.due_refreshes(&idp("okta"), 9).await.unwrap(), []);
     let ended = bench.oidc_session(&store, "b").await;
     bench.clock.advance(MINUTE);
-    assert_eq!(store.due_refreshes(9).await.unwrap().len(), 1);
+    assert_eq!(store.due_refreshes(&idp("okta"), 9).await.unwrap().len(), 1);
     store.end_session(ended.session()).await.unwrap();
-    assert_eq!(store.due_refreshes(9).await.unwrap(), []);
+    assert_eq!(store.due_refreshes(&idp("okta"), 9).await.unwrap(), []);
     assert!(
         store
             .oidc_tokens(session.session())

@@ -114,6 +114,7 @@ impl Store {
     ) -> Result<Option<Revocation>, StoreError> {
         let at = self.now();
         let mut transaction = self.begin().await?;
+        self.0.engine.be_patient(&mut transaction).await?;
         let Some(reach) = reach_of(&mut transaction, selector, at).await? else {
             return Ok(None);
         };

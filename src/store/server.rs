@@ -37,6 +37,9 @@ const WRITING: &str = "SET statement_timeout = '4s'; SET lock_timeout = '4s'; \
 const READING: &str = "SET default_transaction_read_only = on; SET statement_timeout = '4s'; \
      SET idle_in_transaction_session_timeout = '60s'; SET application_name = 'rolegate';";
 
+/// For what an admin waits for: to the end of the transaction.
+pub(super) const PATIENTLY: &str = "SET LOCAL statement_timeout = '60s'";
+
 pub(super) async fn open(url: &str) -> Result<Pools, StoreError> {
     let options = options(url)?;
     let writer = pool(WRITERS, WRITING)

@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::{Claimed, IdTokens, TokenProblem, Wanted, schedule};
 use crate::flow::fetch::{granted, request_of};
-use crate::model::{LeaseId, Method, SessionId, Subject};
+use crate::model::{IdpName, LeaseId, Method, SessionId, Subject};
 use crate::store::{LeaseFilter, StoreError};
 
 /// How often it is looked for sessions that are due.
@@ -26,19 +26,26 @@ const PAGES: u32 = 100;
 impl IdTokens {
     /// Renews ID tokens ahead of need, until the process ends.
     pub async fn refresh_ahead(self: Arc<Self>) {
+        let all = self.parts.providers.all().iter();
+        let each = all.map(|provider| self.refresh_ahead_at(&provider.settings.name));
+        futures_util::future::join_all(each).await;
+    }
+
+    /// Each by itself: one that is slow keeps none of another's waiting.
+    async fn refresh_ahead_at(self: &Arc<Self>, idp: &IdpName) {
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.refresh_due().await {
+            if let Err(error) = self.refresh_due(idp).await {
                 tracing::warn!(event = "refresh_waits", %error, "no ID token is renewed ahead of need until the store answers");
             }
         }
     }
 
     /// One round.
-    pub(super) async fn refresh_due(self: &Arc<Self>) -> Result<(), StoreError> {
-        let due = self.parts.store.due_refreshes(ROUND).await?;
+    pub(super) async fn refresh_due(self: &Arc<Self>, idp: &IdpName) -> Result<(), StoreError> {
+        let due = self.parts.store.due_refreshes(idp, ROUND).await?;
         futures_util::stream::iter(due)
             .for_each_concurrent(AT_ONCE, |session| {
                 let this = Arc::clone(self);
@@ -60,7 +67,7 @@ impl IdTokens {
         }
         let subject = self.live(session).await?;
         let is_needed = self.is_needed(&subject).await?;
-        let Claimed::Won(won) = self.claim(session, &self.claimant()).await? else {
+        let Claimed::Won(won) = self.claim(&subject, &self.claimant()).await? else {
             return Ok(());
         };
         if is_needed {

@@ -40,7 +40,7 @@ impl IdTokens {
         let subject = self.live(&won.session).await?;
         match self.ask(&won, &subject).await {
             Ok((provider, answer)) => {
-                let verified = verified(&provider, &answer, &won, now).await;
+                let verified = verified(&provider, &answer, &won, &subject, now).await;
                 match verified {
                     Ok(refreshed) => self.take(&won, &subject, wanted, refreshed).await,
                     Err(refusal) => Err(self.refused(&won, &subject, &answer, refusal).await),
@@ -61,7 +61,11 @@ impl IdTokens {
             let problem = TokenProblem::Over(idp.clone());
             return Err(self.failed(won, subject, problem).await);
         };
-        let Some(provider) = self.parts.providers.by_name(idp) else {
+        // One that has taken over the name of another is shown nothing that the other gave.
+        let provider = self.parts.providers.by_name(idp);
+        let gave =
+            |provider: &Arc<Provider>| provider.settings.issuer == won.tokens.id_token.issuer;
+        let Some(provider) = provider.filter(gave) else {
             let problem = TokenProblem::ProviderUnknown(idp.clone());
             return Err(self.failed(won, subject, problem).await);
         };
@@ -343,34 +347,29 @@ async fn verified(
     provider: &Provider,
     answer: &TokenAnswer,
     won: &Won,
+    subject: &Subject,
     now: DateTime<Utc>,
 ) -> Result<Refreshed, Refusal> {
+    let verified_by = |keys: &KeySet| {
+        let expectation = RefreshExpectation {
+            settings: &provider.settings,
+            keys,
+            before: &won.tokens.id_token,
+            known: &subject.parts().attributes,
+            nonce: None,
+            now,
+        };
+        verify_refreshed(answer, &expectation)
+    };
     let keys = provider.discovered().map(|discovered| discovered.keys);
     let keys = keys.unwrap_or_default();
-    match verified_by(&keys, provider, answer, won, now) {
+    match verified_by(&keys) {
         Err(refusal) if refusal.wants_newer_keys() => match provider.refresh_keys(&keys).await {
-            Some(newer) => verified_by(&newer, provider, answer, won, now),
+            Some(newer) => verified_by(&newer),
             None => Err(refusal),
         },
         done => done,
     }
-}
-
-fn verified_by(
-    keys: &KeySet,
-    provider: &Provider,
-    answer: &TokenAnswer,
-    won: &Won,
-    now: DateTime<Utc>,
-) -> Result<Refreshed, Refusal> {
-    let expectation = RefreshExpectation {
-        settings: &provider.settings,
-        keys,
-        before: &won.tokens.id_token,
-        nonce: None,
-        now,
-    };
-    verify_refreshed(answer, &expectation)
 }
 
 /// Whether a claim says something else than before.

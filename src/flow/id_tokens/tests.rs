@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::flow::FetchError;
-use crate::store::testing::role;
+use crate::store::testing::{idp, role};
 use party::Reply;
 use stage::{Gate, Stage};
 
@@ -61,7 +61,11 @@ async fn two_replicas_make_one_call() {
     // And neither does the look ahead of the other, which had it on its list.
     stage.lease(&one).await;
     stage.passes(250);
-    let (here, there) = tokio::join!(one.id_tokens.refresh_due(), two.id_tokens.refresh_due());
+    let okta = idp("okta");
+    let (here, there) = tokio::join!(
+        one.id_tokens.refresh_due(&okta),
+        two.id_tokens.refresh_due(&okta)
+    );
     here.and(there).unwrap();
     assert_eq!(stage.party.shown(), ["refresh-0", "refresh-1"]);
 }
@@ -103,7 +107,7 @@ async fn without_an_id_token_the_one_before_goes_on_while_it_is_good() {
     let first = current(&gate, subject.session()).await.unwrap();
     stage.passes(200);
     stage.party.will(Reply::NoIdToken);
-    gate.id_tokens.refresh_due().await.unwrap();
+    gate.id_tokens.refresh_due(&idp("okta")).await.unwrap();
     assert_eq!(stage.party.shown(), ["refresh-0"]);
     assert_eq!(current(&gate, subject.session()).await.unwrap(), first);
     stage.passes(80);
@@ -133,7 +137,7 @@ async fn a_token_of_another_person_is_refused_and_the_session_goes_on() {
     stage.passes(200);
     stage.party.will(Reply::Tokens(json!({ "sub": "s-2" })));
     for _ in 0..3 {
-        gate.id_tokens.refresh_due().await.unwrap();
+        gate.id_tokens.refresh_due(&idp("okta")).await.unwrap();
     }
     assert_eq!(stage.party.shown(), ["refresh-0"]);
     assert_eq!(current(&gate, session).await.unwrap(), first);
@@ -181,7 +185,7 @@ async fn while_the_provider_fails_credentials_go_on_and_it_is_asked_seldom() {
         stage
             .party
             .will(Reply::Refused(503, "temporarily_unavailable"));
-        gate.id_tokens.refresh_due().await.unwrap();
+        gate.id_tokens.refresh_due(&idp("okta")).await.unwrap();
         assert_eq!(stage.party.shown().len(), calls);
         let again = gate.fetch.for_lease(&job).await.unwrap();
         assert_eq!(
@@ -291,16 +295,16 @@ async fn only_what_a_live_lease_could_draw_on_is_renewed_ahead() {
     let gate = stage.gate("one").await;
     stage.sign_in(&gate, true).await;
     stage.passes(200);
-    gate.id_tokens.refresh_due().await.unwrap();
+    gate.id_tokens.refresh_due(&idp("okta")).await.unwrap();
     stage.lease(&gate).await;
-    gate.id_tokens.refresh_due().await.unwrap();
+    gate.id_tokens.refresh_due(&idp("okta")).await.unwrap();
     assert!(stage.party.shown().is_empty(), "the role is not allowed");
-    let due = gate.store.due_refreshes(10).await.unwrap();
+    let due = gate.store.due_refreshes(&idp("okta"), 10).await.unwrap();
     assert!(due.is_empty(), "put off");
     stage.allow_reader().await;
     let gate = stage.gate("two").await;
     stage.passes(60);
-    gate.id_tokens.refresh_due().await.unwrap();
+    gate.id_tokens.refresh_due(&idp("okta")).await.unwrap();
     assert_eq!(stage.party.shown(), ["refresh-0"]);
 }
 
@@ -339,4 +343,70 @@ async fn a_gateway_that_stops_lets_no_refresh_begin() {
     let waits = tokio::time::timeout(patience, current(&gate, &session)).await;
     assert!(waits.is_err());
     assert!(stage.party.shown().is_empty());
+}
+
+#[tokio::test]
+async fn a_claim_that_says_less_takes_the_rest_away() {
+    let (stage, gate, session) = nearly_over().await;
+    let attributes = async || {
+        let live = gate.store.session(&session).await.unwrap().unwrap();
+        live.subject.parts().attributes.clone()
+    };
+    stage.party.will(Reply::Tokens(json!({
+        "groups": ["admins"], "team": "blue", "realm": { "roles": ["ops"], "name": "a" },
+        "https://aws.amazon.com/tags": { "principal_tags": { "cost": ["1"] } },
+    })));
+    current(&gate, &session).await.unwrap();
+    let tag = "https://aws.amazon.com/SAML/Attributes/PrincipalTag:cost";
+    let told = attributes().await;
+    for name in ["groups", "team", "realm.roles", "realm.name", tag] {
+        assert!(told.contains_key(name), "{name}: {told:?}");
+    }
+    stage.passes(280);
+    stage.party.will(Reply::Tokens(json!({
+        "groups": [], "realm": { "name": "a" }, "https://aws.amazon.com/tags": {},
+    })));
+    current(&gate, &session).await.unwrap();
+    let told = attributes().await;
+    for name in ["groups", "realm.roles", tag] {
+        assert!(!told.contains_key(name), "{name}: {told:?}");
+    }
+    // A claim that the token does not have says nothing, as with the roles.
+    assert!(told.contains_key("team") && told.contains_key("realm.name"));
+}
+
+#[tokio::test]
+async fn a_refresh_token_goes_to_the_issuer_that_gave_it_alone() {
+    let (mut stage, _, session) = nearly_over().await;
+    // The configuration gives the provider's name to another issuer.
+    stage.party = party::Party::start(Arc::clone(&stage.bench.clock)).await;
+    let gate = stage.gate("two").await;
+    let problem = current(&gate, &session).await.unwrap_err();
+    assert!(
+        matches!(problem, TokenProblem::ProviderUnknown(_)),
+        "{problem}"
+    );
+    assert!(stage.party.shown().is_empty());
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_keeps_no_other_waiting() {
+    let (stage, gate, session) = nearly_over().await;
+    let mut theirs = Vec::new();
+    for _ in 0..turns::AT_ONCE {
+        stage.slow.will(Reply::Hang);
+        let subject = stage.sign_in_at("slow", &stage.slow, &gate, true).await;
+        theirs.push(subject.session().clone());
+    }
+    stage.passes(280);
+    for session in &theirs {
+        let (id_tokens, session) = (Arc::clone(&gate.id_tokens), session.clone());
+        tokio::spawn(async move { id_tokens.current(&session, MINUTE).await });
+    }
+    while stage.slow.shown().len() < theirs.len() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let patience = Duration::from_secs(5);
+    let soon = tokio::time::timeout(patience, current(&gate, &session)).await;
+    soon.expect("another's turn").unwrap();
 }

@@ -1,14 +1,20 @@
 //! Signing a browser out at its OpenID provider (OpenID Connect RP-Initiated Logout 1.0).
 //!
-//! The address there may name the ID token, which may stand in no page of ours. So the page leads to an address of
+//! The address there may name the ID token, once that has ended; one that lives AWS would take from whoever has it,
+//! and it never goes through a browser. It may stand in no page of ours, so the page leads to an address of
 //! ours, which only the browser that signed out can use, once and within ten minutes.
+
+use chrono::TimeDelta;
 
 use super::{Logout, LogoutNext};
 use crate::flow::sign_in::digest;
 use crate::flow::{Provider, Unavailable};
-use crate::model::{Secret, Token, TokenKind, hex};
+use crate::model::{IdToken, Secret, Token, TokenKind, hex};
 use crate::oidc::logout_url;
 use crate::store::{LiveSession, SignInRequest, StoreError};
+
+/// How long after its end an ID token is still kept from the browser: AWS's clock may be another.
+const SPENT: TimeDelta = TimeDelta::minutes(10);
 
 impl Logout {
     /// What [`Logout::begin`] gives for an OpenID provider; `None` where that signs nobody out, or the store
@@ -35,7 +41,11 @@ impl Logout {
         };
         let parts = &self.parts;
         let tokens = parts.store.oidc_tokens(live.subject.session()).await?;
-        let hint = tokens.as_ref().map(|tokens| &tokens.id_token.jwt);
+        // Whoever holds a living ID token can redeem it at STS past the allow-list, the person too.
+        let now = parts.clock.now();
+        let is_spent = |token: &&IdToken| token.expires_at + SPENT <= now;
+        let hint = tokens.as_ref().map(|tokens| &tokens.id_token);
+        let hint = hint.filter(is_spent).map(|token| &token.jwt);
         let Some(url) = logout_url(&provider.settings, &metadata, hint, &parts.back_to) else {
             return Ok(None);
         };

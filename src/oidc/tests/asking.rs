@@ -242,6 +242,22 @@ async fn a_refresh_may_give_little() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_repeats_what_was_sent_is_kept_without_words() {
+    for repeated in ["refresh-1", SECRET] {
+        let body =
+            json!({"error": "invalid_grant", "error_description": format!("no {repeated} here")});
+        let post = json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]});
+        let (_provider, settings, metadata) = token_endpoint(&post, vec![refused(400, body)]).await;
+        let error = client()
+            .refresh(&settings, &metadata, &secret(SECRET), &secret("refresh-1"))
+            .await
+            .unwrap_err();
+        assert!(error.is_invalid_grant(), "{error}");
+        assert!(!format!("{error} {error:?}").contains(repeated), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_keeps_its_error_and_a_cut_description() {
     let long = format!("used\r\nup \u{7}{}", "x".repeat(300));
     let body = json!({"error": "invalid_grant", "error_description": long, "token": "secret"});

@@ -242,6 +242,21 @@ fn claims_become_attributes() {
 }
 
 #[test]
+fn a_mail_address_that_nobody_checked_is_no_attribute() {
+    for unchecked in [json!(false), json!("false"), Value::Null, json!(1)] {
+        let changes = json!({"email_verified": unchecked});
+        let attributes = parts(&changes).unwrap().attributes;
+        assert!(!attributes.contains_key("email"), "{unchecked}");
+    }
+    for checked in [json!(true), json!("true")] {
+        let attributes = parts(&json!({"email_verified": checked}))
+            .unwrap()
+            .attributes;
+        assert_eq!(attributes["email"], ["alice@example.org"]);
+    }
+}
+
+#[test]
 fn absurd_nesting_is_left_out() {
     let mut deep = json!({"leaf": "x"});
     for _ in 0..50 {

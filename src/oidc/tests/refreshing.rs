@@ -2,7 +2,7 @@
 
 use super::signing::{key_set, other_rsa_key};
 use super::*;
-use crate::model::IdToken;
+use crate::model::{Attributes, IdToken};
 
 fn before() -> IdToken {
     let token = rsa_key().sign("RS256", &claims(&json!({})));
@@ -18,6 +18,7 @@ fn refreshed_by(answer: &TokenAnswer, nonce: Option<&Secret>) -> Result<Refreshe
             settings: &settings(),
             keys: &keys,
             before: &before(),
+            known: &Attributes::new(),
             nonce,
             now: now() + TimeDelta::hours(1),
         },
@@ -77,6 +78,7 @@ fn it_is_the_same_person_at_the_same_provider() {
         settings: &settings(),
         keys: &keys,
         before: &other,
+        known: &Attributes::new(),
         nonce: None,
         now: now(),
     };

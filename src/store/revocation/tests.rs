@@ -446,3 +446,26 @@ async fn revoking_the_newest_session_brings_no_older_one_back() {
     let drawn = store.newest_session(&ann).await.unwrap().unwrap();
     assert_eq!(drawn.subject.session(), again.session());
 }
+
+/// Sign-ins of a month that nobody ended are revoked with the rest, within the time that a statement may take.
+#[tokio::test]
+async fn everything_of_many_is_revoked() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    bench
+        .tamper(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+             INSERT INTO sessions (id, idp, user_name, state, parts, signed_in_at, expires_at)
+             SELECT 'old-' || i, 'okta', 'user-' || i, 'confirmed', x'00', 0, 1 FROM n",
+        )
+        .await;
+    let before = store.change_versions().await.unwrap();
+    let order = RevokeOrder {
+        reason: "stolen",
+        by: "admin",
+        hold: false,
+    };
+    store.revoke(&Selector::All, order).await.unwrap().unwrap();
+    let after = store.change_versions().await.unwrap();
+    assert!(before.access < after.access);
+}

@@ -17,6 +17,9 @@ pub(super) const CLIENT: &str = "gate";
 /// How long an ID token lives, in seconds.
 pub(super) const LIFE: i64 = 300;
 
+/// No status.
+const HANGS: u16 = 0;
+
 /// What the token endpoint does with one request. Without any, it gives tokens and rotates.
 pub(super) enum Reply {
     /// An ID token whose claims differ in this, and the next refresh token.
@@ -29,6 +32,8 @@ pub(super) enum Reply {
     Refused(u16, &'static str),
     /// Closes after the request.
     Drop,
+    /// Never answers.
+    Hang,
 }
 
 /// What its tasks share.
@@ -151,6 +156,7 @@ impl Own {
             Reply::NoIdToken => answer["refresh_token"] = json!(next),
             Reply::Refused(status, error) => return Some((status, json!({ "error": error }))),
             Reply::Drop => return None,
+            Reply::Hang => return Some((HANGS, answer)),
         }
         Some((200, answer))
     }
@@ -185,6 +191,9 @@ async fn serve(own: Arc<Own>, mut stream: TcpStream) {
     let Some((status, answer)) = own.answer(&path, &body) else {
         return;
     };
+    if status == HANGS {
+        return std::future::pending().await;
+    }
     let answer = answer.to_string();
     let text = format!(
         "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{answer}",

@@ -20,13 +20,15 @@ use crate::model::{
     SessionId, SignIn, Subject, SubjectParts, TokenHash, WebIdentity,
 };
 use crate::policy::Limits;
-use crate::store::testing::{Bench, TestSignIn, draft, role};
+use crate::store::testing::{Bench, TestSignIn, draft, person, role};
 use crate::store::{Opened, SessionState, Store};
 use crate::sts::{Sts, StsSettings};
 
 pub(super) struct Stage {
     pub(super) bench: Bench,
     pub(super) party: Party,
+    /// The provider `slow`, beside `okta`.
+    pub(super) slow: Party,
     sandbox: SandboxSts,
 }
 
@@ -69,6 +71,7 @@ impl Stage {
     pub(super) async fn set() -> Self {
         let bench = Bench::new();
         let party = Party::start(Arc::clone(&bench.clock)).await;
+        let slow = Party::start(Arc::clone(&bench.clock)).await;
         let name = party.issuer().strip_prefix("http://").unwrap().to_owned();
         let arn = format!("arn:aws:iam::123456789012:oidc-provider/{name}");
         let policy = json!({ "Version": "2012-10-17", "Statement": [{
@@ -95,6 +98,7 @@ impl Stage {
         Self {
             bench,
             party,
+            slow,
             sandbox,
         }
     }
@@ -105,9 +109,16 @@ impl Stage {
 
     async fn providers(&self) -> Arc<Providers> {
         let folder = tempfile::tempdir().unwrap();
+        let provider = |name: &str, party: &Party| {
+            let issuer = party.issuer();
+            format!(
+                "[[oidc.provider]]\nname = \"{name}\"\nissuer = \"{issuer}\"\nclient_id = \"{CLIENT}\"\nclient_secret = \"the-client-secret\"\n"
+            )
+        };
         let text = format!(
-            "[server]\npublic_url = \"http://127.0.0.1:8080\"\n[[oidc.provider]]\nname = \"okta\"\nissuer = \"{}\"\nclient_id = \"{CLIENT}\"\nclient_secret = \"the-client-secret\"\n",
-            self.party.issuer()
+            "[server]\npublic_url = \"http://127.0.0.1:8080\"\n{}{}",
+            provider("okta", &self.party),
+            provider("slow", &self.slow)
         );
         let file = folder.path().join("rolegate.toml");
         std::fs::write(&file, text).unwrap();
@@ -190,11 +201,22 @@ impl Stage {
 
     /// Ann signs in, with the refresh token `refresh-0` or without one.
     pub(super) async fn sign_in(&self, gate: &Gate, refreshes: bool) -> Arc<Subject> {
+        self.sign_in_at("okta", &self.party, gate, refreshes).await
+    }
+
+    /// Somebody of the same name signs in at another provider.
+    pub(super) async fn sign_in_at(
+        &self,
+        idp: &str,
+        provider: &Party,
+        gate: &Gate,
+        refreshes: bool,
+    ) -> Arc<Subject> {
         let now = self.bench.clock.now();
         let whole = DateTime::from_timestamp(now.timestamp(), 0).unwrap();
-        let (issuer, expires_at) = (self.party.issuer(), whole + TimeDelta::seconds(LIFE));
+        let (issuer, expires_at) = (provider.issuer(), whole + TimeDelta::seconds(LIFE));
         let id_token = IdToken {
-            jwt: Secret::new(self.party.id_token(&json!({}))),
+            jwt: Secret::new(provider.id_token(&json!({}))),
             issuer: issuer.to_owned(),
             subject: "s-1".to_owned(),
             audience: CLIENT.to_owned(),
@@ -202,6 +224,7 @@ impl Stage {
             expires_at,
         };
         let mut parts = TestSignIn::new("a").into_parts().0;
+        parts.person = person(idp, "ann");
         parts.offers = vec![Offer {
             role: role("reader"),
             provider: None,

@@ -1,0 +1,52 @@
+//! How many refreshes are on their way at each provider: one that is slow keeps none of another's waiting.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::TokenProblem;
+use crate::flow::Providers;
+use crate::model::IdpName;
+
+/// Refreshes on their way at once at one provider.
+pub(super) const AT_ONCE: u32 = 64;
+
+/// The turns at each provider.
+pub(super) struct Turns {
+    of: HashMap<IdpName, Arc<Semaphore>>,
+    /// At those that stand in the configuration no more, which are not asked.
+    others: Arc<Semaphore>,
+}
+
+impl Turns {
+    pub(super) fn at(providers: &Providers) -> Self {
+        let all = providers.all().iter();
+        Self {
+            of: all
+                .map(|provider| (provider.settings.name.clone(), turns()))
+                .collect(),
+            others: turns(),
+        }
+    }
+
+    /// A turn at `idp`, given back where it is dropped.
+    pub(super) async fn take(&self, idp: &IdpName) -> Result<OwnedSemaphorePermit, TokenProblem> {
+        let turns = self.of.get(idp).unwrap_or(&self.others);
+        let turn = Arc::clone(turns).acquire_owned().await;
+        turn.map_err(|_| TokenProblem::Waiting)
+    }
+
+    /// Waits until none is taken, and gives no more.
+    pub(super) async fn close(&self) {
+        for turns in self.of.values().chain([&self.others]) {
+            if let Ok(all) = turns.acquire_many(AT_ONCE).await {
+                all.forget();
+            }
+        }
+    }
+}
+
+fn turns() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(usize::try_from(AT_ONCE).unwrap_or(1)))
+}
