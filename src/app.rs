@@ -104,14 +104,15 @@ impl Running {
 
 /// What the process is told from outside. Listened to from the first moment on, since a SIGHUP that nobody
 /// listens to ends the process; one that comes during the start is heeded after it.
-struct Signals {
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    /// Begins to listen.
+    pub fn listen() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -140,8 +141,7 @@ async fn end(terminate: &mut Signal, interrupt: &mut Signal) {
 }
 
 /// Starts everything, and serves until the process is asked to end by SIGTERM or SIGINT.
-pub async fn serve(config: &Config, world: &World) -> Result<(), StartError> {
-    let mut signals = Signals::listen().map_err(StartError::Signals)?;
+pub async fn serve(config: &Config, world: &World, mut signals: Signals) -> Result<(), StartError> {
     let running = tokio::select! {
         running = start(config, world, None) => running?,
         () = end(&mut signals.terminate, &mut signals.interrupt) => return Ok(()),

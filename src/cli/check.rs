@@ -11,7 +11,7 @@ use crate::flow::KeyRing;
 use crate::model::{Effect, Entry, Method, RELAY_KEY_AGES, rfc3339};
 use crate::oidc::authorize;
 use crate::saml::metadata::Nearness;
-use crate::store::database_exists;
+use crate::store::{database_exists, listening_problem};
 
 pub(super) async fn run(at: &Context) -> Outcome {
     let mut config = at.config()?;
@@ -21,6 +21,7 @@ pub(super) async fn run(at: &Context) -> Outcome {
         output::note(&format!("{kind}: {warning}"));
     }
     warn_of_open_key(&config.store.master_key_file);
+    warn_of_deafness(config.store.listen_url.as_deref()).await;
     let ring = keys(&config, at).await?;
     relay(&config, at).await?;
     idps(&config, at, &ring).await?;
@@ -44,6 +45,18 @@ fn warn_of_open_key(file: &Path) {
         let file = file.display();
         output::note(&format!(
             "warning: store.master_key_file: others may read {file}, which opens every secret of the store; run `chmod 600 {file}`"
+        ));
+    }
+}
+
+/// The listening goes another way than all else, and where that leads nowhere nothing else shows it.
+async fn warn_of_deafness(listen_url: Option<&str>) {
+    let Some(url) = listen_url else {
+        return;
+    };
+    if let Some(problem) = listening_problem(url).await {
+        output::note(&format!(
+            "warning: store.listen_url: {problem}; replicas hear of each other's changes later; name the server itself, as a user that may connect to the database of store.url"
         ));
     }
 }

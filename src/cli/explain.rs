@@ -68,6 +68,11 @@ pub(super) async fn run(arguments: &Arguments, at: &Context) -> Outcome {
         output::json(&explanation)?;
     } else {
         show(&explanation);
+        if explanation.checks.is_empty() && explanation.decisions.is_empty() {
+            output::line(
+                "no role is offered: the IdP names none, and `rolegate users list` shows no assignment that counts",
+            );
+        }
     }
     Ok(if explanation.is_refused() {
         ExitCode::FAILURE

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 
 use crate::agent;
-use crate::app::{self, World};
+use crate::app::{self, StartError, World};
 use crate::config::{self, Config};
 use crate::flow::KeyRing;
 use crate::model::{OsEntropy, SystemClock};
@@ -96,7 +96,7 @@ enum Command {
     /// Holds
     #[command(subcommand)]
     Holds(show::List),
-    /// Say what rolegate makes of a SAML response, or why it refused one, check by check; consumes nothing
+    /// Say what rolegate makes of a SAML response, or why it refused a sign-in, check by check; consumes nothing
     Explain(explain::Arguments),
     /// Print the trust policy that a role needs
     TrustPolicy(trust_policy::Arguments),
@@ -215,12 +215,13 @@ fn environment() -> BTreeMap<String, String> {
 
 async fn serve(at: &Context) -> Outcome {
     output::start_logging();
+    let signals = app::Signals::listen().map_err(StartError::Signals)?;
     let mut config = at.config()?;
     check::forget_settled(&mut config, at).await?;
     for warning in &config.warnings {
         tracing::warn!(event = "configuration", "{warning}");
     }
-    app::serve(&config, &at.world).await?;
+    app::serve(&config, &at.world, signals).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,12 +2,13 @@
 //!
 //! The token goes to https alone, or to loopback, and follows no redirect.
 
+use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -98,7 +99,7 @@ impl Remote {
     ) -> Result<T, Failure> {
         let url = self.at(path);
         let request = self.client.post(url).bearer_auth(&self.token).json(body);
-        read(request.send().await?).await
+        read(send(request).await?).await
     }
 
     /// The items of the list at `path`, page after page, at most `limit`; and whether there are more.
@@ -115,7 +116,7 @@ impl Remote {
                 url.query_pairs_mut().append_pair("after", after);
             }
             let request = self.client.get(url).bearer_auth(&self.token);
-            let page: Page = read(request.send().await?).await?;
+            let page: Page = read(send(request).await?).await?;
             items.extend(page.items);
             let Some(next) = page.next else {
                 return Ok((items, false));
@@ -134,7 +135,7 @@ impl Remote {
         query: &[(&str, &str)],
     ) -> Result<T, Refused> {
         let request = self.client.get(self.with_query(path, query)?);
-        let answer = request.bearer_auth(&self.token).send().await?;
+        let answer = send(request.bearer_auth(&self.token)).await?;
         read_coded(answer).await
     }
 
@@ -146,14 +147,14 @@ impl Remote {
         body: &impl Serialize,
     ) -> Result<T, Refused> {
         let request = self.client.put(self.with_query(path, query)?).json(body);
-        let answer = request.bearer_auth(&self.token).send().await?;
+        let answer = send(request.bearer_auth(&self.token)).await?;
         read_coded(answer).await
     }
 
     /// Deletes what is at `path`; an error with its code.
     pub(super) async fn remove(&self, path: &str, query: &[(&str, &str)]) -> Result<(), Refused> {
         let request = self.client.delete(self.with_query(path, query)?);
-        let answer = request.bearer_auth(&self.token).send().await?;
+        let answer = send(request.bearer_auth(&self.token)).await?;
         if answer.status() == StatusCode::NO_CONTENT {
             return Ok(());
         }
@@ -172,7 +173,7 @@ impl Remote {
     pub(super) async fn delete(&self, path: &str) -> Result<(), Failure> {
         let url = self.at(path);
         let request = self.client.delete(url).bearer_auth(&self.token);
-        let answer = request.send().await?;
+        let answer = send(request).await?;
         if answer.status() == StatusCode::NO_CONTENT {
             return Ok(());
         }
@@ -185,6 +186,20 @@ impl Remote {
 struct Page {
     items: Vec<Value>,
     next: Option<String>,
+}
+
+/// Sends it, or says why nobody answered: the error's own text keeps that to its causes.
+async fn send(request: RequestBuilder) -> Result<Response, Refused> {
+    request.send().await.map_err(|error| {
+        let innermost = std::iter::successors(error.source(), |&cause| cause.source()).last();
+        let cause = innermost.map_or_else(|| error.to_string(), ToString::to_string);
+        Refused {
+            code: String::new(),
+            title: format!(
+                "the gateway cannot be reached ({cause}); check --url, that it runs and, with https, that this machine trusts its certificate"
+            ),
+        }
+    })
 }
 
 async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, Failure> {
@@ -209,11 +224,16 @@ async fn refused(answer: Response) -> Refused {
     let status = answer.status();
     let body: Value = answer.json().await.unwrap_or_default();
     let field = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+    let title = field("title").unwrap_or_else(|| {
+        format!("the gateway answered {status}; is --url the address of a rolegate?")
+    });
     Refused {
         code: field("code").unwrap_or_default(),
-        title: field("title").unwrap_or_else(|| {
-            format!("the gateway answered {status}; is --url the address of a rolegate?")
-        }),
+        // The API speaks of the header that this command wrote.
+        title: match status {
+            StatusCode::UNAUTHORIZED => format!("{TOKEN}: {title}"),
+            _ => title,
+        },
     }
 }
 
@@ -230,7 +250,7 @@ impl fmt::Display for Refused {
     }
 }
 
-impl<E: std::error::Error> From<E> for Refused {
+impl<E: Error> From<E> for Refused {
     fn from(error: E) -> Self {
         Self {
             code: String::new(),

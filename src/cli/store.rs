@@ -1,12 +1,12 @@
 //! `rolegate store`: the schema, backups, and the way from SQLite to PostgreSQL.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Context, Failure, Outcome, output};
 use crate::app;
 use crate::audit::{self, Verdict};
-use crate::store::is_server_url;
+use crate::store::{StoreError, database_exists, is_server_url};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -34,7 +34,16 @@ pub(super) struct Copy {
 }
 
 pub(super) async fn run(command: Command, at: &Context) -> Outcome {
-    let (config, store) = at.store().await?;
+    let target = match &command {
+        Command::Copy(copy) => Some(copy.url()?),
+        Command::Migrate | Command::Backup { .. } => None,
+    };
+    let config = at.config()?;
+    // A slip in `store.url` must not make an empty database, and call the copy of that a copy.
+    if !matches!(command, Command::Migrate) && !database_exists(&config.store.url).await? {
+        return Err(StoreError::NothingToTake.into());
+    }
+    let store = app::open_store(&config, &at.world).await?;
     match command {
         Command::Migrate => output::line("the database has this version's schema"),
         Command::Backup { file } => {
@@ -42,17 +51,13 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
             output::line(&format!("{} is a copy of the database", file.display()));
             output::note("it opens with the same master key alone: keep that elsewhere");
         }
-        Command::Copy(copy) => {
-            let url = copy.url()?;
-            if !is_server_url(&url) {
-                let message =
-                    "a copy goes into PostgreSQL: name it as postgres://USER@HOST/DATABASE";
-                return Err(Failure(message.to_owned()));
-            }
+        Command::Copy(_) => {
             let mut there = config.clone();
-            there.store.url = url;
+            there.store.url = target.unwrap_or_default();
             there.store.listen_url = None;
-            let unused = app::open_store(&there, &at.world).await?;
+            let unused = app::open_store(&there, &at.world)
+                .await
+                .map_err(of_target)?;
             let copied = store.copy_into(&unused).await?;
             unused.close().await;
             for (table, rows) in copied.tables {
@@ -74,14 +79,35 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is wrong with the database to copy into, which no key of the configuration names.
+fn of_target(error: StoreError) -> Failure {
+    match error {
+        StoreError::CannotReach { problem } => Failure(format!(
+            "the database to copy into cannot be used: {problem}; check the URL, that the server runs and that the user may write this database"
+        )),
+        // Sealed with another key: somebody else's.
+        StoreError::WrongMasterKey { .. } => StoreError::CopyTargetUsed.into(),
+        other => other.into(),
+    }
+}
+
 impl Copy {
-    fn url(self) -> Result<String, Failure> {
-        if let Some(url) = self.url {
+    fn url(&self) -> Result<String, Failure> {
+        let url = match (&self.url, &self.url_file) {
+            (Some(url), _) => url.clone(),
+            (None, file) => in_file(file.as_deref().unwrap_or(Path::new("")))?,
+        };
+        if is_server_url(&url) {
             return Ok(url);
         }
-        let file = self.url_file.unwrap_or_default();
-        let text = std::fs::read_to_string(&file)
-            .map_err(|error| Failure(format!("{} cannot be read: {error}", file.display())))?;
-        Ok(text.trim().to_owned())
+        Err("a copy goes into PostgreSQL: name it as postgres://USER@HOST/DATABASE".into())
     }
+}
+
+fn in_file(file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let file = file.display();
+        format!("--url-file: {file} cannot be read ({error}); put it there, or correct the path")
+    })?;
+    Ok(text.trim().to_owned())
 }

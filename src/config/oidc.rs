@@ -126,6 +126,12 @@ fn issuer(text: String) -> Result<String, ConfigError> {
     const EXAMPLE: &str =
         "https://login.example.org/tenant/v2.0, as the provider's discovery document says it";
     urls::https_or_loopback(&text, EXAMPLE)?;
+    if text.ends_with("/.well-known/openid-configuration") {
+        return Err(ConfigError::Url {
+            reason: "it is the discovery document's own address",
+            example: "what that document says under `issuer`, without /.well-known/openid-configuration",
+        });
+    }
     // The parser takes white space away, and the provider would not know the rest.
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(ConfigError::Url {

@@ -140,7 +140,9 @@ pub enum ConfigError {
     )]
     WeakKey,
     /// A store's URL that is none.
-    #[error("is no store of rolegate; write sqlite:rolegate.db, or postgres://USER@HOST/DATABASE")]
+    #[error(
+        "is no store of rolegate; write sqlite:rolegate.db, or postgres://USER@HOST/DATABASE (a password's signs such as # and / as %23 and %2F)"
+    )]
     StoreUrl,
     /// A second way to a store that needs none.
     #[error("belongs to PostgreSQL, and store.url names none; remove it")]

@@ -41,30 +41,39 @@ pub(super) fn check(
         findings,
     )
     .ok()?;
-    let url = written.unwrap_or_else(|| "sqlite:rolegate.db".to_owned());
+    let Written { key, text: url } = written.unwrap_or_else(|| Written {
+        key: URL.to_owned(),
+        text: "sqlite:rolegate.db".to_owned(),
+    });
     if !is_server(&url) {
-        if listen.is_some() {
-            findings.refuse(LISTEN_URL, ConfigError::ListenWithoutServer);
+        if let Some(listen) = &listen {
+            findings.refuse(&listen.key, ConfigError::ListenWithoutServer);
         }
         return Some(StoreConfig {
-            url: sqlite(&url, folder, findings)?,
+            url: sqlite(&url, &key, folder, findings)?,
             listen_url: None,
             master_key_file: folder.path(key_file),
         });
     }
-    findings.take(URL, server(&url))?;
+    findings.take(&key, server(&url))?;
     if let Some(listen) = &listen {
-        findings.take(LISTEN_URL, server(listen))?;
+        findings.take(&listen.key, server(&listen.text))?;
     }
     Some(StoreConfig {
         url,
-        listen_url: listen,
+        listen_url: listen.map(|listen| listen.text),
         master_key_file: folder.path(key_file),
     })
 }
 
 /// A problem that the findings have already.
 struct Noted;
+
+/// A URL, and the key that it is from.
+struct Written {
+    key: String,
+    text: String,
+}
 
 /// The value of `key`, or of the file that `{key}_file` names; nothing where neither is there.
 fn text(
@@ -73,9 +82,12 @@ fn text(
     file: Option<&String>,
     folder: &Folder,
     findings: &mut Findings,
-) -> Result<Option<String>, Noted> {
+) -> Result<Option<Written>, Noted> {
     let Some(file) = file else {
-        return Ok(value.cloned());
+        return Ok(value.map(|value| Written {
+            key: key.to_owned(),
+            text: value.clone(),
+        }));
     };
     let file_key = format!("{key}_file");
     if value.is_some() {
@@ -86,7 +98,10 @@ fn text(
     let bytes = findings.take(&file_key, read(&path)).ok_or(Noted)?;
     let text = String::from_utf8(bytes).map_err(|_| ConfigError::StoreUrl);
     let text = findings.take(&file_key, text).ok_or(Noted)?;
-    Ok(Some(text.trim().to_owned()))
+    Ok(Some(Written {
+        key: file_key,
+        text: text.trim().to_owned(),
+    }))
 }
 
 fn name_of(key: &str) -> &'static str {
@@ -104,12 +119,12 @@ fn server(text: &str) -> Result<(), ConfigError> {
     named.then_some(()).ok_or(ConfigError::StoreUrl)
 }
 
-fn sqlite(url: &str, folder: &Folder, findings: &mut Findings) -> Option<String> {
-    let database = findings.take(URL, sqlite_path(url))?;
+fn sqlite(url: &str, key: &str, folder: &Folder, findings: &mut Findings) -> Option<String> {
+    let database = findings.take(key, sqlite_path(url))?;
     let database_file = folder.path(database);
     if let Some(around) = database_file.parent().filter(|around| !around.is_dir()) {
         findings.refuse(
-            URL,
+            key,
             ConfigError::Unreadable {
                 path: around.to_owned(),
                 reason: "is no folder".to_owned(),
@@ -117,7 +132,7 @@ fn sqlite(url: &str, folder: &Folder, findings: &mut Findings) -> Option<String>
         );
     }
     let text = database_file.to_str().ok_or(ConfigError::PathText);
-    let text = findings.take(URL, text)?;
+    let text = findings.take(key, text)?;
     Some(format!("sqlite:{}", utf8_percent_encode(text, NOT_IN_PATH)))
 }
 

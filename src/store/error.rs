@@ -8,7 +8,7 @@ use thiserror::Error;
 pub enum StoreError {
     /// The database does not answer, or refused a statement.
     #[error(
-        "the store does not answer: {0}; check that the database's disk has room and that its folder can be written"
+        "the store does not answer: {0}; check that the database's disk has room and that its folder can be written, or with PostgreSQL that the server runs and that the user may write"
     )]
     Unavailable(String),
     /// The database file cannot be opened or made.
@@ -29,6 +29,21 @@ pub enum StoreError {
         /// What the driver or the server said.
         problem: String,
     },
+    /// A backup that could not be written.
+    #[error(
+        "the backup {path} cannot be written: {problem}; name a file that does not exist yet, in a folder with room that can be written"
+    )]
+    Backup {
+        /// Its file.
+        path: String,
+        /// What the system or the database said.
+        problem: String,
+    },
+    /// A backup or copy of what is not there.
+    #[error(
+        "there is no database at `store.url` yet, so nothing to take from it; name the one that the gateway uses"
+    )]
+    NothingToTake,
     /// A backup of what is no file.
     #[error(
         "PostgreSQL has its own means: back the database up with pg_dump, and keep the master key elsewhere"

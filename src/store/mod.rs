@@ -72,7 +72,7 @@ pub use refreshes::{PutRefreshed, RefreshClaim, RefreshedTokens};
 pub use refusals::{REFUSAL_DAYS, REFUSALS_KEPT, RefusalRecord};
 pub use requests::{ConsumedRequest, SignInRequest};
 pub use revocation::{Revocation, RevokeOrder, RevokedLease, Selector, StillLive};
-pub use server::Bell;
+pub use server::{Bell, listening_problem};
 pub use service_keys::AddKeyError;
 pub use session_list::SessionRow;
 pub use sessions::{LiveSession, NewSession, Opened, SessionState};

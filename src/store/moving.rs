@@ -44,7 +44,7 @@ impl Store {
         if self.0.engine != Engine::Sqlite {
             return Err(StoreError::NoBackup);
         }
-        let failed = |problem: String| StoreError::CannotOpen {
+        let failed = |problem: String| StoreError::Backup {
             path: path.display().to_string(),
             problem,
         };
@@ -276,7 +276,11 @@ mod tests {
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let again = store.backup(&path).await.unwrap_err();
-        assert!(matches!(again, StoreError::CannotOpen { .. }), "{again}");
+        assert!(
+            matches!(again, StoreError::Backup { .. })
+                && again.to_string().contains("does not exist yet"),
+            "{again}"
+        );
         let url = format!("sqlite:{}", path.display());
         let copy = bench.open_at(url, [7; 32]).await.unwrap();
         assert_eq!(verify(&copy).await.unwrap(), Verdict::Whole { records: 3 });

@@ -55,10 +55,7 @@ pub(super) async fn open(url: &str) -> Result<Pools, StoreError> {
 
 /// Whether rolegate's tables are there.
 pub(super) async fn is_made(url: &str) -> Result<bool, StoreError> {
-    sqlx::any::install_default_drivers();
-    let mut connection = AnyConnection::connect_with(&options(url)?)
-        .await
-        .map_err(|error| away(&error))?;
+    let mut connection = connect(url).await?;
     let tables: i64 = sqlx::query_scalar(
         "SELECT COUNT(*) FROM information_schema.tables
          WHERE table_schema = current_schema() AND table_name = 'meta'",
@@ -68,6 +65,18 @@ pub(super) async fn is_made(url: &str) -> Result<bool, StoreError> {
     // It was opened for this; whether it closes well changes nothing.
     let _closed = connection.close().await;
     Ok(tables > 0)
+}
+
+/// One connection. The driver itself would wait for ever for a server that takes it and says nothing.
+async fn connect(url: &str) -> Result<AnyConnection, StoreError> {
+    sqlx::any::install_default_drivers();
+    let options = options(url)?;
+    tokio::time::timeout(PATIENCE, AnyConnection::connect_with(&options))
+        .await
+        .map_err(|_| StoreError::CannotReach {
+            problem: format!("it did not answer within {} seconds", PATIENCE.as_secs()),
+        })?
+        .map_err(|error| away(&error))
 }
 
 /// Rings when another process, or this one, has written what gateways keep in memory.
@@ -118,6 +127,19 @@ async fn listen(url: &str) -> Option<PgListener> {
     let mut listener = PgListener::connect(url).await.ok()?;
     listener.listen(CHANNEL).await.ok()?;
     Some(listener)
+}
+
+/// What keeps the server at `url` from being listened to, if anything does.
+pub async fn listening_problem(url: &str) -> Option<String> {
+    match connect(url).await {
+        Ok(connection) => {
+            // It was opened for this; whether it closes well changes nothing.
+            let _closed = connection.close().await;
+            None
+        }
+        Err(StoreError::CannotReach { problem }) => Some(problem),
+        Err(other) => Some(other.to_string()),
+    }
 }
 
 fn options(url: &str) -> Result<AnyConnectOptions, StoreError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::gateway::{Setting, World, command, pair, role};
+use crate::gateway::{Setting, World, command, command_hung_up, pair, role};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).expect(text)
@@ -462,5 +462,72 @@ async fn check_says_who_else_may_read_the_master_key() {
             "{}",
             check.stderr
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn store_commands_take_only_from_what_is_there_and_say_what_to_mend() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    command(here, &["init"], &[]).await.good();
+    let away = "postgres://gate:hunter2@127.0.0.1:1/gate";
+    let (backup, copy) = (["store", "backup", "b.db"], ["store", "copy", away]);
+    for arguments in [backup, copy] {
+        let refused = command(here, &arguments, &[]).await;
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(
+            refused.stderr.contains("nothing to take"),
+            "{}",
+            refused.stderr
+        );
+        assert!(!here.join("rolegate.db").exists() && !here.join("b.db").exists());
+    }
+    command(here, &["store", "migrate"], &[]).await.good();
+    command(here, &backup, &[]).await.good();
+    for (arguments, mend) in [
+        (backup, "name a file that does not exist yet"),
+        (copy, "the database to copy into cannot be used"),
+        (
+            ["store", "copy", "sqlite:x.db"],
+            "postgres://USER@HOST/DATABASE",
+        ),
+    ] {
+        let refused = command(here, &arguments, &[]).await;
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(refused.stderr.contains(mend), "{}", refused.stderr);
+        assert!(!refused.stderr.contains("store.url"), "{}", refused.stderr);
+        assert!(!refused.stderr.contains("hunter2"), "{}", refused.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_says_nothing_is_not_waited_for_and_a_sighup_meanwhile_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://gate@{}/gate", mute.local_addr().unwrap());
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\npublic_url = \"http://127.0.0.1:1\"\n[store]\nurl = \"{url}\"\n"
+    );
+    std::fs::write(here.join("rolegate.toml"), text).unwrap();
+    let mut kept = None;
+    let begun = async { kept = Some(mute.accept().await.unwrap()) };
+    let ended = command_hung_up(here, &["serve"], begun).await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("did not answer within") && ended.stderr.contains("store.url"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_not_there_is_told_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = ["users", "list", "--url", "http://127.0.0.1:1"];
+    let refused = command(folder.path(), &list, &[("ROLEGATE_TOKEN", "rga_x")]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    for named in ["cannot be reached", "refused", "--url"] {
+        assert!(refused.stderr.contains(named), "{}", refused.stderr);
     }
 }

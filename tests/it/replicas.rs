@@ -6,7 +6,7 @@ use futures_util::future::join;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use crate::gateway::{Gateway, Setting, World, free_port, role};
+use crate::gateway::{Gateway, Setting, World, command, free_port, role};
 use crate::parts::postgres::{Postgres, Way};
 
 /// By when what one replica did counts at the other (DESIGN.md, "Commands").
@@ -214,4 +214,38 @@ async fn a_replica_cut_off_from_the_store_hands_out_nothing_and_recovers() {
     assert_eq!(answers.borrow().last(), Some(&StatusCode::FORBIDDEN));
     let known = client.get(&me).bearer_auth(&session).send().await.unwrap();
     assert_eq!(known.status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_and_copy_say_what_is_wrong_with_a_server() {
+    let server = Postgres::start();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [there, here] = folders.each_ref().map(tempfile::TempDir::path);
+    let written = |folder: &std::path::Path, store: &str| {
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\npublic_url = \"http://127.0.0.1:1\"\n[store]\n{store}\n"
+        );
+        std::fs::write(folder.join("rolegate.toml"), text).unwrap();
+    };
+    let url = server.url();
+    let listen = |at: &str| format!("url = \"{url}\"\nlisten_url = \"{at}\"");
+    written(there, &listen(&url));
+    command(there, &["store", "migrate"], &[]).await.good();
+    let checked = command(there, &["check"], &[]).await;
+    assert!(!checked.stderr.contains("listen_url"), "{}", checked.stderr);
+    written(there, &listen("postgres://gate:hunter2@127.0.0.1:1/gate"));
+    let checked = command(there, &["check"], &[]).await;
+    let (shown, _) = (checked.stderr.clone(), checked.good());
+    assert!(shown.contains("store.listen_url") && shown.contains("refused"));
+    assert!(!shown.contains("hunter2"), "{shown}");
+
+    written(here, "url = \"sqlite:rolegate.db\"");
+    command(here, &["store", "migrate"], &[]).await.good();
+    let refused = command(here, &["store", "copy", &url], &[]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        refused.stderr.contains("used already"),
+        "sealed with another key: {}",
+        refused.stderr
+    );
 }

@@ -155,6 +155,10 @@ fn an_issuer_is_https_and_written_as_the_provider_writes_it() {
         ("https://me@login.example.org/", Some("it names a user")),
         (" https://login.example.org/", Some("it has a blank")),
         ("https://login.example.org/a b", Some("it has a blank")),
+        (
+            "https://login.example.org/t/v2.0/.well-known/openid-configuration",
+            Some("without /.well-known/openid-configuration"),
+        ),
         ("login.example.org", Some("it cannot be read")),
         ("ftp://login.example.org", Some("neither http nor https")),
     ] {

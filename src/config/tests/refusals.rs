@@ -94,7 +94,17 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "[store]\nurl_file = \"entra.secret\"",
+        "store.url_file",
+        "postgres://USER@HOST/DATABASE",
+    ),
+    (
+        "[store]\nurl = \"postgres://gate:hun#ter/2@db/x\"",
         "store.url",
+        "%23",
+    ),
+    (
+        "[store]\nurl = \"postgres://db/x\"\nlisten_url_file = \"entra.secret\"",
+        "store.listen_url_file",
         "postgres://USER@HOST/DATABASE",
     ),
     (

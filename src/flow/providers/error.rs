@@ -14,7 +14,7 @@ pub enum ProviderError {
     #[error("oidc.provider: {0}")]
     Client(OidcError),
     /// A claim's name cannot be read.
-    #[error("oidc.provider.{provider}.{key} {problem}")]
+    #[error("oidc.provider.{provider}.{key}: {problem}")]
     Claim {
         /// The provider.
         provider: IdpName,

@@ -208,6 +208,24 @@ pub(crate) async fn command(
     }
 }
 
+/// As [`command`], with a SIGHUP once `begun` says that it is under way.
+pub(crate) async fn command_hung_up(
+    folder: &Path,
+    arguments: &[&str],
+    begun: impl Future<Output = ()>,
+) -> Ended {
+    let child = program(folder).args(arguments).spawn().unwrap();
+    begun.await;
+    hang_up(&child);
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output());
+    let output = output.await.expect("it does not end").unwrap();
+    Ended {
+        status: output.status,
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
 fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate"));
     for (name, _) in std::env::vars()

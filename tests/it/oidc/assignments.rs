@@ -13,6 +13,8 @@ async fn an_assignment_is_used_until_the_provider_names_a_role() {
     let me = stage.sign_in("carol").await;
     assert_eq!(me["grants"], json!([]), "{me}");
     let session = me["session_token"].as_str().unwrap().to_owned();
+    let explained = stage.gateway.command(&["explain", "--user", "carol"]).await;
+    assert!(explained.good().contains("no role is offered"));
     let reader = role("reader");
     let set = [
         "users",
