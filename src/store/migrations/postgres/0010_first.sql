@@ -9,10 +9,13 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Raises the counter of the topic that the trigger names, and wakes who listens.
+-- Raises the counter of the topic that the trigger names, and wakes who listens. Once in a transaction, however many
+-- rows that changes: raised for each, its row would have a version for each that all later ones must look at, and
+-- ending some ten thousand sessions would take longer than a statement may.
 CREATE FUNCTION raise_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE changes SET version = version + 1 WHERE topic = TG_ARGV[0];
+    UPDATE changes SET version = version + 1
+    WHERE topic = TG_ARGV[0] AND xmin <> pg_current_xact_id()::xid;
     PERFORM pg_notify('rolegate', '');
     RETURN NULL;
 END $$;
