@@ -22,7 +22,10 @@ pub(super) fn offers(claims: &Claims, name: &ClaimPath) -> Option<Offers> {
         Value::Array(items) => items.iter().flat_map(item_values).collect(),
         _ => vec![None],
     };
-    Some(Offers::read(values, NOT_TEXT))
+    Some(Offers::read(
+        values,
+        &format!("of the claim {name} {NOT_TEXT}"),
+    ))
 }
 
 fn item_values(item: &Value) -> Vec<Option<&str>> {

@@ -59,7 +59,10 @@ fn a_refused_role_says_why() {
     let OfferRefusal::NotAnArn(reason) = &parts.refused_offers[0].reason else {
         panic!("{:?}", parts.refused_offers)
     };
-    assert!(reason.contains("is no text"), "{reason}");
+    assert!(
+        reason.contains("of the claim aws_role_arn is no text"),
+        "{reason}"
+    );
 }
 
 #[test]
