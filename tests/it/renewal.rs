@@ -1,6 +1,6 @@
 //! Jobs that never lose their credentials: relay and broker, made once for all, renewed ahead of their end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use reqwest::StatusCode;
@@ -99,10 +99,7 @@ async fn a_slow_sts_is_answered_for_in_time() {
     let lease = world.leased(&launcher, "long", "job", json!({})).await;
     let (mut pending, mut last) = (0, StatusCode::OK);
     for _ in 0..6 {
-        let begun = Instant::now();
         let (status, answer) = world.fetch(token(&lease)).await;
-        let took = begun.elapsed();
-        assert!(took < Duration::from_millis(1700), "{took:?}");
         last = status;
         if status == StatusCode::OK {
             break;
@@ -112,6 +109,10 @@ async fn a_slow_sts_is_answered_for_in_time() {
     }
     assert_eq!(last, StatusCode::OK);
     assert!(pending >= 1);
+    // As the gateway itself counts: this process may have to wait for a processor.
+    let took = world.gateway.microseconds("/v1/credentials");
+    assert!(!took.is_empty());
+    assert!(took.iter().all(|took| *took < 1_700_000), "{took:?}");
     assert_eq!(world.sts.calls_for(&role("long")), 1);
 }
 
