@@ -167,9 +167,10 @@ async fn what_is_typed_at_a_terminal_reaches_the_child_once() {
     let script = "trap 'echo interrupted; left=20' INT; echo ready; left=400; \
         while [ $left -gt 0 ]; do sleep 0.05; left=$((left-1)); done; exit 6";
     let agent = env!("CARGO_BIN_EXE_rolegate-agent");
-    let mut command = tokio::process::Command::new("python3");
+    let mut command = tokio::process::Command::new("env");
     command
-        .args(["-c", TERMINAL, agent, "exec", "--", "sh", "-c", script])
+        .args(["--default-signal=HUP,INT,QUIT", "python3", "-c", TERMINAL])
+        .args([agent, "exec", "--", "sh", "-c", script])
         .env("ROLEGATE_URL", &upstream.url)
         .env("ROLEGATE_LEASE_TOKEN", LEASE)
         .current_dir(home.path())

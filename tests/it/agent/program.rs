@@ -20,21 +20,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// `rolegate-agent`, with nothing of the caller's environment that it or an SDK reads.
 pub(super) fn program(home: &Path, url: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate-agent"));
-    dress(&mut command, home, url, arguments);
-    command
+    dressed(env!("CARGO_BIN_EXE_rolegate-agent"), home, url, arguments)
 }
 
 /// The same of `rolegate`.
 pub(super) fn rolegate(home: &Path, url: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate"));
-    dress(&mut command, home, url, arguments);
-    command
+    dressed(env!("CARGO_BIN_EXE_rolegate"), home, url, arguments)
 }
 
-fn dress(command: &mut Command, home: &Path, url: &str, arguments: &[&str]) {
+fn dressed(program: &str, home: &Path, url: &str, arguments: &[&str]) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
+    // Signals that whoever runs the tests ignores, as in the background of a shell, are the program's again.
+    let mut command = Command::new("env");
     command
+        .args(["--default-signal=HUP,INT,QUIT", program])
         .env_clear()
         .env("PATH", path)
         .env("HOME", home)
@@ -48,6 +47,7 @@ fn dress(command: &mut Command, home: &Path, url: &str, arguments: &[&str]) {
         // Not the terminal's foreground group, where the terminal sends signals itself.
         .process_group(0)
         .kill_on_drop(true);
+    command
 }
 
 /// Runs it to its end.
