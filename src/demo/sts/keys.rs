@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use josekit::jwk::Jwk;
@@ -25,6 +25,9 @@ pub(super) struct IssuerKeys {
     documents: HashMap<String, PathBuf>,
     bases: HashMap<String, String>,
     cache: Mutex<HashMap<String, Vec<Jwk>>>,
+    /// Made once: OpenSSL reads the system's authorities for each client, and sixty calls at once would wait for
+    /// that by seconds.
+    client: OnceLock<reqwest::Client>,
 }
 
 /// `InvalidIdentityToken`: the documents are not what AWS's prerequisites ask for.
@@ -41,6 +44,7 @@ impl IssuerKeys {
             documents,
             bases,
             cache: Mutex::default(),
+            client: OnceLock::new(),
         }
     }
 
@@ -91,11 +95,27 @@ impl IssuerKeys {
             read(folder, path).await?
         } else if let Some(base) = self.bases.get(issuer) {
             let path = below(issuer, address).ok_or_else(no_key)?;
-            get(&format!("{}/{path}", base.trim_end_matches('/'))).await?
+            let address = format!("{}/{path}", base.trim_end_matches('/'));
+            get(self.client()?, &address).await?
         } else {
-            get(address).await?
+            get(self.client()?, address).await?
         };
         serde_json::from_slice(&text).map_err(|_| no_key())
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            // An issuer may be restarted between two questions.
+            .pool_max_idle_per_host(0)
+            .timeout(PATIENCE)
+            .build()
+            .map_err(|_| Failure::issuer_away())?;
+        Ok(self.client.get_or_init(|| client))
     }
 }
 
@@ -115,18 +135,12 @@ async fn read(folder: &Path, path: &str) -> Result<Vec<u8>, Failure> {
     read.map_err(|_| no_key())
 }
 
-async fn get(address: &str) -> Result<Vec<u8>, Failure> {
+async fn get(client: &reqwest::Client, address: &str) -> Result<Vec<u8>, Failure> {
     let near = url::Url::parse(address).is_ok_and(|url| is_loopback(&url));
     if !near {
         tracing::warn!(address, "the sandbox STS asks nobody but loopback");
         return Err(Failure::issuer_away());
     }
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(PATIENCE)
-        .build()
-        .map_err(|_| Failure::issuer_away())?;
     let response = client.get(address).send().await;
     let response = response.map_err(|_| Failure::issuer_away())?;
     if !response.status().is_success() {
