@@ -21,6 +21,9 @@ pub(super) static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/post
 /// Taken by whoever writes what gateways keep in memory; the schema's triggers name the same number.
 pub(super) const ONE_WRITER: &str = "SELECT 1 FROM pg_advisory_xact_lock(7805346112034)";
 
+/// Taken by the process that removes what no longer counts; the others go without.
+pub(super) const ONE_PURGER: &str = "SELECT pg_try_advisory_xact_lock(7805346112035)";
+
 /// Where the schema's triggers tell of changes.
 const CHANNEL: &str = "rolegate";
 /// How long to wait before listening again where the server is away.
