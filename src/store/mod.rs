@@ -25,6 +25,8 @@ mod moving;
 mod newest;
 mod oidc_tokens;
 mod opening;
+#[cfg(test)]
+mod plans;
 mod purge;
 mod refreshes;
 mod refusals;

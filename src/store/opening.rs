@@ -222,8 +222,17 @@ pub(super) async fn open(url: &str) -> Result<Pools, StoreError> {
     }
 }
 
+/// Statements are nobody's business; tests look at some.
+pub(super) fn quiet(options: AnyConnectOptions) -> AnyConnectOptions {
+    #[cfg(test)]
+    if super::plans::are_wanted() {
+        return options;
+    }
+    options.disable_statement_logging()
+}
+
 async fn open_sqlite(url: &str, in_memory: bool) -> Result<Pools, StoreError> {
-    let options = AnyConnectOptions::from_str(url)?.disable_statement_logging();
+    let options = quiet(AnyConnectOptions::from_str(url)?);
     let writer = pool(1, WRITING)
         .connect_with(options.clone())
         .await

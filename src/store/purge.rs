@@ -127,12 +127,9 @@ impl Leftover {
             Self::Requests => by_expiry!("requests", "id"),
             Self::Logins => by_expiry!("logins", "device"),
             Self::RepeatableCalls => (
-                batch!(
-                    "idempotency",
-                    "(owner, idempotency_key)",
-                    "created_at <= $1",
-                    "created_at"
-                ),
+                "DELETE FROM idempotency WHERE (owner, idempotency_key) IN (
+                 SELECT owner, idempotency_key FROM idempotency WHERE created_at <= $1
+                 ORDER BY created_at LIMIT $2)",
                 REMEMBERED,
             ),
             Self::Arrivals => (

@@ -10,10 +10,10 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgListener;
-use sqlx::{AnyConnection, ConnectOptions, Connection};
+use sqlx::{AnyConnection, Connection};
 
 use super::StoreError;
-use super::opening::{Engine, Pools};
+use super::opening::{Engine, Pools, quiet};
 
 /// The steps that made today's schema, numbered as SQLite's. Applied ones are never edited.
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/postgres");
@@ -147,7 +147,7 @@ pub async fn listening_problem(url: &str) -> Option<String> {
 
 fn options(url: &str) -> Result<AnyConnectOptions, StoreError> {
     let options = AnyConnectOptions::from_str(url).map_err(|error| away(&error))?;
-    Ok(options.disable_statement_logging())
+    Ok(quiet(options))
 }
 
 fn away(error: &sqlx::Error) -> StoreError {

@@ -7,6 +7,7 @@ CREATE INDEX leases_launcher ON leases (launcher, id) WHERE launcher IS NOT NULL
 CREATE INDEX leases_token_left ON leases (token_left_at) WHERE token_left_at IS NOT NULL;
 CREATE INDEX credentials_role ON credentials (role);
 CREATE INDEX holds_in_force ON holds (id) WHERE released_at IS NULL;
+CREATE INDEX logins_pending ON logins (expires_at, device) WHERE state = 'pending';
 
 -- A session that is removed long after its end takes its tokens with it: nothing that a gateway keeps in memory
 -- rests on them any more, so that none has to forget everything for it.
