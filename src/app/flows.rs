@@ -10,9 +10,9 @@ use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
     Access, Admins, AllowList, Assignments, Budget, Console, Explain, Fetch, FetchParts, Grants,
-    Holds, IdTokens, IdTokensParts, Idps, InForce, Issuer, IssuerParts, Leases, Login, Logout,
+    Holds, IdTokens, IdTokensParts, Idps, InForce, Issuer, IssuerParts, JobParts, Jobs, Leases, Login, Logout,
     LogoutParts, Metrics, Mint, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
-    SignInParts, SignInRules, Verifiers,
+    SignInParts, SignInRules, Verifiers, jobs_table,
 };
 use crate::http::{BadTokens, Flows, Site};
 use crate::model::{LeaseId, Method};
@@ -36,6 +36,7 @@ pub(super) struct Parts {
     pub(super) keys: Arc<ServiceKeys>,
     pub(super) relay_keys: Arc<RelayKeys>,
     pub(super) holds: Arc<Holds>,
+    pub(super) jobs: Arc<Jobs>,
 }
 
 /// Opens the store and puts the parts together; says in the audit that the gateway starts.
@@ -86,7 +87,15 @@ pub(super) async fn parts(
         clock: Arc::clone(&world.clock),
     }));
     id_tokens.tell(&fetch);
+    let table = jobs_table(&JobParts {
+        store: store.clone(),
+        fetch: Arc::clone(&fetch),
+        id_tokens: Arc::clone(&id_tokens),
+        relay_keys: Arc::clone(&relay_keys),
+    });
+    let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
     Ok(Parts {
+        jobs: Arc::new(Jobs::new(table, clock, entropy)),
         idps,
         providers,
         store,
@@ -279,9 +288,6 @@ fn site(config: &Config) -> Site {
     }
 }
 
-/// How often what has run out is removed.
-const PURGE: Duration = Duration::from_mins(5);
-
 /// What runs beside the requests.
 pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
     let pulse = Arc::clone(&parts.pulse).watch(
@@ -293,42 +299,20 @@ pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
         Arc::clone(&parts.holds),
     );
     vec![
-        tokio::spawn(rotate(
+        tokio::spawn(prepare(
             Arc::clone(&parts.relay_keys),
             Arc::clone(&parts.allow_list),
         )),
         tokio::spawn(pulse),
-        tokio::spawn(Arc::clone(&parts.fetch).renew_in_time()),
-        tokio::spawn(Arc::clone(&parts.id_tokens).refresh_ahead()),
-        tokio::spawn(purge(parts.store.clone())),
+        tokio::spawn(Arc::clone(&parts.jobs).run()),
     ]
 }
 
-async fn purge(store: Store) {
-    let mut ticks = tokio::time::interval(PURGE);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = store.purge().await {
-            tracing::warn!(event = "purge_failed", %error, "what has run out stays until the next purge");
-        }
-    }
-}
-
-/// How often the relay's key is looked at.
-const ROTATE: Duration = Duration::from_hours(1);
-
-async fn rotate(keys: Arc<RelayKeys>, allow_list: Arc<AllowList>) {
-    // Making a key takes a while, and the first jobs would wait for it.
+/// Making the relay's key takes a while, and the first jobs would wait for it.
+async fn prepare(keys: Arc<RelayKeys>, allow_list: Arc<AllowList>) {
     if allow_list.rules().allow_by(Method::Relay)
         && let Err(error) = keys.prepare().await
     {
         tracing::warn!(event = "relay_key_missing", %error, "the relay's key is made when it is first needed");
-    }
-    let mut ticks = tokio::time::interval(ROTATE);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = keys.rotate_if_due().await {
-            tracing::warn!(event = "relay_key_stays", %error, "the relay's key is not followed by a new one yet");
-        }
     }
 }

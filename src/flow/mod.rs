@@ -5,7 +5,7 @@
 //! `revoke` ends all of it at once, `assignments` names roles for a person, `explain` says why;
 //! `login` signs a command line in, `console` opens the AWS console.
 //! `allow_list`, `holds`, `idps`, `providers` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
-//! it; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
+//! it, `jobs` is what runs from time to time; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
 
 mod access;
 mod admins;
@@ -20,6 +20,7 @@ mod holds;
 mod id_tokens;
 mod idps;
 mod issue;
+mod jobs;
 mod lease;
 mod login;
 mod logout;
@@ -51,6 +52,7 @@ pub use holds::{HoldView, Holds};
 pub use id_tokens::{IdTokens, IdTokensParts, TokenProblem, refresh_at};
 pub use idps::{Idp, IdpError, IdpView, Idps, KeyChange, KeyView, Refresh, RefreshParts};
 pub use issue::{Issuer, IssuerParts};
+pub use jobs::{Job, JobError, JobParts, JobView, Jobs, Step, table as jobs_table};
 pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
 pub use login::{Login, LoginAsked, LoginBegun, LoginDone, LoginError};
 pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutNext, LogoutParts};

@@ -154,6 +154,11 @@ impl RolePattern {
             )
     }
 
+    /// The text before the first wildcard, all of it where there is none: every role that fits begins with it.
+    pub fn literal(&self) -> &str {
+        self.text.split('*').next().unwrap_or_default()
+    }
+
     /// Orders patterns by how closely they name a role: an exact ARN first, then the longest literal
     /// text before the first wildcard. Higher is closer.
     pub fn specificity(&self) -> (bool, usize) {
@@ -290,6 +295,21 @@ mod tests {
             "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Admin_1",
         ] {
             assert!(bad.parse::<RolePattern>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_role_that_fits_begins_with_the_literal_text() {
+        for pattern in [
+            "arn:aws:iam::123456789012:role/team-a/deep/reader",
+            "arn:aws:iam::123456789012:role/team-a/**",
+            "arn:aws:iam::*:role/**/reader",
+            "arn:aws:iam::123456789012:role/**",
+        ] {
+            let role = "arn:aws:iam::123456789012:role/team-a/deep/reader";
+            assert!(matches(pattern, role));
+            let literal = pattern.parse::<RolePattern>().unwrap();
+            assert!(role.starts_with(literal.literal()), "{pattern}");
         }
     }
 

@@ -1,6 +1,7 @@
-//! The allow-list as it is looked up: exact ARNs by hash, patterns one after the other.
+//! The allow-list as it is looked up: exact ARNs by hash, patterns by the hash of the text before their first
+//! wildcard.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::model::{Effect, Entry, Method, RoleArn, SamlProviderArn, SessionDuration};
 
@@ -20,29 +21,33 @@ pub struct Limits {
 pub struct Rules {
     entries: Vec<Entry>,
     exact: HashMap<String, Vec<usize>>,
-    patterns: Vec<usize>,
+    patterns: HashMap<String, Vec<usize>>,
+    /// How long the texts before first wildcards are: each length once.
+    lengths: BTreeSet<usize>,
     limits: Limits,
 }
 
 impl Rules {
-    /// Rules of `entries`, oldest first. A look-up does not grow with the number of exact ARNs.
+    /// Rules of `entries`, oldest first. A look-up does not grow with the number of exact ARNs, nor with that of
+    /// patterns that begin with something else than the role.
     pub fn new(entries: Vec<Entry>, limits: Limits) -> Self {
         let mut exact: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut patterns = Vec::new();
+        let mut patterns: HashMap<String, Vec<usize>> = HashMap::new();
         for (at, entry) in entries.iter().enumerate() {
-            if entry.draft.arn.is_exact() {
-                exact
-                    .entry(entry.draft.arn.to_string())
-                    .or_default()
-                    .push(at);
+            let arn = &entry.draft.arn;
+            let kind = if arn.is_exact() {
+                &mut exact
             } else {
-                patterns.push(at);
-            }
+                &mut patterns
+            };
+            kind.entry(arn.literal().to_owned()).or_default().push(at);
         }
+        let lengths = patterns.keys().map(String::len).collect();
         Self {
             entries,
             exact,
             patterns,
+            lengths,
             limits,
         }
     }
@@ -81,12 +86,64 @@ impl Rules {
 
     fn matching(&self, role: &RoleArn, effect: Effect) -> Vec<&Entry> {
         let exact = self.exact.get(role.as_str()).into_iter().flatten();
-        let mut found: Vec<usize> = exact.chain(&self.patterns).copied().collect();
+        let text = role.as_str();
+        let begins = self.lengths.iter().filter_map(|length| text.get(..*length));
+        let patterns = begins.filter_map(|begin| self.patterns.get(begin)).flatten();
+        let mut found: Vec<usize> = exact.chain(patterns).copied().collect();
         found.sort_unstable();
         found
             .into_iter()
             .filter_map(|at| self.entries.get(at))
             .filter(|entry| entry.draft.effect == effect && entry.draft.arn.matches(role))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{EntryDraft, EntrySource};
+
+    fn rules(arns: &[&str]) -> Rules {
+        let entries = arns.iter().enumerate().map(|(at, arn)| Entry {
+            id: format!("ent_{at}").parse().unwrap(),
+            version: 1,
+            draft: EntryDraft::allowing(arn.parse().unwrap()),
+            source: EntrySource::Store,
+        });
+        let limits = Limits {
+            max_duration: SessionDuration::DEFAULT,
+            default_method: Method::Saml,
+            saml_providers: Vec::new(),
+        };
+        Rules::new(entries.collect(), limits)
+    }
+
+    #[test]
+    fn what_is_found_is_what_matches_whatever_it_begins_with() {
+        let rules = rules(&[
+            "arn:aws:iam::123456789012:role/team-a/**",
+            "arn:aws:iam::123456789012:role/team-b/**",
+            "arn:aws:iam::*:role/**/reader",
+            "arn:aws:iam::123456789012:role/team-a/reader",
+            "arn:aws:iam::123456789012:role/t*/reader",
+            "arn:aws:iam::123456789013:role/**",
+            "arn:aws:iam::123456789012:role/team-a/reader-of-more/**",
+            "arn:aws:iam::123456789012:role/**",
+        ]);
+        for text in [
+            "arn:aws:iam::123456789012:role/team-a/reader",
+            "arn:aws:iam::123456789012:role/team-b/deep/reader",
+            "arn:aws:iam::123456789013:role/x",
+            "arn:aws-cn:iam::123456789012:role/team-a/reader",
+        ] {
+            let role: RoleArn = text.parse().unwrap();
+            let by_hand: Vec<&Entry> = rules
+                .entries
+                .iter()
+                .filter(|entry| entry.draft.arn.matches(&role))
+                .collect();
+            assert_eq!(rules.matching(&role, Effect::Allow), by_hand, "{text}");
+        }
     }
 }

@@ -115,14 +115,6 @@ impl Store {
             .await?;
         Ok(())
     }
-
-    pub(super) async fn purge_arrivals(&self) -> Result<u64, StoreError> {
-        let done = sqlx::query("DELETE FROM arrivals WHERE at <= $1")
-            .bind(millis(self.now() - STAY))
-            .execute(self.writer())
-            .await?;
-        Ok(done.rows_affected())
-    }
 }
 
 #[cfg(test)]
@@ -150,7 +142,7 @@ mod tests {
         let second = here.arrivals(first.position).await.unwrap();
         assert_eq!(second.persons.map(|all| all.len()), Some(1));
         bench.clock.advance(STAY);
-        assert_eq!(here.purge_arrivals().await.unwrap(), 2);
+        assert_eq!(here.purge().await.unwrap().arrivals, 2);
         assert_eq!(here.last_arrival().await.unwrap(), 0);
     }
 

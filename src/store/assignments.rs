@@ -6,10 +6,10 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::rows::{Record, last, to_json};
+use super::rows::{Conditions, Record, last, to_json};
 use super::sealing::Place;
 use super::sessions::read_person;
 use super::{Store, StoreError};
@@ -104,20 +104,19 @@ impl Store {
         after: Option<&Person>,
         limit: u32,
     ) -> Result<Vec<Assignment>, StoreError> {
-        let rows = sqlx::query(
+        let conditions = Conditions::from(4)
+            .and("user_name", filter.user.as_ref().map(UserName::as_str))
+            .and("idp", filter.idp.as_ref().map(IdpName::as_str));
+        let sql = format!(
             "SELECT user_name, idp, sealed FROM assignments
-             WHERE (user_name > $1 OR (user_name = $1 AND idp > $2))
-             AND (CAST($3 AS TEXT) IS NULL OR user_name = $3)
-             AND (CAST($4 AS TEXT) IS NULL OR idp = $4)
-             ORDER BY user_name, idp LIMIT $5",
-        )
-        .bind(after.map_or("", |person| person.user.as_str()))
-        .bind(after.map_or("", |person| person.idp.as_str()))
-        .bind(filter.user.as_ref().map(|user| user.as_str().to_owned()))
-        .bind(filter.idp.as_ref().map(|idp| idp.as_str().to_owned()))
-        .bind(i64::from(limit))
-        .fetch_all(self.reader())
-        .await?;
+             WHERE (user_name, idp) > ($1, $2){} ORDER BY user_name, idp LIMIT $3",
+            conditions.sql()
+        );
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(after.map_or("", |person| person.user.as_str()))
+            .bind(after.map_or("", |person| person.idp.as_str()))
+            .bind(i64::from(limit));
+        let rows = conditions.bind(query).fetch_all(self.reader()).await?;
         rows.iter().map(|row| self.read_assignment(row)).collect()
     }
 

@@ -112,10 +112,12 @@ impl Store {
         claimant: &str,
         credentials: &Credentials,
     ) -> Result<bool, StoreError> {
+        // In turn with whoever ends sessions: a claim of the last moment would outlive what it was made for.
+        let mut transaction = self.begin().await?;
         let Some(row) =
             sqlx::query("SELECT issue_key, session, role FROM credentials WHERE issue_key = $1")
                 .bind(key.as_str())
-                .fetch_optional(self.reader())
+                .fetch_optional(&mut *transaction)
                 .await?
         else {
             return Ok(false);
@@ -133,8 +135,9 @@ impl Store {
         .bind(millis(credentials.expires_at))
         .bind(key.as_str())
         .bind(claimant)
-        .execute(self.writer())
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 

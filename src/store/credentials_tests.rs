@@ -265,3 +265,58 @@ async fn neither_expiry_nor_role_can_be_exchanged_under_the_seal() {
         assert!(store.credentials(&key).await.is_ok(), "{undo}");
     }
 }
+
+/// A claim, what STS brings for it, and a revocation, all at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_revocation_races_with_is_gone_when_both_are_done() {
+    let bench = std::sync::Arc::new(Bench::new());
+    let store = bench.open().await;
+    let (mut kept, mut late) = (0, 0);
+    for round in 0..200 {
+        let session = bench.session(&store, &format!("race-{round}")).await;
+        let key = issue_key(session.session());
+        let mint = {
+            let (store, session, key) = (store.clone(), session.session().clone(), key.clone());
+            let credentials = bench.credentials(3600);
+            tokio::spawn(async move {
+                let claim = store.claim(&claim_of(&key, &session, "me")).await;
+                // A session that is gone altogether takes no claim; this one only ended.
+                assert!(matches!(claim.unwrap(), Claim::Won));
+                store.put_credentials(&key, "me", &credentials).await.unwrap()
+            })
+        };
+        let revoke = {
+            let (store, user) = (store.clone(), person("okta", "ann").user);
+            // Each round another moment of the mint.
+            let moment = std::time::Duration::from_micros(round * 25);
+            tokio::spawn(async move {
+                tokio::time::sleep(moment).await;
+                let selector = crate::store::Selector::User { user, idp: None };
+                let order = crate::store::RevokeOrder {
+                    reason: "a race",
+                    by: "local:root",
+                    hold: false,
+                };
+                store.revoke(&selector, order).await.unwrap().unwrap()
+            })
+        };
+        let (put, revoked) = (mint.await.unwrap(), revoke.await.unwrap());
+        assert_eq!(revoked.sessions.len(), 1);
+        kept += u32::from(put);
+        late += u32::from(!put);
+        let known = store.credentials(&key).await.unwrap();
+        assert!(
+            !matches!(known, Some(CredentialState::Issued(_))),
+            "round {round}: stored as live"
+        );
+        let role = role("reader");
+        let newest = store.newest_issued(session.session(), &role).await.unwrap();
+        assert!(newest.is_none(), "round {round}: served");
+    }
+    // The twin: without a revocation they stay.
+    let session = bench.session(&store, "twin").await;
+    let key = bench.issue(&store, session.session(), 3600).await;
+    let known = store.credentials(&key).await.unwrap();
+    assert!(matches!(known, Some(CredentialState::Issued(_))));
+    println!("{kept} were put before the revocation, {late} came too late");
+}

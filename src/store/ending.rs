@@ -2,7 +2,10 @@
 //!
 //! Credentials, claims and the tokens of an OpenID provider go; the row stays for lists to show.
 
-use super::rows::{Record, millis};
+use chrono::{DateTime, Utc};
+use sqlx::AssertSqlSafe;
+
+use super::rows::{Conditions, Record, millis};
 use super::{Store, StoreError};
 use crate::model::{IdpName, SessionId, UserName};
 
@@ -31,36 +34,36 @@ impl Store {
 
     /// Ends the session for all, and forgets its credentials and tokens. Says whether it was still going.
     pub async fn end_session(&self, id: &SessionId) -> Result<bool, StoreError> {
+        let now = self.now();
         let mut transaction = self.begin().await?;
         let done = sqlx::query(
             "UPDATE sessions SET ended_at = $1, token = NULL, confirm = NULL
              WHERE id = $2 AND ended_at IS NULL",
         )
-        .bind(millis(self.now()))
+        .bind(millis(now))
         .bind(id.as_str())
         .execute(&mut *transaction)
         .await?;
-        forget_ended(&mut transaction).await?;
+        forget_ended(&mut transaction, now).await?;
         transaction.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 
     /// Ends every session that fits, and forgets their credentials and tokens; gives those that were going.
     pub async fn end_sessions(&self, filter: &SessionFilter) -> Result<Vec<SessionId>, StoreError> {
-        let mut transaction = self.begin().await?;
-        let rows = sqlx::query(
+        let now = self.now();
+        let conditions = Conditions::from(2)
+            .and("user_name", filter.user.as_ref().map(UserName::as_str))
+            .and("idp", filter.idp.as_ref().map(IdpName::as_str));
+        let sql = format!(
             "UPDATE sessions SET ended_at = $1, token = NULL, confirm = NULL
-             WHERE ended_at IS NULL
-             AND (CAST($2 AS TEXT) IS NULL OR user_name = $2)
-             AND (CAST($3 AS TEXT) IS NULL OR idp = $3)
-             RETURNING id",
-        )
-        .bind(millis(self.now()))
-        .bind(filter.user.as_ref().map(|user| user.as_str().to_owned()))
-        .bind(filter.idp.as_ref().map(|idp| idp.as_str().to_owned()))
-        .fetch_all(&mut *transaction)
-        .await?;
-        forget_ended(&mut transaction).await?;
+             WHERE ended_at IS NULL{} RETURNING id",
+            conditions.sql()
+        );
+        let mut transaction = self.begin().await?;
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(millis(now));
+        let rows = conditions.bind(query).fetch_all(&mut *transaction).await?;
+        forget_ended(&mut transaction, now).await?;
         transaction.commit().await?;
         rows.iter()
             .map(|row| Record::new(row, "sessions", "id").parsed("id"))
@@ -68,15 +71,20 @@ impl Store {
     }
 }
 
-/// Forgets what ended sessions had.
-pub(super) async fn forget_ended(connection: &mut sqlx::AnyConnection) -> Result<(), StoreError> {
+/// Forgets what the sessions had that ended at `at`, within the transaction that ended them. What was ended before
+/// has nothing left: whoever writes for a session looks, in turn with this, whether it ended.
+pub(super) async fn forget_ended(
+    connection: &mut sqlx::AnyConnection,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
     for sql in [
-        "DELETE FROM credentials
-         WHERE session IN (SELECT id FROM sessions WHERE ended_at IS NOT NULL)",
-        "DELETE FROM oidc_tokens
-         WHERE session IN (SELECT id FROM sessions WHERE ended_at IS NOT NULL)",
+        "DELETE FROM credentials WHERE session IN (SELECT id FROM sessions WHERE ended_at = $1)",
+        "DELETE FROM oidc_tokens WHERE session IN (SELECT id FROM sessions WHERE ended_at = $1)",
     ] {
-        sqlx::query(sql).execute(&mut *connection).await?;
+        sqlx::query(sql)
+            .bind(millis(at))
+            .execute(&mut *connection)
+            .await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::{Store, StoreError};
 use crate::model::{Lease, LeaseId, Secret, TokenHash};
 
 /// How long a call may be repeated.
-const REMEMBERED: TimeDelta = TimeDelta::hours(24);
+pub(super) const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 /// A call that may be repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Store {
             .sealer()
             .seal(place(&bound), token.expose().as_bytes())?;
         let mut transaction = self.begin().await?;
-        forget_old(&mut transaction, now).await?;
+        forget_old(&mut transaction, call, now).await?;
         let done = sqlx::query(
             "INSERT INTO idempotency (owner, idempotency_key, request, lease, sealed, created_at)
              VALUES ($1, $2, $3, $4, $5, $6)
@@ -112,24 +112,24 @@ impl Store {
         transaction.rollback().await?;
         Ok(self.repeated(call).await?.unwrap_or(Once::Other))
     }
-
-    pub(super) async fn purge_idempotency(&self) -> Result<u64, StoreError> {
-        let mut transaction = self.begin().await?;
-        let removed = forget_old(&mut transaction, self.now()).await?;
-        transaction.commit().await?;
-        Ok(removed)
-    }
 }
 
+/// A key may be used anew a day later, whether or not its call was removed by then.
 async fn forget_old(
     connection: &mut sqlx::AnyConnection,
+    call: &Repeatable,
     now: DateTime<Utc>,
-) -> Result<u64, StoreError> {
-    let done = sqlx::query("DELETE FROM idempotency WHERE created_at <= $1")
-        .bind(millis(now - REMEMBERED))
-        .execute(connection)
-        .await?;
-    Ok(done.rows_affected())
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM idempotency
+         WHERE owner = $1 AND idempotency_key = $2 AND created_at <= $3",
+    )
+    .bind(call.owner.as_str())
+    .bind(call.key.as_str())
+    .bind(millis(now - REMEMBERED))
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 fn bound_to(call: &Repeatable) -> String {
@@ -220,7 +220,7 @@ mod tests {
             Once::First
         ));
         bench.clock.advance(TimeDelta::hours(23));
-        assert_eq!(store.purge_idempotency().await.unwrap(), 0);
+        assert_eq!(store.purge().await.unwrap().repeatable, 0);
         assert!(store.repeated(&call("a", 1)).await.unwrap().is_some());
         bench.clock.advance(TimeDelta::hours(1));
         assert!(store.repeated(&call("a", 1)).await.unwrap().is_none());
@@ -229,6 +229,6 @@ mod tests {
             Once::First
         ));
         bench.clock.advance(TimeDelta::hours(24));
-        assert_eq!(store.purge_idempotency().await.unwrap(), 1);
+        assert_eq!(store.purge().await.unwrap().repeatable, 1);
     }
 }

@@ -1,11 +1,9 @@
 //! Leases, found by the hash of their token; a revoked one stays, so that its job hears why.
 
-use std::fmt::Write;
-
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe};
 
-use super::rows::{Record, last, millis, to_json};
+use super::rows::{Conditions, Record, last, millis, to_json};
 use super::sessions::read_person;
 use super::{Store, StoreError};
 use crate::model::{
@@ -60,27 +58,15 @@ impl Standing {
 }
 
 impl LeaseFilter {
-    /// The conditions as SQL with binds from `$first`, and what to bind.
-    fn conditions(self, first: usize) -> (String, Vec<String>) {
+    fn conditions(&self, first: usize) -> Conditions {
         let person = self.person.as_ref();
-        let wanted = [
-            ("user_name", self.user.as_ref().map(UserName::as_str)),
-            ("user_name", person.map(|person| person.user.as_str())),
-            ("idp", person.map(|person| person.idp.as_str())),
-            ("job", self.job.as_ref().map(JobName::as_str)),
-            ("launcher", self.launcher.as_ref().map(TokenName::as_str)),
-            ("role", self.role.as_ref().map(RoleArn::as_str)),
-        ];
-        let mut sql = String::new();
-        let mut values = Vec::new();
-        for (column, value) in wanted {
-            if let Some(value) = value {
-                // Columns are from the list above, values are bound; writing to a string cannot fail.
-                let _ = write!(sql, " AND {column} = ${}", first + values.len());
-                values.push(value.to_owned());
-            }
-        }
-        (sql, values)
+        Conditions::from(first)
+            .and("user_name", self.user.as_ref().map(UserName::as_str))
+            .and("user_name", person.map(|person| person.user.as_str()))
+            .and("idp", person.map(|person| person.idp.as_str()))
+            .and("job", self.job.as_ref().map(JobName::as_str))
+            .and("launcher", self.launcher.as_ref().map(TokenName::as_str))
+            .and("role", self.role.as_ref().map(RoleArn::as_str))
     }
 }
 
@@ -132,15 +118,15 @@ impl Store {
         after: Option<&LeaseId>,
         limit: u32,
     ) -> Result<Vec<Lease>, StoreError> {
-        let (conditions, values) = filter.conditions(3);
-        let sql = format!("SELECT * FROM leases WHERE id > $1{conditions} ORDER BY id LIMIT $2");
-        let mut query = sqlx::query::<Any>(AssertSqlSafe(sql))
+        let conditions = filter.conditions(3);
+        let sql = format!(
+            "SELECT * FROM leases WHERE id > $1{} ORDER BY id LIMIT $2",
+            conditions.sql()
+        );
+        let query = sqlx::query::<Any>(AssertSqlSafe(sql))
             .bind(after.map_or("", LeaseId::as_str))
             .bind(i64::from(limit));
-        for value in values {
-            query = query.bind(value);
-        }
-        let rows = query.fetch_all(self.reader()).await?;
+        let rows = conditions.bind(query).fetch_all(self.reader()).await?;
         rows.iter().map(read).collect()
     }
 
@@ -150,18 +136,17 @@ impl Store {
         filter: LeaseFilter,
         reason: &str,
     ) -> Result<u64, StoreError> {
-        let (conditions, values) = filter.conditions(3);
+        let conditions = filter.conditions(3);
         let sql = format!(
             "UPDATE leases SET revoked_at = $1, revoke_reason = $2
-             WHERE revoked_at IS NULL AND expires_at > $1{conditions}"
+             WHERE revoked_at IS NULL AND expires_at > $1{}",
+            conditions.sql()
         );
-        let mut query = sqlx::query::<Any>(AssertSqlSafe(sql))
+        let query = sqlx::query::<Any>(AssertSqlSafe(sql))
             .bind(millis(self.now()))
             .bind(reason);
-        for value in values {
-            query = query.bind(value);
-        }
-        Ok(query.execute(self.writer()).await?.rows_affected())
+        let done = conditions.bind(query).execute(self.writer()).await?;
+        Ok(done.rows_affected())
     }
 
     /// Revokes one lease; gives the hash of its token if it was not yet. The reason is for the audit chain to keep.

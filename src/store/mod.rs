@@ -25,6 +25,8 @@ mod moving;
 mod newest;
 mod oidc_tokens;
 mod opening;
+#[cfg(test)]
+mod plans;
 mod purge;
 mod refreshes;
 mod refusals;
@@ -67,7 +69,7 @@ pub use logins::{
 };
 pub use moving::Copied;
 pub use opening::{database_exists, is_server_url};
-pub use purge::Purged;
+pub use purge::{Leftover, Removed};
 pub use refreshes::{PutRefreshed, RefreshClaim, RefreshedTokens};
 pub use refusals::{REFUSAL_DAYS, REFUSALS_KEPT, RefusalRecord};
 pub use requests::{ConsumedRequest, SignInRequest};
@@ -190,6 +192,16 @@ impl Store {
 
     fn now(&self) -> chrono::DateTime<chrono::Utc> {
         self.0.clock.now()
+    }
+
+    /// A transaction to remove in, if nobody else does just now.
+    async fn begin_purge(&self) -> Result<Option<Transaction<'static, Any>>, StoreError> {
+        self.0.engine.begin_purge(&self.0.writer).await
+    }
+
+    /// Lets SQLite learn how its tables have grown, so that it looks rows up by the best index. Twice does no harm.
+    pub async fn optimize(&self) -> Result<(), StoreError> {
+        self.0.engine.optimize(&self.0.writer).await
     }
 
     /// A transaction that may read and then write, with nobody else writing in between.

@@ -13,6 +13,7 @@ use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
 
 use super::newest::RENEWED_AT_MOST;
+use super::purge::Removed;
 use super::rows::{Record, millis, to_json};
 use super::sealing::Place;
 use super::{Store, StoreError};
@@ -39,6 +40,18 @@ macro_rules! of_a_session_that_goes_on {
 }
 pub(super) use of_a_session_that_goes_on;
 
+/// The tokens behind `$3` and up to `$4` that nothing can draw on at `$1` any more; `$2` is when the oldest session
+/// was signed in that leases still may draw on.
+macro_rules! useless {
+    () => {
+        "session > $3 AND session <= $4 AND EXISTS (SELECT 1 FROM sessions s
+         WHERE s.id = oidc_tokens.session AND (s.ended_at IS NOT NULL
+         OR (s.expires_at <= $1 AND (s.signed_in_at <= $2 OR EXISTS (SELECT 1 FROM sessions n
+             WHERE n.user_name = s.user_name AND n.idp = s.idp AND n.state = 'confirmed'
+             AND n.signed_in_at > s.signed_in_at)))))"
+    };
+}
+
 impl Store {
     /// The session's tokens, while it goes on.
     pub async fn oidc_tokens(&self, session: &SessionId) -> Result<Option<OidcTokens>, StoreError> {
@@ -55,21 +68,64 @@ impl Store {
         row.map(|row| self.read_tokens(&row)).transpose()
     }
 
-    /// Removes the tokens of sessions that ended, and of those whose time is up and that leases draw on no more: a
-    /// newer one of the person is there, or no entry renews for so long. They are worth stealing.
-    pub(super) async fn purge_oidc_tokens(&self) -> Result<u64, StoreError> {
-        let now = self.now();
-        let done = sqlx::query(
-            "DELETE FROM oidc_tokens WHERE EXISTS (SELECT 1 FROM sessions s
-             WHERE s.id = oidc_tokens.session AND (s.ended_at IS NOT NULL
-             OR (s.expires_at <= $1 AND (s.signed_in_at <= $2 OR EXISTS (SELECT 1 FROM sessions n
-                 WHERE n.user_name = s.user_name AND n.idp = s.idp AND n.state = 'confirmed'
-                 AND n.signed_in_at > s.signed_in_at)))))",
+    /// Removes some of the tokens of sessions that ended, and of those whose time is up and that leases draw on no
+    /// more: a newer one of the person is there, or no entry renews for so long. They are worth stealing.
+    ///
+    /// No index finds them: they are looked through page by page of `page` rows, by readers, who keep nobody
+    /// waiting; only a page that has some is written to.
+    pub(super) async fn purge_oidc_tokens(&self, page: u32) -> Result<Removed, StoreError> {
+        let mut after = String::new();
+        while let Some(last) = self.end_of_page(&after, page).await? {
+            if self.has_useless(&after, &last).await? {
+                let rows = self.remove_useless(&after, &last).await?;
+                return Ok(Removed {
+                    rows,
+                    more: rows > 0,
+                });
+            }
+            after = last;
+        }
+        Ok(Removed::default())
+    }
+
+    /// The last key of the page behind `after`, if there is one.
+    async fn end_of_page(&self, after: &str, page: u32) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT MAX(session) FROM (SELECT session FROM oidc_tokens WHERE session > $1
+             ORDER BY session LIMIT $2) AS page",
         )
-        .bind(millis(now))
-        .bind(millis(now - RENEWED_AT_MOST))
-        .execute(self.writer())
-        .await?;
+        .bind(after)
+        .bind(i64::from(page))
+        .fetch_one(self.reader())
+        .await?)
+    }
+
+    async fn has_useless(&self, after: &str, last: &str) -> Result<bool, StoreError> {
+        let now = self.now();
+        let sql = concat!("SELECT 1 FROM oidc_tokens WHERE ", useless!(), " LIMIT 1");
+        let found = sqlx::query(sql)
+            .bind(millis(now))
+            .bind(millis(now - RENEWED_AT_MOST))
+            .bind(after)
+            .bind(last)
+            .fetch_optional(self.reader())
+            .await?;
+        Ok(found.is_some())
+    }
+
+    async fn remove_useless(&self, after: &str, last: &str) -> Result<u64, StoreError> {
+        let Some(mut transaction) = self.begin_purge().await? else {
+            return Ok(0);
+        };
+        let now = self.now();
+        let done = sqlx::query(concat!("DELETE FROM oidc_tokens WHERE ", useless!()))
+            .bind(millis(now))
+            .bind(millis(now - RENEWED_AT_MOST))
+            .bind(after)
+            .bind(last)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
         Ok(done.rows_affected())
     }
 

@@ -24,6 +24,14 @@ static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations");
 const PATIENCE: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
 
+/// A reader who takes long, as a check of the whole audit does, lets the log grow; it is cut back to this many
+/// bytes when it is begun anew.
+const WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA journal_size_limit = 67108864;";
+
+/// Looks at some hundred rows of an index, whatever its size: the one writer is not kept for long.
+const OPTIMIZE: &str = "PRAGMA analysis_limit = 400; PRAGMA optimize;";
+
 /// What a file name must not show to the parser of database URLs.
 const IN_URL: &AsciiSet = &CONTROLS
     .add(b'%')
@@ -125,6 +133,36 @@ impl Engine {
         }
     }
 
+    /// A transaction for the one process that removes just now; `None` where that is another. Requests go on beside
+    /// it on a server, and take turns with it on a file.
+    pub(super) async fn begin_purge(
+        self,
+        pool: &AnyPool,
+    ) -> Result<Option<Transaction<'static, Any>>, StoreError> {
+        match self {
+            Self::Sqlite => Ok(Some(pool.begin_with("BEGIN IMMEDIATE").await?)),
+            Self::Postgres => {
+                let mut transaction = pool.begin().await?;
+                let mine: bool = sqlx::query_scalar(server::ONE_PURGER)
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                Ok(mine.then_some(transaction))
+            }
+        }
+    }
+
+    /// Has the engine learn how its tables have grown, where it does not by itself.
+    pub(super) async fn optimize(self, pool: &AnyPool) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite => {
+                sqlx::raw_sql(OPTIMIZE).execute(pool).await?;
+                Ok(())
+            }
+            // Autovacuum does.
+            Self::Postgres => Ok(()),
+        }
+    }
+
     /// Lets the statements of a transaction take their time: what it does must not fail for being much.
     pub(super) async fn be_patient(
         self,
@@ -184,9 +222,18 @@ pub(super) async fn open(url: &str) -> Result<Pools, StoreError> {
     }
 }
 
+/// Statements are nobody's business; tests look at some.
+pub(super) fn quiet(options: AnyConnectOptions) -> AnyConnectOptions {
+    #[cfg(test)]
+    if super::plans::are_wanted() {
+        return options;
+    }
+    options.disable_statement_logging()
+}
+
 async fn open_sqlite(url: &str, in_memory: bool) -> Result<Pools, StoreError> {
-    let options = AnyConnectOptions::from_str(url)?.disable_statement_logging();
-    let writer = pool(1, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+    let options = quiet(AnyConnectOptions::from_str(url)?);
+    let writer = pool(1, WRITING)
         .connect_with(options.clone())
         .await
         .map_err(|error| StoreError::CannotOpen {

@@ -1,10 +1,13 @@
-//! Removing what no longer counts. Every statement names its own condition on time, so that running it
-//! twice, or in two processes at once, removes nothing more.
+//! Removing what no longer counts, table by table and a bounded batch at a time.
 //!
-//! Never touches the allow-list's history and the audit chain.
+//! Every statement names its own condition on time, so that running it twice, or in two processes at once, removes
+//! nothing more. A batch is small enough that whoever writes meanwhile waits for some milliseconds; on a server one
+//! process at a time removes, and the others find that out without waiting. Never touches the allow-list's history
+//! and the audit chain.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
+use super::idempotency::REMEMBERED;
 use super::rows::millis;
 use super::sessions::PENDING_LIVES;
 use super::{Store, StoreError, arrivals, refusals};
@@ -15,156 +18,209 @@ const SESSIONS_STAY: TimeDelta = TimeDelta::days(7);
 /// How long an ended lease stays, so that a late job hears 403 with its reason, not 401.
 const LEASES_STAY: TimeDelta = TimeDelta::days(30);
 
-/// How many rows went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Purged {
+/// Rows that go at once.
+const BATCH: u32 = 1000;
+/// Sessions that go at once: each takes rows of other tables with it.
+const SESSIONS: u32 = 200;
+
+/// What is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leftover {
     /// Replay ids past their time.
-    pub replay_ids: u64,
+    ReplayIds,
     /// Requests that nobody answered.
-    pub requests: u64,
-    /// Sessions that nobody confirmed, or that ended long ago.
-    pub sessions: u64,
+    Requests,
+    /// Sessions that nobody confirmed.
+    PendingSessions,
+    /// Sessions that ended long ago, with all that hangs on them.
+    OldSessions,
     /// Tokens of OpenID providers that nothing can draw on any more.
-    pub oidc_tokens: u64,
+    OidcTokens,
     /// Credentials that expired.
-    pub credentials: u64,
+    Credentials,
     /// Leases that ended long ago.
-    pub leases: u64,
-    /// Calls of more than a day ago that may be repeated no more.
-    pub repeatable: u64,
+    ExpiredLeases,
+    /// Leases that were revoked long ago.
+    RevokedLeases,
+    /// Calls of more than a day ago, which may be repeated no more.
+    RepeatableCalls,
     /// Who signed in a while ago.
-    pub arrivals: u64,
+    Arrivals,
     /// News of revoked leases that every gateway has heard.
-    pub revoked_leases: u64,
+    RevocationNews,
     /// Check results of refusals of long ago.
-    pub refusals: u64,
+    Refusals,
     /// Relay keys that no token can be signed with any more.
-    pub relay_keys: u64,
+    RelayKeys,
     /// Codes of command lines past their time.
-    pub logins: u64,
+    Logins,
 }
 
-impl Store {
-    /// Removes what no longer counts.
-    pub async fn purge(&self) -> Result<Purged, StoreError> {
-        let now = self.now();
-        Ok(Purged {
-            replay_ids: self
-                .remove("DELETE FROM replay_ids WHERE expires_at <= $1", now)
-                .await?,
-            requests: self
-                .remove("DELETE FROM requests WHERE expires_at <= $1", now)
-                .await?,
-            sessions: self.purge_sessions(now).await?,
-            oidc_tokens: self.purge_oidc_tokens().await?,
-            credentials: self
-                .remove(
-                    "DELETE FROM credentials WHERE expires_at <= $1
-                     AND (claimed_at IS NULL OR claimed_at <= $1 - 60000)",
-                    now,
-                )
-                .await?,
-            leases: self
-                .remove(
-                    "DELETE FROM leases WHERE expires_at <= $1 OR revoked_at <= $1",
-                    now - LEASES_STAY,
-                )
-                .await?,
-            repeatable: self.purge_idempotency().await?,
-            arrivals: self.purge_arrivals().await?,
-            revoked_leases: self
-                .remove(
-                    "DELETE FROM revoked_leases WHERE at <= $1",
-                    now - arrivals::STAY,
-                )
-                .await?,
-            refusals: self
-                .remove(
-                    "DELETE FROM refusals WHERE refused_at <= $1",
-                    now - refusals::STAY,
-                )
-                .await?,
-            relay_keys: self
-                .remove(
-                    "DELETE FROM relay_keys WHERE retired_at <= $1",
-                    now - RELAY_KEYS_STAY,
-                )
-                .await?,
-            logins: self
-                .remove("DELETE FROM logins WHERE expires_at <= $1", now)
-                .await?,
+/// What one step removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Removed {
+    /// Rows of the table itself, without what they took with them.
+    pub rows: u64,
+    /// Whether there may be more to remove.
+    pub more: bool,
+}
+
+/// One table's statement: `$1` is the time before which rows go, `$2` how many at most.
+struct Rule {
+    sql: &'static str,
+    stays: TimeDelta,
+    batch: u32,
+}
+
+/// Rows are found by an index on their time and removed by their key. `$again` repeats, behind what keeps an engine
+/// from finding rows by it, what another process may have changed between the two.
+macro_rules! batch {
+    ($table:literal, $key:literal, $condition:literal, $by:literal $(, $again:literal)?) => {
+        concat!(
+            "DELETE FROM ", $table, " WHERE ", $key, " IN (SELECT ", $key, " FROM ", $table,
+            " WHERE ", $condition, " ORDER BY ", $by, " LIMIT $2)" $(, " AND ", $again)?
+        )
+    };
+}
+
+macro_rules! by_expiry {
+    ($table:literal, $key:literal) => {
+        (
+            batch!($table, $key, "expires_at <= $1", "expires_at"),
+            TimeDelta::zero(),
+        )
+    };
+}
+
+impl Leftover {
+    /// All there are. Leases and tokens go before the sessions that they rest on.
+    pub const ALL: [Self; 14] = [
+        Self::ReplayIds,
+        Self::Requests,
+        Self::Logins,
+        Self::RepeatableCalls,
+        Self::Arrivals,
+        Self::RevocationNews,
+        Self::Refusals,
+        Self::RelayKeys,
+        Self::Credentials,
+        Self::OidcTokens,
+        Self::ExpiredLeases,
+        Self::RevokedLeases,
+        Self::PendingSessions,
+        Self::OldSessions,
+    ];
+
+    fn rule(self) -> Option<Rule> {
+        let (sql, stays) = self.statement()?;
+        let batch = match self {
+            Self::PendingSessions | Self::OldSessions => SESSIONS,
+            _ => BATCH,
+        };
+        Some(Rule { sql, stays, batch })
+    }
+
+    /// The statement, and how long rows stay past their time; of those that one index finds.
+    fn statement(self) -> Option<(&'static str, TimeDelta)> {
+        Some(match self {
+            Self::ReplayIds => by_expiry!("replay_ids", "id"),
+            Self::Requests => by_expiry!("requests", "id"),
+            Self::Logins => by_expiry!("logins", "device"),
+            Self::RepeatableCalls => (
+                "DELETE FROM idempotency WHERE (owner, idempotency_key) IN (
+                 SELECT owner, idempotency_key FROM idempotency WHERE created_at <= $1
+                 ORDER BY created_at LIMIT $2)",
+                REMEMBERED,
+            ),
+            Self::Arrivals => (
+                batch!("arrivals", "position", "at <= $1", "at"),
+                arrivals::STAY,
+            ),
+            Self::RevocationNews => (
+                batch!("revoked_leases", "position", "at <= $1", "at"),
+                arrivals::STAY,
+            ),
+            Self::Refusals => (
+                batch!("refusals", "position", "refused_at <= $1", "refused_at"),
+                refusals::STAY,
+            ),
+            Self::RelayKeys => (
+                batch!("relay_keys", "id", "retired_at <= $1", "retired_at"),
+                RELAY_KEYS_STAY,
+            ),
+            other => return other.statement_of_sessions(),
         })
     }
 
-    async fn purge_sessions(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let pending = self
-            .remove(
-                "DELETE FROM sessions WHERE state = 'pending' AND signed_in_at <= $1",
-                now - PENDING_LIVES,
-            )
-            .await?;
-        let ended = self
-            .remove(
-                "DELETE FROM sessions WHERE (ended_at <= $1 OR expires_at <= $1)
-                 AND signed_in_at <= $1 - 2592000000",
-                now - SESSIONS_STAY,
-            )
-            .await?;
-        Ok(pending + ended)
+    /// Sessions and what hangs on them.
+    fn statement_of_sessions(self) -> Option<(&'static str, TimeDelta)> {
+        Some(match self {
+            Self::ExpiredLeases => (
+                batch!("leases", "id", "expires_at <= $1", "expires_at"),
+                LEASES_STAY,
+            ),
+            Self::RevokedLeases => (
+                batch!("leases", "id", "revoked_at <= $1", "revoked_at"),
+                LEASES_STAY,
+            ),
+            Self::PendingSessions => (
+                batch!(
+                    "sessions",
+                    "id",
+                    "state = 'pending' AND signed_in_at <= $1",
+                    "signed_in_at",
+                    "state <> 'confirmed'"
+                ),
+                PENDING_LIVES,
+            ),
+            Self::OldSessions => (
+                // An entry may renew for thirty days after the sign-in.
+                batch!(
+                    "sessions",
+                    "id",
+                    "signed_in_at <= $1 - 2592000000 AND (ended_at <= $1 OR expires_at <= $1)",
+                    "signed_in_at"
+                ),
+                SESSIONS_STAY,
+            ),
+            Self::Credentials => (
+                // Whoever renews them has a claim meanwhile, or other times afterwards.
+                batch!(
+                    "credentials",
+                    "issue_key",
+                    "expires_at <= $1 AND (claimed_at IS NULL OR claimed_at <= $1 - 60000)",
+                    "expires_at",
+                    "+expires_at <= $1 AND (claimed_at IS NULL OR claimed_at <= $1 - 60000)"
+                ),
+                TimeDelta::zero(),
+            ),
+            _ => return None,
+        })
     }
+}
 
-    async fn remove(&self, sql: &'static str, before: DateTime<Utc>) -> Result<u64, StoreError> {
-        let done = sqlx::query(sql)
-            .bind(millis(before))
-            .execute(self.writer())
+impl Store {
+    /// Removes one batch of `what`. Nothing, where another process is removing just now.
+    pub async fn purge_step(&self, what: Leftover) -> Result<Removed, StoreError> {
+        let Some(rule) = what.rule() else {
+            return self.purge_oidc_tokens(BATCH).await;
+        };
+        let Some(mut transaction) = self.begin_purge().await? else {
+            return Ok(Removed::default());
+        };
+        let done = sqlx::query(rule.sql)
+            .bind(millis(self.now() - rule.stays))
+            .bind(i64::from(rule.batch))
+            .execute(&mut *transaction)
             .await?;
-        Ok(done.rows_affected())
+        transaction.commit().await?;
+        Ok(Removed {
+            rows: done.rows_affected(),
+            more: done.rows_affected() >= u64::from(rule.batch),
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::testing::{Bench, TestSignIn};
-    use crate::store::{SessionState, SignInRequest};
-
-    #[tokio::test]
-    async fn what_no_longer_counts_goes_once_and_the_rest_stays() {
-        let bench = Bench::new();
-        let store = bench.open().await;
-        store.accept(TestSignIn::new("x"), None).await.unwrap();
-        store
-            .save_request(SignInRequest {
-                id: "req".to_owned(),
-                idp: crate::store::testing::idp("okta"),
-                binding: [1; 32],
-                return_to: None,
-                secret: None,
-            })
-            .await
-            .unwrap();
-        let kept = bench.session(&store, "kept").await;
-        bench
-            .session_in(&store, "pending", SessionState::Pending)
-            .await;
-        bench.issue(&store, kept.session(), 3600).await;
-        assert_eq!(store.purge().await.unwrap(), Purged::default());
-
-        bench.clock.advance(TimeDelta::minutes(10));
-        let purged = store.purge().await.unwrap();
-        assert_eq!((purged.requests, purged.sessions), (1, 1));
-        assert_eq!((purged.credentials, purged.replay_ids), (0, 0));
-        assert_eq!(store.list_sessions(None, None, 10).await.unwrap().len(), 1);
-
-        bench.clock.advance(TimeDelta::hours(25));
-        let purged = store.purge().await.unwrap();
-        assert_eq!((purged.credentials, purged.replay_ids), (1, 3));
-        assert_eq!(purged.sessions, 0);
-        // An entry may renew for thirty days after the sign-in.
-        bench.clock.advance(TimeDelta::days(29));
-        assert_eq!(store.purge().await.unwrap().sessions, 0);
-        bench.clock.advance(TimeDelta::days(8));
-        assert_eq!(store.purge().await.unwrap().sessions, 1);
-        assert_eq!(store.purge().await.unwrap(), Purged::default());
-    }
-}
+#[path = "purge_tests.rs"]
+pub(crate) mod tests;

@@ -8,11 +8,11 @@ mod reach;
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::ending::forget_ended;
-use super::rows::{Record, millis};
+use super::rows::{Conditions, Record, millis};
 use super::sessions::read_person;
 use super::{Store, StoreError};
 use crate::model::{
@@ -129,7 +129,7 @@ impl Store {
         find_live(&mut transaction, &reach, &mut revocation).await?;
         if reach.ends_sessions {
             revocation.sessions = end_sessions(&mut transaction, &reach, at).await?;
-            forget_ended(&mut transaction).await?;
+            forget_ended(&mut transaction, at).await?;
         }
         if reach.forgets {
             forget(&mut transaction, &reach).await?;
@@ -156,25 +156,22 @@ async fn revoke_leases(
 ) -> Result<Vec<RevokedLease>, StoreError> {
     let mut revoked = Vec::new();
     for role in reach.roles.iter().filter(|_| reach.ends_leases) {
-        let rows = sqlx::query(
+        let conditions = Conditions::from(3)
+            .and("user_name", reach.user.as_deref())
+            .and("idp", reach.idp.as_deref())
+            .and("role", role.as_deref())
+            .and("launcher", reach.launcher.as_deref())
+            .and("id", reach.lease.as_deref());
+        let sql = format!(
             "UPDATE leases SET revoked_at = $1, revoke_reason = $2
-             WHERE revoked_at IS NULL AND expires_at > $1
-             AND (CAST($3 AS TEXT) IS NULL OR user_name = $3)
-             AND (CAST($4 AS TEXT) IS NULL OR idp = $4)
-             AND (CAST($5 AS TEXT) IS NULL OR role = $5)
-             AND (CAST($6 AS TEXT) IS NULL OR launcher = $6)
-             AND (CAST($7 AS TEXT) IS NULL OR id = $7)
+             WHERE revoked_at IS NULL AND expires_at > $1{}
              RETURNING id, user_name, idp, role, job, launcher",
-        )
-        .bind(millis(now))
-        .bind(reason)
-        .bind(reach.user.clone())
-        .bind(reach.idp.clone())
-        .bind(role.clone())
-        .bind(reach.launcher.clone())
-        .bind(reach.lease.clone())
-        .fetch_all(&mut *connection)
-        .await?;
+            conditions.sql()
+        );
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(millis(now))
+            .bind(reason);
+        let rows = conditions.bind(query).fetch_all(&mut *connection).await?;
         for row in &rows {
             revoked.push(read_lease(row)?);
         }
@@ -206,20 +203,18 @@ async fn find_live(
         .collect();
     let mut live: BTreeMap<(RoleArn, Person), DateTime<Utc>> = BTreeMap::new();
     for role in &reach.roles {
-        let rows = sqlx::query(
+        let conditions = Conditions::from(2)
+            .and("s.user_name", reach.user.as_deref())
+            .and("s.idp", reach.idp.as_deref())
+            .and("c.role", role.as_deref());
+        let sql = format!(
             "SELECT c.issue_key, c.session, c.role, s.user_name, s.idp, c.expires_at
              FROM credentials c JOIN sessions s ON s.id = c.session
-             WHERE c.expires_at > $1
-             AND (CAST($2 AS TEXT) IS NULL OR s.user_name = $2)
-             AND (CAST($3 AS TEXT) IS NULL OR s.idp = $3)
-             AND (CAST($4 AS TEXT) IS NULL OR c.role = $4)",
-        )
-        .bind(millis(revocation.at))
-        .bind(reach.user.clone())
-        .bind(reach.idp.clone())
-        .bind(role.clone())
-        .fetch_all(&mut *connection)
-        .await?;
+             WHERE c.expires_at > $1{}",
+            conditions.sql()
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(millis(revocation.at));
+        let rows = conditions.bind(query).fetch_all(&mut *connection).await?;
         for row in &rows {
             let record = Record::new(row, "credentials", "issue_key");
             let session = record.text("session")?;
@@ -265,19 +260,16 @@ async fn tokens_left(
 ) -> Result<BTreeMap<(RoleArn, Person), DateTime<Utc>>, StoreError> {
     let mut left = BTreeMap::new();
     for role in &reach.roles {
-        let rows = sqlx::query(
-            "SELECT id, user_name, idp, role, token_left_at FROM leases
-             WHERE token_left_at > $1
-             AND (CAST($2 AS TEXT) IS NULL OR user_name = $2)
-             AND (CAST($3 AS TEXT) IS NULL OR idp = $3)
-             AND (CAST($4 AS TEXT) IS NULL OR role = $4)",
-        )
-        .bind(millis(at - TOKEN_LIVES - LONGEST))
-        .bind(reach.user.clone())
-        .bind(reach.idp.clone())
-        .bind(role.clone())
-        .fetch_all(&mut *connection)
-        .await?;
+        let conditions = Conditions::from(2)
+            .and("user_name", reach.user.as_deref())
+            .and("idp", reach.idp.as_deref())
+            .and("role", role.as_deref());
+        let sql = format!(
+            "SELECT id, user_name, idp, role, token_left_at FROM leases WHERE token_left_at > $1{}",
+            conditions.sql()
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(millis(at - TOKEN_LIVES - LONGEST));
+        let rows = conditions.bind(query).fetch_all(&mut *connection).await?;
         for row in &rows {
             let record = Record::new(row, "leases", "id");
             let hit: (Person, RoleArn) = (read_person(&record)?, record.parsed("role")?);
@@ -297,20 +289,17 @@ async fn end_sessions(
     reach: &Reach,
     now: DateTime<Utc>,
 ) -> Result<Vec<(SessionId, Person)>, StoreError> {
-    let rows = sqlx::query(
+    let conditions = Conditions::from(2)
+        .and("user_name", reach.user.as_deref())
+        .and("idp", reach.idp.as_deref())
+        .and("id", reach.session.as_deref());
+    let sql = format!(
         "UPDATE sessions SET ended_at = $1, token = NULL, confirm = NULL
-         WHERE ended_at IS NULL
-         AND (CAST($2 AS TEXT) IS NULL OR user_name = $2)
-         AND (CAST($3 AS TEXT) IS NULL OR idp = $3)
-         AND (CAST($4 AS TEXT) IS NULL OR id = $4)
-         RETURNING id, user_name, idp, expires_at",
-    )
-    .bind(millis(now))
-    .bind(reach.user.clone())
-    .bind(reach.idp.clone())
-    .bind(reach.session.clone())
-    .fetch_all(connection)
-    .await?;
+         WHERE ended_at IS NULL{} RETURNING id, user_name, idp, expires_at",
+        conditions.sql()
+    );
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(millis(now));
+    let rows = conditions.bind(query).fetch_all(connection).await?;
     let mut ended = Vec::new();
     for row in &rows {
         let record = Record::new(row, "sessions", "id");
@@ -324,10 +313,13 @@ async fn end_sessions(
 /// Issued credentials and claims alike, so that a mint under way has nowhere to put what it brings.
 async fn forget(connection: &mut AnyConnection, reach: &Reach) -> Result<(), StoreError> {
     for role in &reach.roles {
-        sqlx::query("DELETE FROM credentials WHERE CAST($1 AS TEXT) IS NULL OR role = $1")
-            .bind(role.clone())
-            .execute(&mut *connection)
-            .await?;
+        let conditions = Conditions::from(1).and("role", role.as_deref());
+        let sql = format!(
+            "DELETE FROM credentials WHERE issue_key IS NOT NULL{}",
+            conditions.sql()
+        );
+        let query = sqlx::query(AssertSqlSafe(sql));
+        conditions.bind(query).execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -2,13 +2,14 @@
 //!
 //! Never repeats a stored value in an error.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
-use sqlx::Row;
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, Row};
 
 use super::StoreError;
 
@@ -123,6 +124,49 @@ impl<'r> Record<'r> {
             row,
             problem: format!("column {column} {problem}"),
         }
+    }
+}
+
+/// Conditions on text columns, of which only those stand in the statement that somebody asked for: no index helps
+/// with one that may say nothing.
+pub(super) struct Conditions {
+    sql: String,
+    values: Vec<String>,
+    first: usize,
+}
+
+impl Conditions {
+    /// None yet; the first is to be bound at `$first`.
+    pub(super) fn from(first: usize) -> Self {
+        Self {
+            sql: String::new(),
+            values: Vec::new(),
+            first,
+        }
+    }
+
+    /// That `column`, whose name is written here and never sent to us, is `value`; without a value nothing.
+    pub(super) fn and(mut self, column: &'static str, value: Option<&str>) -> Self {
+        if let Some(value) = value {
+            let at = self.first + self.values.len();
+            // Writing to a string cannot fail.
+            let _ = write!(self.sql, " AND {column} = ${at}");
+            self.values.push(value.to_owned());
+        }
+        self
+    }
+
+    /// ` AND ..` for each, with binds for the values.
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// Binds the values, behind those that are bound already.
+    pub(super) fn bind<'q>(
+        self,
+        query: Query<'q, Any, AnyArguments>,
+    ) -> Query<'q, Any, AnyArguments> {
+        self.values.into_iter().fold(query, Query::bind)
     }
 }
 

@@ -10,16 +10,19 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgListener;
-use sqlx::{AnyConnection, ConnectOptions, Connection};
+use sqlx::{AnyConnection, Connection};
 
 use super::StoreError;
-use super::opening::{Engine, Pools};
+use super::opening::{Engine, Pools, quiet};
 
 /// The steps that made today's schema, numbered as SQLite's. Applied ones are never edited.
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/postgres");
 
 /// Taken by whoever writes what gateways keep in memory; the schema's triggers name the same number.
 pub(super) const ONE_WRITER: &str = "SELECT 1 FROM pg_advisory_xact_lock(7805346112034)";
+
+/// Taken by the process that removes what no longer counts; the others go without.
+pub(super) const ONE_PURGER: &str = "SELECT pg_try_advisory_xact_lock(7805346112035)";
 
 /// Where the schema's triggers tell of changes.
 const CHANNEL: &str = "rolegate";
@@ -144,7 +147,7 @@ pub async fn listening_problem(url: &str) -> Option<String> {
 
 fn options(url: &str) -> Result<AnyConnectOptions, StoreError> {
     let options = AnyConnectOptions::from_str(url).map_err(|error| away(&error))?;
-    Ok(options.disable_statement_logging())
+    Ok(quiet(options))
 }
 
 fn away(error: &sqlx::Error) -> StoreError {

@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::rows::Record;
+use super::rows::{Conditions, Record};
 use super::sessions::read_person;
 use super::{SessionState, Store, StoreError};
 use crate::model::{Person, SessionId, UserName};
@@ -34,15 +35,16 @@ impl Store {
         after: Option<&SessionId>,
         limit: u32,
     ) -> Result<Vec<SessionRow>, StoreError> {
-        let rows = sqlx::query(
+        let conditions = Conditions::from(3).and("user_name", user.map(UserName::as_str));
+        let sql = format!(
             "SELECT id, idp, user_name, state, signed_in_at, expires_at, ended_at FROM sessions
-             WHERE id > $1 AND (CAST($3 AS TEXT) IS NULL OR user_name = $3) ORDER BY id LIMIT $2",
-        )
-        .bind(after.map_or("", SessionId::as_str))
-        .bind(i64::from(limit))
-        .bind(user.map(|user| user.as_str().to_owned()))
-        .fetch_all(self.reader())
-        .await?;
+             WHERE id > $1{} ORDER BY id LIMIT $2",
+            conditions.sql()
+        );
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(after.map_or("", SessionId::as_str))
+            .bind(i64::from(limit));
+        let rows = conditions.bind(query).fetch_all(self.reader()).await?;
         rows.iter().map(read_row).collect()
     }
 }

@@ -125,9 +125,21 @@ impl Bench {
     }
 
     /// The database as an intruder sees it.
-    async fn intruder(&self) -> sqlx::AnyPool {
+    pub(crate) async fn intruder(&self) -> sqlx::AnyPool {
         sqlx::any::install_default_drivers();
-        sqlx::AnyPool::connect(&self.url()).await.unwrap()
+        let options: sqlx::any::AnyConnectOptions = self.url().parse().unwrap();
+        let options = sqlx::ConnectOptions::disable_statement_logging(options);
+        sqlx::AnyPool::connect_with(options).await.unwrap()
+    }
+
+    /// Writes many rows at once, past the store.
+    pub(crate) async fn fill(&self, sql: &str) {
+        let pool = self.intruder().await;
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
     }
 
     /// Blobs are written as SQLite does, x'00'.

@@ -4,18 +4,14 @@
 //! off, so that it neither stands in the way of others nor costs its provider anything.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
-use tokio::time::MissedTickBehavior;
 
 use super::{Claimed, IdTokens, TokenProblem, Wanted, schedule};
 use crate::flow::fetch::{granted, request_of};
 use crate::model::{IdpName, LeaseId, Method, SessionId, Subject};
 use crate::store::{LeaseFilter, StoreError};
 
-/// How often it is looked for sessions that are due.
-const PERIOD: Duration = Duration::from_secs(10);
 /// How many are taken up in one round, and how many of them at once.
 const ROUND: u32 = 500;
 const AT_ONCE: usize = 4;
@@ -24,28 +20,16 @@ const PAGE: u32 = 500;
 const PAGES: u32 = 100;
 
 impl IdTokens {
-    /// Renews ID tokens ahead of need, until the process ends.
-    pub async fn refresh_ahead(self: Arc<Self>) {
+    /// The OpenID providers, each of which has rounds of its own.
+    pub fn idps(&self) -> Vec<IdpName> {
         let all = self.parts.providers.all().iter();
-        let each = all.map(|provider| self.refresh_ahead_at(&provider.settings.name));
-        futures_util::future::join_all(each).await;
+        all.map(|provider| provider.settings.name.clone()).collect()
     }
 
-    /// Each by itself: one that is slow keeps none of another's waiting.
-    async fn refresh_ahead_at(self: &Arc<Self>, idp: &IdpName) {
-        let mut ticks = tokio::time::interval(PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = self.refresh_due(idp).await {
-                tracing::warn!(event = "refresh_waits", %error, "no ID token is renewed ahead of need until the store answers");
-            }
-        }
-    }
-
-    /// One round.
-    pub(super) async fn refresh_due(self: &Arc<Self>, idp: &IdpName) -> Result<(), StoreError> {
+    /// One round: renews the ID tokens of `idp` that are due ahead of need; says how many sessions were.
+    pub async fn refresh_due(self: &Arc<Self>, idp: &IdpName) -> Result<u64, StoreError> {
         let due = self.parts.store.due_refreshes(idp, ROUND).await?;
+        let count = u64::try_from(due.len()).unwrap_or(u64::MAX);
         futures_util::stream::iter(due)
             .for_each_concurrent(AT_ONCE, |session| {
                 let this = Arc::clone(self);
@@ -56,7 +40,7 @@ impl IdTokens {
                 }
             })
             .await;
-        Ok(())
+        Ok(count)
     }
 
     /// What goes wrong was told where it did.

@@ -27,6 +27,16 @@ impl Process {
         Self::start(command, seeded.port)
     }
 
+    /// Another gateway on the same, with a port of its own.
+    pub(crate) fn replica(seeded: &Seeded, sts: &str) -> Self {
+        let port = free_port();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate"));
+        command.arg("serve").current_dir(seeded.folder.path());
+        command.env("AWS_ENDPOINT_URL_STS", sts);
+        command.env("ROLEGATE_SERVER__LISTEN", format!("127.0.0.1:{port}"));
+        Self::start(command, port)
+    }
+
     /// This very program as the floor.
     pub(crate) fn bare() -> Self {
         let port = free_port();

@@ -32,7 +32,7 @@ pub(crate) struct Seeded {
     pub(crate) tokens: Vec<String>,
 }
 
-struct Seed {
+pub(crate) struct Seed {
     id: ReplayId,
     parts: SubjectParts,
 }
@@ -66,6 +66,8 @@ pub(crate) struct Plan {
     pub(crate) issued: bool,
     /// Threads that serve; nothing is one for each core.
     pub(crate) workers: Option<u32>,
+    /// The store; nothing is a file of its own.
+    pub(crate) store: Option<&'static str>,
 }
 
 /// Makes persons with a session, leases and credentials each, in memory where the system offers a
@@ -83,9 +85,11 @@ pub(crate) async fn seed(plan: Plan) -> Seeded {
     let path = folder.path().join("rolegate.toml");
     let workers = plan.workers.map(|count| format!("workers = {count}"));
     let workers = workers.unwrap_or_default();
+    let store = plan.store.map(|url| format!("[store]\nurl = \"{url}\"\n"));
+    let store = store.unwrap_or_default();
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\n\
-         [server.limits]\n{workers}\n[[saml.idp]]\nname = \"bench\"\nmetadata_file = \"idp.xml\"\n\
+         [server.limits]\n{workers}\n{store}[[saml.idp]]\nname = \"bench\"\nmetadata_file = \"idp.xml\"\n\
          idp_initiated = \"allow\"\n\
          [[roles.entry]]\narn = \"{ROLE}\"\nmethod = \"relay\"\nrenew_for_seconds = 604800\n"
     );
@@ -156,7 +160,7 @@ async fn one(store: &Store, rules: &Rules, at: usize, plan: Plan) -> Vec<String>
 }
 
 /// Credentials as if STS had issued them.
-async fn issue(store: &Store, rules: &Rules, subject: &Subject) {
+pub(crate) async fn issue(store: &Store, rules: &Rules, subject: &Subject) {
     let now = SystemClock.now();
     let role = ROLE.parse().unwrap();
     let grant = decide(subject, &Request::of(&role, now), rules).unwrap();
@@ -182,7 +186,7 @@ async fn issue(store: &Store, rules: &Rules, subject: &Subject) {
     assert!(kept.unwrap());
 }
 
-async fn lease(store: &Store, subject: &Subject) -> String {
+pub(crate) async fn lease(store: &Store, subject: &Subject) -> String {
     let now = SystemClock.now();
     let token = Token::fresh(TokenKind::Lease, &OsEntropy);
     let lease = Lease {
@@ -202,7 +206,7 @@ async fn lease(store: &Store, subject: &Subject) -> String {
 }
 
 /// A sign-in as directories give them: groups, mail, names.
-fn sign_in(at: usize, now: DateTime<Utc>) -> Seed {
+pub(crate) fn sign_in(at: usize, now: DateTime<Utc>) -> Seed {
     let groups = (0..10).map(|group| format!("cn=group-{group},ou=people,dc=example,dc=org"));
     let attributes = BTreeMap::from([
         ("groups".to_owned(), groups.collect()),

@@ -27,12 +27,7 @@ pub(crate) struct Beside {
 
 impl<'a> SignIns<'a> {
     pub(crate) fn prepare(seeded: &Seeded, gateway: &'a Process) -> Self {
-        let bodies = (0..SAMPLE + AHEAD).map(|_| {
-            let response = seeded.idp.sign(&seeded.idp.plan("visitor"));
-            let response = percent_encode(response.as_bytes(), NON_ALPHANUMERIC);
-            format!("SAMLResponse={response}")
-        });
-        let mut bodies: Vec<String> = bodies.collect();
+        let mut bodies = bodies(seeded, SAMPLE + AHEAD);
         let sample = bodies.split_off(AHEAD);
         let before = gateway.cpu_seconds();
         for body in &sample {
@@ -80,8 +75,18 @@ impl<'a> SignIns<'a> {
     }
 }
 
+/// Forms with a response each, signed ahead.
+pub(crate) fn bodies(seeded: &Seeded, count: usize) -> Vec<String> {
+    let body = |_| {
+        let response = seeded.idp.sign(&seeded.idp.plan("visitor"));
+        let response = percent_encode(response.as_bytes(), NON_ALPHANUMERIC);
+        format!("SAMLResponse={response}")
+    };
+    (0..count).map(body).collect()
+}
+
 /// Posts a response as a program does.
-fn post(gateway: &Process, body: &str) {
+pub(crate) fn post(gateway: &Process, body: &str) {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(gateway.address).unwrap();
     let request = format!(

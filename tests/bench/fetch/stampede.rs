@@ -19,6 +19,7 @@ const PLAN: Plan = Plan {
     leases_each: LEASES_EACH,
     issued: false,
     workers: None,
+    store: None,
 };
 
 /// What the calls of STS came to, as figures with their bounds.
@@ -88,7 +89,7 @@ fn all_at_once(gateway: &Process, tokens: &[String]) -> usize {
     })
 }
 
-async fn sandbox(seeded: &Seeded) -> SandboxSts {
+pub(crate) async fn sandbox(seeded: &Seeded) -> SandboxSts {
     let issuer = format!("http://127.0.0.1:{}", seeded.port);
     let provider = format!(
         "arn:aws:iam::123456789012:oidc-provider/127.0.0.1:{}",
