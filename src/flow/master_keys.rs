@@ -106,7 +106,9 @@ impl MasterKeyWatch {
     async fn look(&self, seen: &mut Seen, called: bool) {
         let stamp = self.source().stamp();
         let due = stamp.is_none() && seen.asked.elapsed() >= ASK;
-        if !called && !due && stamp == seen.stamp && seen.trouble.is_none() {
+        // A file may have been met half written; a command has its turn.
+        let again = stamp.is_some() && seen.trouble.is_some();
+        if !called && !due && !again && stamp == seen.stamp {
             return;
         }
         (seen.stamp, seen.asked) = (stamp, Instant::now());

@@ -361,3 +361,7 @@ fn place(row: &str) -> Place<'_> {
         column: "sealed",
     }
 }
+
+#[cfg(test)]
+#[path = "master_keys_tests.rs"]
+mod tests;

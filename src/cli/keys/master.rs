@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How often it is looked whether they have.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// By when gateways have heard which key seals: they ask four times a second.
+const HEARD: Duration = Duration::from_secs(1);
+
 /// Values that are sealed anew in one transaction: other writers wait for no more than that.
 const BATCH: u32 = 200;
 /// Batches between two words of how far it got.
@@ -53,7 +56,12 @@ pub(super) async fn rotate(at: &Context, as_json: bool) -> Outcome {
         let what = format!("master key {next}");
         audit(at, store.clone(), EventKind::MasterKeyRotated, what).await?;
     }
-    let values = reseal(&store).await?;
+    let mut values = reseal(&store).await?;
+    if !store.gateways().await?.is_empty() {
+        // What they sealed under the former key before they heard of the new one is found by then.
+        sleep(HEARD).await;
+        values += reseal(&store).await?;
+    }
     let keys = store.master_keys().await?;
     store.close().await;
     tell(&keys, made, rotated, values, as_json)
