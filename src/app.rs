@@ -14,14 +14,15 @@ use tokio::task::JoinHandle;
 use crate::audit::Recorder;
 use crate::config::Config;
 use crate::flow::{
-    Access, Addresses, AllowList, IdTokens, IdpError, Idps, ProviderError, Providers, Refresh,
-    RefreshParts, RelayKeys, RelayParts, ServiceKeys, SignInRules,
+    Access, Addresses, AllowList, GatewayName, IdTokens, IdpError, Idps, MasterKeyWatch,
+    ProviderError, Providers, Refresh, RefreshParts, RelayKeys, RelayParts, ServiceKeys,
+    SignInRules,
 };
 use crate::http::{self, ServeError, Serving, Tls, TlsFiles};
 use crate::model::{Clock, Entropy};
 use crate::policy::Limits;
 use crate::saml::metadata_url::MetadataFetchError;
-use crate::store::{MasterKey, Store, StoreError, StoreSettings, database_exists};
+use crate::store::{KeySource, MasterKeys, Store, StoreError, StoreSettings, database_exists};
 use crate::sts::StsSettings;
 use flows::{Parts, background, flows, parts};
 
@@ -67,6 +68,7 @@ pub struct Running {
     tls: Option<Arc<Tls>>,
     providers: Arc<Providers>,
     id_tokens: Arc<IdTokens>,
+    master_keys: Arc<MasterKeyWatch>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -85,10 +87,11 @@ impl Running {
         for task in self.tasks {
             task.abort();
         }
+        self.master_keys.leave().await;
     }
 
-    /// Serves until the process is asked to end; SIGHUP has metadata, TLS and secret files read, and metadata URLs
-    /// and OpenID providers asked again.
+    /// Serves until the process is asked to end; SIGHUP has metadata, TLS, key and secret files read, and metadata
+    /// URLs, OpenID providers and the master keys' command asked again.
     async fn until(self, mut signals: Signals) {
         while let Told::HangUp = signals.next().await {
             self.refresh.at_once();
@@ -96,6 +99,7 @@ impl Running {
                 tls.at_once();
             }
             self.providers.at_once();
+            self.master_keys.at_once();
         }
         tracing::info!(event = "stopping", "finishing what was begun");
         self.stop().await;
@@ -153,11 +157,11 @@ pub async fn serve(config: &Config, world: &World, mut signals: Signals) -> Resu
 /// Opens the store that `config` names, making it and its key where there is none yet.
 pub async fn open_store(config: &Config, world: &World) -> Result<Store, StoreError> {
     let exists = database_exists(&config.store.url).await?;
-    let master_key = MasterKey::load_or_create(&config.store.master_key_file, exists)?;
+    let master_keys = MasterKeys::load_or_create(key_source(config), exists).await?;
     let settings = StoreSettings {
         url: config.store.url.clone(),
         listen_url: config.store.listen_url.clone(),
-        master_key,
+        master_keys,
         without_assignments: config.without_assignments(),
     };
     Store::open(
@@ -166,6 +170,14 @@ pub async fn open_store(config: &Config, world: &World) -> Result<Store, StoreEr
         Arc::clone(&world.entropy),
     )
     .await
+}
+
+/// Where the configuration has the master keys come from.
+pub fn key_source(config: &Config) -> KeySource {
+    match &config.store.master_key_command {
+        Some(words) => KeySource::Command(words.clone()),
+        None => KeySource::File(config.store.master_key_file.clone()),
+    }
 }
 
 /// The limits that the configuration sets for every decision.
@@ -274,8 +286,10 @@ pub async fn start(
     let idps = Arc::new(Idps::load(config, world.clock.now())?);
     let providers = Arc::new(providers(config, world)?);
     let parts = parts(config, world, idps, providers).await?;
+    let master_keys = master_keys(&parts).await?;
     let refresh = refresh(&parts, world).await?;
     let mut tasks = background(&parts);
+    tasks.push(tokio::spawn(Arc::clone(&master_keys).follow()));
     // Side by side: each waits a moment for first answers.
     let (following_idps, following_providers) = tokio::join!(
         Arc::clone(&refresh).start(),
@@ -306,6 +320,7 @@ pub async fn start(
         tls,
         providers: Arc::clone(&parts.providers),
         id_tokens: Arc::clone(&parts.id_tokens),
+        master_keys,
         tasks,
     })
 }
@@ -325,6 +340,16 @@ fn listen_for_metrics(address: SocketAddr) -> Result<TcpListener, ServeError> {
 
 fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).map_err(|error| ServeError::Listen(address, error))
+}
+
+/// Joins the gateways at work, before anything is served.
+async fn master_keys(parts: &Parts) -> Result<Arc<MasterKeyWatch>, StoreError> {
+    let name = GatewayName {
+        claimant: parts.claimant.clone(),
+        host: whoami::hostname().unwrap_or_else(|_| "a host without a name".to_owned()),
+    };
+    let watch = MasterKeyWatch::join(parts.store.clone(), name).await?;
+    Ok(Arc::new(watch))
 }
 
 async fn refresh(parts: &Parts, world: &World) -> Result<Arc<Refresh>, StoreError> {

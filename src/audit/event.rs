@@ -105,6 +105,12 @@ kinds! {
     ServiceKeyCreated = "service_key_created",
     /// A key pair of rolegate's own was retired.
     ServiceKeyRetired = "service_key_retired",
+    /// A master key was made and added to the key file.
+    MasterKeyAdded = "master_key_added",
+    /// Another master key seals from now on.
+    MasterKeyRotated = "master_key_rotated",
+    /// A master key was retired: nothing is sealed under it any more.
+    MasterKeyRetired = "master_key_retired",
     /// The gateway started.
     GatewayStarted = "gateway_started",
     /// Something that an operator should look at.

@@ -113,7 +113,7 @@ async fn a_flipped_byte_anywhere_in_a_record_is_named() {
 async fn a_lost_or_foreign_head_is_damage_and_stops_recording() {
     for sql in [
         "DELETE FROM meta WHERE name = 'audit_head'",
-        "UPDATE meta SET value = (SELECT value FROM meta WHERE name = 'key_check') WHERE name = 'audit_head'",
+        "UPDATE meta SET value = (SELECT value FROM meta WHERE name = 'audit_key') WHERE name = 'audit_head'",
     ] {
         let bench = Bench::new();
         let (store, recorder) = recorded(&bench, 2).await;

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::keys::master;
 use super::{Context, Failure, Outcome, output};
 use crate::app;
 use crate::config::{Config, Warning};
@@ -20,7 +21,10 @@ pub(super) async fn run(at: &Context) -> Outcome {
         let kind = if warning.is_note() { "note" } else { "warning" };
         output::note(&format!("{kind}: {warning}"));
     }
-    warn_of_open_key(&config.store.master_key_file);
+    if config.store.master_key_command.is_none() {
+        warn_of_open_key(&config.store.master_key_file);
+    }
+    master::check(&config, at).await?;
     warn_of_deafness(config.store.listen_url.as_deref()).await;
     let ring = keys(&config, at).await?;
     relay(&config, at).await?;

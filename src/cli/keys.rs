@@ -1,4 +1,7 @@
-//! `rolegate keys`: rolegate's own key pairs, for SAML and for method relay, with their rollovers.
+//! `rolegate keys`: rolegate's own key pairs, for SAML and for method relay, with their rollovers, and the master
+//! keys that seal the store.
+
+pub(super) mod master;
 
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -10,7 +13,7 @@ use super::{Context, Failure, Outcome, local_user, output, relay};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{IdError, KeyUse, RelayKeyId, ServiceKeyId, ServiceKeyRecord, rfc3339};
 use crate::saml::ServiceKey;
-use crate::store::Store;
+use crate::store::{MasterKeyId, Store};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -31,15 +34,26 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// List key pairs, not their private halves
+    /// Have another master key seal the store, and seal everything anew under it
+    ///
+    /// It takes the last key of `store.master_key_file`, or of what `store.master_key_command` prints, that the store
+    /// has not seen yet; where the file has none, it makes one and adds it. Every running gateway must have the new
+    /// key. A rotation that was cut short goes on.
+    Rotate {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List master keys, and key pairs without their private halves
     List {
         /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Destroy a key pair; what is encrypted for it can no longer be read
+    /// Destroy a key pair, or forget a master key that seals nothing any more
     ///
-    /// A relay key is no longer published either, and the one beside it signs at once.
+    /// What is encrypted for a key pair can no longer be read. A relay key is no longer published either, and the one
+    /// beside it signs at once. A master key that anything is sealed under stays.
     Retire {
         /// Its id
         id: KeyId,
@@ -70,12 +84,16 @@ impl FromStr for Use {
 pub(super) enum KeyId {
     Saml(ServiceKeyId),
     Relay(RelayKeyId),
+    Master(MasterKeyId),
 }
 
 impl FromStr for KeyId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
+        if let Ok(master) = text.parse() {
+            return Ok(Self::Master(master));
+        }
         let relay = text.parse().map(Self::Relay);
         relay.or_else(|_| text.parse().map(Self::Saml))
     }
@@ -87,10 +105,12 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
             Use::Saml(usage) => generate(at, usage, json).await,
             Use::Relay => relay::generate(at, json).await,
         },
+        Command::Rotate { json } => master::rotate(at, json).await,
         Command::List { json } => list(at, json).await,
         Command::Retire { id } => match id {
             KeyId::Saml(id) => retire(at, &id).await,
             KeyId::Relay(id) => relay::retire(at, &id).await,
+            KeyId::Master(id) => master::retire(at, id).await,
         },
     }
 }
@@ -128,6 +148,7 @@ async fn list(at: &Context, json: bool) -> Outcome {
     let keys = store.service_keys().await?;
     let mut shown = keys.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
     shown.extend(store.relay_keys().await?.iter().map(relay::shown));
+    shown.extend(master::shown(&store).await?);
     if json {
         output::json(&shown)?;
         return Ok(ExitCode::SUCCESS);
@@ -139,6 +160,7 @@ async fn list(at: &Context, json: bool) -> Outcome {
     let columns = [
         "id",
         "use",
+        "state",
         "created_at",
         "signs_from",
         "not_after",
@@ -146,7 +168,15 @@ async fn list(at: &Context, json: bool) -> Outcome {
     ];
     let row = |value| columns.map(|column| text(value, column)).to_vec();
     output::table(
-        &["ID", "USE", "CREATED", "SIGNS FROM", "UNTIL", "SHA-256"],
+        &[
+            "ID",
+            "USE",
+            "STATE",
+            "CREATED",
+            "SIGNS FROM",
+            "UNTIL",
+            "SHA-256",
+        ],
         shown.iter().map(row).collect(),
     );
     Ok(ExitCode::SUCCESS)

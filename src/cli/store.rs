@@ -86,7 +86,9 @@ fn of_target(error: StoreError) -> Failure {
             "the database to copy into cannot be used: {problem}; check the URL, that the server runs and that the user may write this database"
         )),
         // Sealed with another key: somebody else's.
-        StoreError::WrongMasterKey { .. } => StoreError::CopyTargetUsed.into(),
+        StoreError::WrongMasterKey { .. } | StoreError::MasterKeyNotHeld { .. } => {
+            StoreError::CopyTargetUsed.into()
+        }
         other => other.into(),
     }
 }

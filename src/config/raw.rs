@@ -74,6 +74,7 @@ pub(super) struct RawStore {
     pub(super) listen_url: Option<String>,
     pub(super) listen_url_file: Option<String>,
     pub(super) master_key_file: Option<String>,
+    pub(super) master_key_command: Option<Vec<String>>,
 }
 
 impl std::fmt::Debug for RawStore {

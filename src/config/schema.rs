@@ -102,6 +102,7 @@ const STORE: &[Key] = &[
     key("listen_url", Kind::Text),
     key("listen_url_file", Kind::Text),
     key("master_key_file", Kind::Text),
+    key("master_key_command", Kind::Texts),
 ];
 
 const SAML: &[Key] = &[

@@ -24,6 +24,7 @@ pub(super) fn check(
     if key_file.trim().is_empty() {
         findings.refuse("store.master_key_file", ConfigError::Empty("a path"));
     }
+    let master_key_command = key_command(raw, folder, findings);
     let written = text(
         URL,
         raw.url.as_ref(),
@@ -53,6 +54,7 @@ pub(super) fn check(
             url: sqlite(&url, &key, folder, findings)?,
             listen_url: None,
             master_key_file: folder.path(key_file),
+            master_key_command,
         });
     }
     findings.take(&key, server(&url))?;
@@ -63,7 +65,29 @@ pub(super) fn check(
         url,
         listen_url: listen.map(|listen| listen.text),
         master_key_file: folder.path(key_file),
+        master_key_command,
     })
+}
+
+/// The command in the place of a key file; a program that is named by a path may be named from the file's folder.
+fn key_command(raw: &RawStore, folder: &Folder, findings: &mut Findings) -> Option<Vec<String>> {
+    const KEY: &str = "store.master_key_command";
+    let mut words = raw.master_key_command.clone()?;
+    if raw.master_key_file.is_some() {
+        findings.refuse(KEY, ConfigError::Both("master_key_file"));
+        return None;
+    }
+    let Some(program) = words.first_mut().filter(|word| !word.trim().is_empty()) else {
+        findings.refuse(KEY, ConfigError::Empty("a program"));
+        return None;
+    };
+    if program.contains('/') {
+        let path = folder.path(program);
+        *program = findings
+            .take(KEY, path.to_str().ok_or(ConfigError::PathText))?
+            .to_owned();
+    }
+    Some(words)
 }
 
 /// A problem that the findings have already.

@@ -457,6 +457,38 @@ fn an_issuer_that_aws_would_not_take_is_told_where_relay_is_used() {
     }
 }
 
+#[test]
+fn master_keys_come_from_a_file_or_a_command() {
+    let desk = Desk::new();
+    let load = |lines: &str| desk.load(&format!("{LEAST}[store]\n{lines}\n")).store;
+    let file = load("master_key_file = \"a.key\"");
+    assert_eq!(file.master_key_file, desk.path("a.key"));
+    assert_eq!(file.master_key_command, None);
+    let words = |lines: &str| load(lines).master_key_command.unwrap();
+    let found = words("master_key_command = [\"vault\", \"read\"]");
+    assert_eq!(found, ["vault", "read"]);
+    let beside = words("master_key_command = [\"bin/vault\"]");
+    assert_eq!(beside, [desk.path("bin/vault").to_str().unwrap()]);
+    for (lines, told) in [
+        (
+            "master_key_file = \"a.key\"\nmaster_key_command = [\"vault\"]",
+            "keep one of the two",
+        ),
+        ("master_key_command = []", "is empty"),
+        ("master_key_command = [\" \"]", "is empty"),
+    ] {
+        let refused = desk.refused(&format!("{LEAST}[store]\n{lines}\n"));
+        let text = refused[0].to_string();
+        assert!(
+            text.contains("master_key_command") && text.contains(told),
+            "{text}"
+        );
+    }
+    let variable = ("ROLEGATE_STORE__MASTER_KEY_COMMAND", "[\"vault\"]");
+    let config = desk.load_with(LEAST, &[variable]).unwrap();
+    assert_eq!(config.store.master_key_command.unwrap(), ["vault"]);
+}
+
 /// Every key of the schema is one that the shapes know, and an unknown one never passes.
 #[test]
 fn schema_and_shapes_agree() {

@@ -161,8 +161,10 @@ pub struct StoreConfig {
     pub url: String,
     /// The PostgreSQL server itself, where `url` is a pooler's: a pooler passes no notifications on.
     pub listen_url: Option<String>,
-    /// The file of the master key; it may not exist before the database does.
+    /// The file of the master keys; it may not exist before the database does.
     pub master_key_file: PathBuf,
+    /// The program and its arguments that print the master keys; there is no file then.
+    pub master_key_command: Option<Vec<String>>,
 }
 
 impl fmt::Debug for StoreConfig {

@@ -24,6 +24,7 @@ mod jobs;
 mod lease;
 mod login;
 mod logout;
+mod master_keys;
 mod metrics;
 mod mint;
 mod outcome;
@@ -56,6 +57,7 @@ pub use jobs::{Job, JobError, JobParts, JobView, Jobs, Step, table as jobs_table
 pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
 pub use login::{Login, LoginAsked, LoginBegun, LoginDone, LoginError};
 pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutNext, LogoutParts};
+pub use master_keys::{GatewayName, MasterKeyWatch};
 pub use metrics::Metrics;
 pub use mint::{Mint, MintFailure};
 pub use providers::{Discovered, Provider, ProviderError, Providers};

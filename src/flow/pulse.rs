@@ -172,6 +172,11 @@ impl Pulse {
             watched.keys.refresh().await?;
             watched.relay_keys.refresh().await?;
         }
+        if seen.is_none_or(|seen| seen.sealing != now.sealing) {
+            for id in watched.store.refresh_master_keys().await? {
+                tracing::error!(event = "master_key_missing", %id, "what is sealed under that key is not served here");
+            }
+        }
         self.beat();
         Ok(now)
     }

@@ -15,6 +15,8 @@ pub struct ChangeVersions {
     pub keys: i64,
     /// Holds that were placed or released.
     pub holds: i64,
+    /// Which master key seals.
+    pub sealing: i64,
 }
 
 impl Store {
@@ -31,6 +33,7 @@ impl Store {
                 "access" => versions.access = record.number("version")?,
                 "keys" => versions.keys = record.number("version")?,
                 "holds" => versions.holds = record.number("version")?,
+                "sealing" => versions.sealing = record.number("version")?,
                 _ => {}
             }
         }

@@ -3,6 +3,8 @@
 
 use thiserror::Error;
 
+use super::MasterKeyId;
+
 /// Why the store could not do it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StoreError {
@@ -63,11 +65,11 @@ pub enum StoreError {
         /// The file.
         path: String,
     },
-    /// The key file is no key.
-    #[error("the master key file {path} {problem}")]
+    /// The key file, or what a command prints, is no key.
+    #[error("{from} {problem}")]
     MasterKeyUnusable {
-        /// The file.
-        path: String,
+        /// The file or command.
+        from: String,
         /// What is wrong and what to do.
         problem: String,
     },
@@ -78,6 +80,16 @@ pub enum StoreError {
     WrongMasterKey {
         /// Where the key came from.
         key: String,
+    },
+    /// A key that values are sealed under is not among those that are there.
+    #[error(
+        "the master key {id} is not among those from {origin}, and this database has values sealed under it; put the line with {id} back there"
+    )]
+    MasterKeyNotHeld {
+        /// The key.
+        id: MasterKeyId,
+        /// Where it was looked for.
+        origin: String,
     },
     /// A newer rolegate has been at work.
     #[error(

@@ -14,13 +14,16 @@ mod credentials;
 mod ending;
 mod entries;
 mod error;
+mod gateways;
 mod holds;
 mod idempotency;
 mod idp_metadata;
 mod key;
+mod key_source;
 mod leases;
 mod ledger;
 mod logins;
+mod master_keys;
 mod moving;
 mod newest;
 mod oidc_tokens;
@@ -32,6 +35,7 @@ mod refreshes;
 mod refusals;
 mod relay_keys;
 mod requests;
+mod resealing;
 mod revocation;
 mod rows;
 mod sealing;
@@ -59,14 +63,17 @@ pub use credentials::{Claim, ClaimOrder, CredentialState, KnownCredentials};
 pub use ending::SessionFilter;
 pub use entries::{EditError, HistoryAction, HistoryRecord};
 pub use error::StoreError;
+pub use gateways::{GATEWAY_SILENCE, GatewayRow};
 pub use idempotency::{Once, Repeatable};
 pub use idp_metadata::{GoodMetadata, IdpMetadata};
-pub use key::MasterKey;
+pub use key::{MasterKey, MasterKeyId, MasterKeys, NoMasterKeyId};
+pub use key_source::{KeySource, Stamp};
 pub use leases::{LeaseFilter, Standing};
 pub use ledger::{AcceptError, Fresh, Taken};
 pub use logins::{
     LOGIN_LIVES, LOGINS_KEPT, LOGINS_PER_ADDRESS, LoginAnswer, LoginPoll, NewLogin, PendingLogin,
 };
+pub use master_keys::{MasterKeyRow, MasterKeyState, RetireError, RotateError};
 pub use moving::Copied;
 pub use opening::{database_exists, is_server_url};
 pub use purge::{Leftover, Removed};
@@ -90,8 +97,8 @@ pub struct StoreSettings {
     pub url: String,
     /// The PostgreSQL server itself, where `url` is a pooler's.
     pub listen_url: Option<String>,
-    /// What seals its secrets.
-    pub master_key: MasterKey,
+    /// What seals its secrets, and opens what was sealed under other keys before.
+    pub master_keys: MasterKeys,
     /// The IdPs whose persons' assignments count for nothing; they stay where they are.
     pub without_assignments: BTreeSet<IdpName>,
 }
@@ -99,7 +106,7 @@ pub struct StoreSettings {
 impl fmt::Debug for StoreSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreSettings")
-            .field("master_key", &self.master_key)
+            .field("master_keys", &self.master_keys)
             .finish_non_exhaustive()
     }
 }
@@ -120,11 +127,6 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
 }
 
-const KEY_CHECK: Place<'static> = Place {
-    table: "meta",
-    row: "key_check",
-    column: "value",
-};
 const AUDIT_KEY: Place<'static> = Place {
     table: "meta",
     row: "audit_key",
@@ -132,7 +134,7 @@ const AUDIT_KEY: Place<'static> = Place {
 };
 
 impl Store {
-    /// Opens the store, made if need be. A wrong master key and a newer schema refuse.
+    /// Opens the store, made if need be. A wrong or missing master key and a newer schema refuse.
     pub async fn open(
         settings: StoreSettings,
         clock: Arc<dyn Clock>,
@@ -141,10 +143,10 @@ impl Store {
         let pools = opening::open(&settings.url).await?;
         let listen_url =
             is_server_url(&settings.url).then(|| settings.listen_url.unwrap_or(settings.url));
-        let sealer = Sealer::new(settings.master_key, Arc::clone(&entropy));
+        let sealer = Sealer::new(settings.master_keys, Arc::clone(&entropy));
         let mut transaction = pools.engine.begin(&pools.writer).await?;
         pools.engine.migrate(&mut transaction).await?;
-        let audit_key = unlock(&mut transaction, &sealer, &*entropy).await?;
+        let audit_key = unlock(&mut transaction, &sealer, &*entropy, clock.now()).await?;
         transaction.commit().await?;
         Ok(Self(Arc::new(Inner {
             writer: pools.writer,
@@ -216,26 +218,21 @@ impl fmt::Debug for Store {
     }
 }
 
-/// Proves the master key against the sealed check, or seals it into a database just made; gives the
+/// Proves the master keys against their sealed checks, or has one seal a database just made; gives the
 /// key of the audit chain.
 async fn unlock(
     transaction: &mut Transaction<'static, Any>,
     sealer: &Sealer,
     entropy: &dyn Entropy,
+    now: chrono::DateTime<chrono::Utc>,
 ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    if let Some(check) = read_meta(transaction, KEY_CHECK.row).await? {
-        sealer
-            .open(KEY_CHECK, &check)
-            .map_err(|_| StoreError::WrongMasterKey {
-                key: sealer.origin().to_owned(),
-            })?;
+    if master_keys::prove(transaction, sealer, now).await? {
         let blob = read_meta(transaction, AUDIT_KEY.row).await?;
         return sealer.open(AUDIT_KEY, &blob.unwrap_or_default());
     }
     let mut audit_key = Zeroizing::new(vec![0; 32]);
     entropy.fill(&mut audit_key);
-    let check = sealer.seal(KEY_CHECK, b"rolegate")?;
-    write_meta(transaction, KEY_CHECK.row, check).await?;
+    master_keys::begin_with_first(transaction, sealer, now).await?;
     let blob = sealer.seal(AUDIT_KEY, &audit_key)?;
     write_meta(transaction, AUDIT_KEY.row, blob).await?;
     audit::seal_first_head(transaction, sealer).await?;

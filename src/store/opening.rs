@@ -176,6 +176,36 @@ impl Engine {
         Ok(())
     }
 
+    /// Holds the row of a master key, so that nobody can seal under it until the transaction ends; who has sealed
+    /// under it and not committed yet is waited for.
+    pub(super) async fn hold_sealing_key(
+        self,
+        transaction: &mut Transaction<'static, Any>,
+        id: &[u8],
+    ) -> Result<(), StoreError> {
+        if self == Self::Postgres {
+            sqlx::query("SELECT state FROM sealing_keys WHERE id = $1 FOR UPDATE")
+                .bind(id.to_vec())
+                .fetch_optional(&mut **transaction)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Has the statements of a transaction go by an index where there is one, whatever is thought of how much of a
+    /// table they find.
+    pub(super) async fn by_index(
+        self,
+        transaction: &mut Transaction<'static, Any>,
+    ) -> Result<(), StoreError> {
+        if self == Self::Postgres {
+            sqlx::query("SET LOCAL enable_seqscan = off")
+                .execute(&mut **transaction)
+                .await?;
+        }
+        Ok(())
+    }
+
     /// A transaction that sees one moment, whatever is written meanwhile.
     pub(super) async fn snapshot(
         self,

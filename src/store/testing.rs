@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::AssertSqlSafe;
 
 use super::{
-    ConsumedRequest, MasterKey, NewSession, SessionState, SignInRequest, Store, StoreError,
+    ConsumedRequest, MasterKeys, NewSession, SessionState, SignInRequest, Store, StoreError,
     StoreSettings,
 };
 use crate::model::{
@@ -96,10 +96,25 @@ impl Bench {
     }
 
     pub(crate) async fn open_at(&self, url: String, key: [u8; 32]) -> Result<Store, StoreError> {
+        self.open_holding(url, MasterKeys::given([key], "a test"))
+            .await
+    }
+
+    /// With several master keys.
+    pub(crate) async fn open_ring(&self, keys: &[[u8; 32]]) -> Result<Store, StoreError> {
+        let keys = MasterKeys::given(keys.iter().copied(), "a test");
+        self.open_holding(self.url(), keys).await
+    }
+
+    pub(crate) async fn open_holding(
+        &self,
+        url: String,
+        master_keys: MasterKeys,
+    ) -> Result<Store, StoreError> {
         self.open_settings(StoreSettings {
             url,
             listen_url: None,
-            master_key: MasterKey::new(key, "a test"),
+            master_keys,
             without_assignments: BTreeSet::new(),
         })
         .await
@@ -110,7 +125,7 @@ impl Bench {
         let settings = StoreSettings {
             url: self.url(),
             listen_url: None,
-            master_key: MasterKey::new([7; 32], "a test"),
+            master_keys: MasterKeys::given([[7; 32]], "a test"),
             without_assignments: [idp(name)].into(),
         };
         self.open_settings(settings).await.unwrap()

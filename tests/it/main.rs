@@ -45,6 +45,7 @@ mod renewal;
 mod replicas;
 mod revoke;
 mod routes;
+mod sealing;
 mod sign_in;
 mod soak;
 mod tls;

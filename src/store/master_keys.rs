@@ -1,0 +1,367 @@
+//! Which master keys the store has seen, which one of them seals, and how another takes over.
+//!
+//! A key is `current`, then `former`, then `retired`. The change is one row's, in one transaction with the look at the
+//! gateways: none that was heard from lately may lack the key, and one that joins proves in a transaction of its own
+//! that it lacks none. Gateways hear of the change as of every edit; what they seal under the former key until then
+//! is found by re-sealing like all else. For a key to be retired nothing may be sealed under it, and nothing can be
+//! later: triggers refuse a value under a retired key, and who retires it holds the key's row, which every writer
+//! under the key holds until its commit, so that none is overlooked.
+
+use chrono::{DateTime, Utc};
+use sqlx::AnyConnection;
+use thiserror::Error;
+
+use super::gateways::{self, GatewayRow};
+use super::rows::{Record, millis};
+use super::sealing::{KeyStanding, Place, Sealer};
+use super::{KeySource, MasterKeyId, Store, StoreError, read_meta};
+
+/// What the check of a key says once it is opened.
+const CHECK: &[u8] = b"rolegate";
+
+/// The check of databases that knew one key alone.
+const KEY_CHECK: Place<'static> = Place {
+    table: "meta",
+    row: "key_check",
+    column: "value",
+};
+
+/// What a master key is to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MasterKeyState {
+    /// It seals.
+    Current,
+    /// It opens what was sealed under it before.
+    Former,
+    /// Nothing is sealed under it, nor will be.
+    Retired,
+}
+
+impl MasterKeyState {
+    /// The state's stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Former => "former",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+impl std::str::FromStr for MasterKeyState {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Current, Self::Former, Self::Retired]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or("no state of a master key")
+    }
+}
+
+/// A master key as the store knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MasterKeyRow {
+    /// The key.
+    pub id: MasterKeyId,
+    /// What it is to the store.
+    pub state: MasterKeyState,
+    /// When the store first saw it.
+    pub created_at: DateTime<Utc>,
+    /// When the next one took over.
+    pub replaced_at: Option<DateTime<Utc>>,
+    /// When it was retired.
+    pub retired_at: Option<DateTime<Utc>>,
+    /// The check that it alone opens.
+    check: Vec<u8>,
+}
+
+/// Why no other key took over.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RotateError {
+    /// It is no new key.
+    #[error("the store knows the master key {0} already; add another")]
+    Known(MasterKeyId),
+    /// Gateways at work do not have it.
+    #[error("{} of the gateways at work lack the master key {id}", .gateways.len())]
+    NotHeld {
+        /// The key.
+        id: MasterKeyId,
+        /// Those that lack it.
+        gateways: Vec<GatewayRow>,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a key was not retired.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RetireError {
+    /// The store has never seen it.
+    #[error("the store knows no master key {0}; `rolegate keys list` shows those it does")]
+    Unknown(MasterKeyId),
+    /// It seals.
+    #[error(
+        "the master key {0} is the one that seals; `rolegate keys rotate` has another take over"
+    )]
+    Current(MasterKeyId),
+    /// Something is sealed under it.
+    #[error(
+        "{values} values are still sealed under the master key {id}; a running gateway goes on re-sealing them, and so does `rolegate keys rotate`"
+    )]
+    InUse {
+        /// The key.
+        id: MasterKeyId,
+        /// How many.
+        values: u64,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for RotateError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<sqlx::Error> for RetireError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Store {
+    /// The master keys that the store has seen, oldest first.
+    pub async fn master_keys(&self) -> Result<Vec<MasterKeyRow>, StoreError> {
+        let mut connection = self.reader().acquire().await?;
+        rows(&mut connection).await
+    }
+
+    /// The ids of the keys that this process holds, in the order of their source.
+    pub fn held_master_keys(&self) -> Vec<MasterKeyId> {
+        self.sealer().ids()
+    }
+
+    /// Where this process has its master keys from.
+    pub fn master_key_source(&self) -> &KeySource {
+        self.sealer().source()
+    }
+
+    /// The last key of the source that the store has never seen: the next one to take over.
+    pub async fn next_master_key(&self) -> Result<Option<MasterKeyId>, StoreError> {
+        let known = self.master_keys().await?;
+        let is_new = |id: &MasterKeyId| known.iter().all(|row| row.id != *id);
+        Ok(self.held_master_keys().into_iter().rev().find(is_new))
+    }
+
+    /// Takes in which key seals; gives those that are needed and not held.
+    pub async fn refresh_master_keys(&self) -> Result<Vec<MasterKeyId>, StoreError> {
+        let rows = self.master_keys().await?;
+        Ok(self.sealer().follow(standing(&rows)))
+    }
+
+    /// Reads the keys' source anew; says whether it holds others than before. What is wrong with the source leaves
+    /// the keys as they were.
+    pub async fn reread_master_keys(&self) -> Result<bool, StoreError> {
+        let keys = self.sealer().source().read().await?;
+        Ok(self.sealer().take(keys))
+    }
+
+    /// Has the key `to`, which this process holds, take over, unless a gateway that was heard from lately lacks it.
+    pub async fn rotate_master_key(&self, to: MasterKeyId) -> Result<(), RotateError> {
+        let now = self.now();
+        let check = self
+            .sealer()
+            .seal_under(to, place(&to.to_string()), CHECK)?;
+        let mut transaction = self.begin().await?;
+        if rows(&mut transaction).await?.iter().any(|row| row.id == to) {
+            return Err(RotateError::Known(to));
+        }
+        let mut lacking = gateways::live(&mut transaction, now).await?;
+        lacking.retain(|gateway| !gateway.keys.contains(&to));
+        if !lacking.is_empty() {
+            return Err(RotateError::NotHeld {
+                id: to,
+                gateways: lacking,
+            });
+        }
+        sqlx::query(
+            "UPDATE sealing_keys SET state = 'former', replaced_at = $1 WHERE state = 'current'",
+        )
+        .bind(millis(now))
+        .execute(&mut *transaction)
+        .await?;
+        insert(&mut transaction, to, check, now).await?;
+        let known = rows(&mut transaction).await?;
+        transaction.commit().await?;
+        self.sealer().follow(standing(&known));
+        Ok(())
+    }
+
+    /// Forgets a former key, if nothing is sealed under it; nothing can be from then on. `false`: it was retired
+    /// before.
+    pub async fn retire_master_key(&self, id: MasterKeyId) -> Result<bool, RetireError> {
+        let mut transaction = self.begin().await?;
+        self.0.engine.be_patient(&mut transaction).await?;
+        self.0
+            .engine
+            .hold_sealing_key(&mut transaction, &id.bytes())
+            .await?;
+        let known = rows(&mut transaction).await?;
+        match known.iter().find(|row| row.id == id).map(|row| row.state) {
+            None => return Err(RetireError::Unknown(id)),
+            Some(MasterKeyState::Current) => return Err(RetireError::Current(id)),
+            Some(MasterKeyState::Retired) => return Ok(false),
+            Some(MasterKeyState::Former) => {}
+        }
+        let values = super::resealing::count_under(&mut transaction, id).await?;
+        if values > 0 {
+            return Err(RetireError::InUse { id, values });
+        }
+        sqlx::query("UPDATE sealing_keys SET state = 'retired', retired_at = $1 WHERE id = $2")
+            .bind(millis(self.now()))
+            .bind(id.bytes().to_vec())
+            .execute(&mut *transaction)
+            .await?;
+        let known = rows(&mut transaction).await?;
+        transaction.commit().await?;
+        self.sealer().follow(standing(&known));
+        Ok(true)
+    }
+}
+
+/// Proves that every key the store needs is held and right, and has the sealer follow the store. `false`: the
+/// database has not been sealed with any key yet.
+pub(super) async fn prove(
+    connection: &mut AnyConnection,
+    sealer: &Sealer,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let mut known = rows(connection).await?;
+    if known.is_empty() {
+        let Some(check) = read_meta(connection, KEY_CHECK.row).await? else {
+            return Ok(false);
+        };
+        sealer.open(KEY_CHECK, &check).map_err(|_| wrong(sealer))?;
+        let id = MasterKeyId::of(&check).ok_or_else(|| wrong(sealer))?;
+        adopt(connection, sealer, id, now).await?;
+        sqlx::query("DELETE FROM meta WHERE name = $1")
+            .bind(KEY_CHECK.row)
+            .execute(&mut *connection)
+            .await?;
+        known = rows(connection).await?;
+    }
+    let missing = sealer.follow(standing(&known));
+    let held = sealer.ids();
+    if !missing.is_empty() && known.iter().all(|row| !held.contains(&row.id)) {
+        return Err(wrong(sealer));
+    }
+    if let Some(id) = missing.first() {
+        return Err(sealer.not_held(*id));
+    }
+    for row in known {
+        if row.state != MasterKeyState::Retired {
+            sealer.open(place(&row.id.to_string()), &row.check)?;
+        }
+    }
+    Ok(true)
+}
+
+/// Has the first key of the ring seal a database that was just made.
+pub(super) async fn begin_with_first(
+    connection: &mut AnyConnection,
+    sealer: &Sealer,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let first = sealer.ids().first().copied().ok_or_else(|| wrong(sealer))?;
+    adopt(connection, sealer, first, now).await?;
+    let known = rows(connection).await?;
+    sealer.follow(standing(&known));
+    Ok(())
+}
+
+async fn adopt(
+    connection: &mut AnyConnection,
+    sealer: &Sealer,
+    id: MasterKeyId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let check = sealer.seal_under(id, place(&id.to_string()), CHECK)?;
+    insert(connection, id, check, now).await
+}
+
+async fn insert(
+    connection: &mut AnyConnection,
+    id: MasterKeyId,
+    check: Vec<u8>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO sealing_keys (id, state, sealed, created_at) VALUES ($1, 'current', $2, $3)",
+    )
+    .bind(id.bytes().to_vec())
+    .bind(check)
+    .bind(millis(now))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn rows(connection: &mut AnyConnection) -> Result<Vec<MasterKeyRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, state, sealed, created_at, replaced_at, retired_at FROM sealing_keys
+         ORDER BY created_at, replaced_at IS NULL, replaced_at, id",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let record = Record::new(row, "sealing_keys", "state");
+            let id = record.bytes("id")?;
+            Ok(MasterKeyRow {
+                id: MasterKeyId::of(&id).ok_or_else(|| record.damaged("id", "is no key id"))?,
+                state: record.parsed("state")?,
+                check: record.bytes("sealed")?,
+                created_at: record.time("created_at")?,
+                replaced_at: record.maybe_time("replaced_at")?,
+                retired_at: record.maybe_time("retired_at")?,
+            })
+        })
+        .collect()
+}
+
+pub(super) fn standing(rows: &[MasterKeyRow]) -> KeyStanding {
+    let of = |state: MasterKeyState| {
+        rows.iter()
+            .filter(move |row| row.state == state)
+            .map(|row| row.id)
+    };
+    KeyStanding {
+        current: of(MasterKeyState::Current).next(),
+        needed: of(MasterKeyState::Current)
+            .chain(of(MasterKeyState::Former))
+            .collect(),
+        retired: of(MasterKeyState::Retired).collect(),
+    }
+}
+
+fn wrong(sealer: &Sealer) -> StoreError {
+    StoreError::WrongMasterKey {
+        key: sealer.source().to_string(),
+    }
+}
+
+fn place(row: &str) -> Place<'_> {
+    Place {
+        table: "sealing_keys",
+        row,
+        column: "sealed",
+    }
+}
+
+#[cfg(test)]
+#[path = "master_keys_tests.rs"]
+mod tests;

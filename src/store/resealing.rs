@@ -1,0 +1,288 @@
+//! Sealing anew, under the current master key, what is sealed under a former one.
+//!
+//! The table below names every sealed column and how the row is told that a value is bound to; a test holds it
+//! against the schema. Nothing is noted of how far it got: an index finds what is left, so that a step may be cut
+//! short, repeated, and taken by several processes at once. A value is exchanged only for the very one that was read,
+//! so that whoever writes meanwhile wins.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use super::master_keys::MasterKeyState;
+use super::rows::Record;
+use super::sealing::Place;
+use super::{MasterKeyId, Store, StoreError};
+use crate::model::hex;
+
+/// A column of sealed values.
+pub(super) struct SealedColumn {
+    /// The table.
+    pub(super) table: &'static str,
+    /// The column.
+    pub(super) column: &'static str,
+    /// What the values are bound to, as in the code that seals them.
+    bound: &'static [Part],
+    /// What stands between those.
+    between: &'static str,
+}
+
+/// A column whose value a sealed one is bound to.
+#[derive(Clone, Copy)]
+enum Part {
+    Text(&'static str),
+    Hash(&'static str),
+}
+
+const fn sealed(
+    table: &'static str,
+    column: &'static str,
+    bound: &'static [Part],
+    between: &'static str,
+) -> SealedColumn {
+    SealedColumn {
+        table,
+        column,
+        bound,
+        between,
+    }
+}
+
+use Part::{Hash, Text};
+
+/// Every column of sealed values; `sealing_keys` is none, whose checks stay under their own keys.
+pub(super) const SEALED: &[SealedColumn] = &[
+    sealed("meta", "value", &[Text("name")], ""),
+    sealed("sessions", "parts", &[Text("id")], ""),
+    sealed(
+        "credentials",
+        "sealed",
+        &[Text("issue_key"), Text("session"), Text("role")],
+        "\n",
+    ),
+    sealed("oidc_tokens", "id_token", &[Text("session")], ""),
+    sealed("oidc_tokens", "refresh_token", &[Text("session")], ""),
+    sealed(
+        "requests",
+        "secret",
+        &[Text("id"), Text("idp"), Hash("binding")],
+        "\n",
+    ),
+    sealed(
+        "idempotency",
+        "sealed",
+        &[Text("owner"), Text("idempotency_key")],
+        "\n",
+    ),
+    sealed("refusals", "sealed", &[Text("reference")], ""),
+    sealed(
+        "assignments",
+        "sealed",
+        &[Text("idp"), Text("user_name")],
+        "/",
+    ),
+    sealed(
+        "idp_metadata",
+        "document",
+        &[Text("idp"), Text("source")],
+        " ",
+    ),
+    sealed(
+        "service_keys",
+        "sealed",
+        &[Text("id"), Text("usage"), Text("certificate")],
+        "\n",
+    ),
+    sealed(
+        "relay_keys",
+        "sealed",
+        &[Text("id"), Text("public_jwk")],
+        "\n",
+    ),
+];
+
+/// A value that is sealed anew.
+struct Exchange {
+    before: Vec<u8>,
+    after: Vec<u8>,
+    /// What names its row.
+    texts: Vec<String>,
+}
+
+impl SealedColumn {
+    /// At most `$2` values under the key `$1`, with what they are bound to.
+    fn select(&self) -> String {
+        let names: Vec<&str> = self.bound.iter().map(|part| part.name()).collect();
+        let Self { table, column, .. } = self;
+        format!(
+            "SELECT {}, {column} FROM {table} WHERE substr({column}, 1, 4) = $1 LIMIT $2",
+            names.join(", ")
+        )
+    }
+
+    /// Exchanges one value, if it is still the one before.
+    fn update(&self) -> String {
+        let Self { table, column, .. } = self;
+        let mut sql = format!("UPDATE {table} SET {column} = $1 WHERE {column} = $2");
+        let texts = self.bound.iter().filter_map(|part| part.text());
+        for (name, number) in texts.zip(3..) {
+            sql.push_str(&format!(" AND {name} = ${number}"));
+        }
+        sql
+    }
+
+    fn exchange(&self, store: &Store, row: &AnyRow) -> Result<Exchange, StoreError> {
+        let first = self.bound.first().map_or("", |part| part.name());
+        let record = Record::new(row, self.table, first);
+        let (mut parts, mut texts) = (Vec::new(), Vec::new());
+        for part in self.bound {
+            match part {
+                Text(name) => {
+                    let text = record.text(name)?;
+                    texts.push(text.clone());
+                    parts.push(text);
+                }
+                Hash(name) => parts.push(hex(&record.hash(name)?)),
+            }
+        }
+        let bound = parts.join(self.between);
+        let place = Place {
+            table: self.table,
+            row: &bound,
+            column: self.column,
+        };
+        let before = record.bytes(self.column)?;
+        let plain = store.sealer().open(place, &before)?;
+        Ok(Exchange {
+            after: store.sealer().seal(place, &plain)?,
+            before,
+            texts,
+        })
+    }
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Text(name) | Hash(name) => name,
+        }
+    }
+
+    fn text(self) -> Option<&'static str> {
+        match self {
+            Text(name) => Some(name),
+            Hash(_) => None,
+        }
+    }
+}
+
+impl Store {
+    /// Seals at most `limit` values anew that are under a former key; says how many it took on, 0 once none is left.
+    /// Without a former key it is one small statement, and with one a look into an index for each column.
+    ///
+    /// A value that does not open is passed over, and told of once nothing else is left to do.
+    pub async fn reseal_step(&self, limit: u32) -> Result<u64, StoreError> {
+        let known = self.master_keys().await?;
+        let current = known
+            .iter()
+            .find(|row| row.state == MasterKeyState::Current);
+        // Under a key that is former itself nothing would be gained.
+        if current.map(|row| row.id) != self.sealer().current() {
+            self.refresh_master_keys().await?;
+            return Ok(0);
+        }
+        let (mut left, mut done, mut damage) = (limit, 0, None);
+        for key in known
+            .iter()
+            .filter(|row| row.state == MasterKeyState::Former)
+        {
+            for column in SEALED {
+                if left == 0 {
+                    return Ok(done);
+                }
+                let rows = self.under(column, key.id, left).await?;
+                left = left.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+                let mut exchanges = Vec::with_capacity(rows.len());
+                for row in &rows {
+                    match column.exchange(self, row) {
+                        Ok(exchange) => exchanges.push(exchange),
+                        Err(error) => damage = Some(error),
+                    }
+                }
+                done += self.exchange(column, exchanges).await?;
+            }
+        }
+        match damage {
+            Some(error) if done == 0 => Err(error),
+            _ => Ok(done),
+        }
+    }
+
+    /// How many values are sealed under the key.
+    pub async fn sealed_under(&self, id: MasterKeyId) -> Result<u64, StoreError> {
+        let mut transaction = self.0.engine.snapshot(self.reader()).await?;
+        self.0.engine.by_index(&mut transaction).await?;
+        count_under(&mut transaction, id).await
+    }
+
+    async fn under(
+        &self,
+        column: &SealedColumn,
+        id: MasterKeyId,
+        limit: u32,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        let mut transaction = self.0.engine.snapshot(self.reader()).await?;
+        self.0.engine.by_index(&mut transaction).await?;
+        let rows = sqlx::query(AssertSqlSafe(column.select()))
+            .bind(id.bytes().to_vec())
+            .bind(i64::from(limit))
+            .fetch_all(&mut *transaction)
+            .await?;
+        Ok(rows)
+    }
+
+    async fn exchange(
+        &self,
+        column: &SealedColumn,
+        exchanges: Vec<Exchange>,
+    ) -> Result<u64, StoreError> {
+        if exchanges.is_empty() {
+            return Ok(0);
+        }
+        let mut taken_on = 0;
+        let mut transaction = self.begin().await?;
+        let sql = column.update();
+        for exchange in exchanges {
+            let mut update = sqlx::query(AssertSqlSafe(sql.as_str()))
+                .bind(exchange.after)
+                .bind(exchange.before);
+            for text in exchange.texts {
+                update = update.bind(text);
+            }
+            update.execute(&mut *transaction).await?;
+            taken_on += 1;
+        }
+        transaction.commit().await?;
+        Ok(taken_on)
+    }
+}
+
+/// How many values are sealed under the key, as the transaction sees it.
+pub(super) async fn count_under(
+    connection: &mut AnyConnection,
+    id: MasterKeyId,
+) -> Result<u64, StoreError> {
+    let mut count = 0;
+    for SealedColumn { table, column, .. } in SEALED {
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE substr({column}, 1, 4) = $1");
+        let found: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(id.bytes().to_vec())
+            .fetch_one(&mut *connection)
+            .await?;
+        count += u64::try_from(found).unwrap_or_default();
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+#[path = "resealing_tests.rs"]
+mod tests;
