@@ -314,6 +314,7 @@ fn tls(config: &Config) -> Result<Option<Arc<Tls>>, ServeError> {
     let files = config.server.tls.as_ref().map(|tls| TlsFiles {
         certificate: tls.certificate_file.clone(),
         key: tls.key_file.clone(),
+        client_ca: tls.client_ca_file.clone(),
     });
     let tls = files.map(Tls::load).transpose()?;
     Ok(tls.map(Arc::new))

@@ -76,6 +76,7 @@ pub use server::{Bell, listening_problem};
 pub use service_keys::AddKeyError;
 pub use session_list::SessionRow;
 pub use sessions::{LiveSession, NewSession, Opened, SessionState};
+pub use tokens::AddLauncherError;
 
 use crate::model::{Clock, Entropy, IdpName};
 use opening::Engine;
