@@ -21,7 +21,7 @@ use crate::http::{self, ServeError, Serving, Tls, TlsFiles};
 use crate::model::{Clock, Entropy};
 use crate::policy::Limits;
 use crate::saml::metadata_url::MetadataFetchError;
-use crate::store::{MasterKey, Store, StoreError, StoreSettings, database_exists};
+use crate::store::{Looked, MasterKey, Store, StoreError, StoreSettings, database_exists};
 use crate::sts::StsSettings;
 use flows::{Parts, background, flows, parts};
 
@@ -168,6 +168,25 @@ pub async fn open_store(config: &Config, world: &World) -> Result<Store, StoreEr
     .await
 }
 
+/// Looks at the store that `config` names, and changes nothing: neither database nor key is made.
+pub async fn look_at_store(config: &Config, world: &World) -> Result<Looked, StoreError> {
+    let key_file = &config.store.master_key_file;
+    if !database_exists(&config.store.url).await? {
+        if key_file.exists() {
+            MasterKey::load_or_create(key_file, true)?;
+        }
+        return Ok(Looked::NotMade);
+    }
+    let settings = StoreSettings {
+        url: config.store.url.clone(),
+        listen_url: None,
+        master_key: MasterKey::load_or_create(key_file, true)?,
+        without_assignments: config.without_assignments(),
+    };
+    let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
+    Store::look(settings, clock, entropy).await
+}
+
 /// The limits that the configuration sets for every decision.
 pub fn limits(config: &Config) -> Limits {
     Limits {
@@ -200,6 +219,20 @@ pub async fn idps(config: &Config, world: &World) -> Result<Idps, StartError> {
         let store = open_store(config, world).await?;
         idps.recall(&store, now).await?;
         store.close().await;
+    }
+    Ok(idps)
+}
+
+/// As [`idps`], with a store that is open already, or without one.
+pub async fn idps_by(
+    config: &Config,
+    world: &World,
+    store: Option<&Store>,
+) -> Result<Idps, StartError> {
+    let now = world.clock.now();
+    let idps = Idps::load(config, now)?;
+    if let Some(store) = store.filter(|_| !idps.waiting().is_empty()) {
+        idps.recall(store, now).await?;
     }
     Ok(idps)
 }

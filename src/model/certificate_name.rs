@@ -60,7 +60,9 @@ impl CertificateName {
     ) -> Option<Self> {
         let mut text = String::from("subject:");
         for (at, (kind, value)) in attributes.rev().enumerate() {
-            if value.is_empty() || value.chars().any(char::is_control) {
+            // OpenSSL writes what is no character as the last of these.
+            let is_none = |sign: char| sign.is_control() || sign == char::REPLACEMENT_CHARACTER;
+            if value.is_empty() || value.contains(is_none) {
                 return None;
             }
             text.push_str(if at == 0 { "" } else { "," });

@@ -21,6 +21,7 @@ mod key;
 mod leases;
 mod ledger;
 mod logins;
+mod look;
 mod moving;
 mod newest;
 mod oidc_tokens;
@@ -65,6 +66,7 @@ pub use ledger::{AcceptError, Fresh, Taken};
 pub use logins::{
     LOGIN_LIVES, LOGINS_KEPT, LOGINS_PER_ADDRESS, LoginAnswer, LoginPoll, NewLogin, PendingLogin,
 };
+pub use look::Looked;
 pub use moving::Copied;
 pub use opening::{database_exists, is_server_url};
 pub use purge::Purged;
@@ -212,14 +214,8 @@ async fn unlock(
     sealer: &Sealer,
     entropy: &dyn Entropy,
 ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    if let Some(check) = read_meta(transaction, KEY_CHECK.row).await? {
-        sealer
-            .open(KEY_CHECK, &check)
-            .map_err(|_| StoreError::WrongMasterKey {
-                key: sealer.origin().to_owned(),
-            })?;
-        let blob = read_meta(transaction, AUDIT_KEY.row).await?;
-        return sealer.open(AUDIT_KEY, &blob.unwrap_or_default());
+    if let Some(audit_key) = proven(transaction, sealer).await? {
+        return Ok(audit_key);
     }
     let mut audit_key = Zeroizing::new(vec![0; 32]);
     entropy.fill(&mut audit_key);
@@ -229,6 +225,23 @@ async fn unlock(
     write_meta(transaction, AUDIT_KEY.row, blob).await?;
     audit::seal_first_head(transaction, sealer).await?;
     Ok(audit_key)
+}
+
+/// The key of the audit chain, where the database was sealed already, with this master key.
+async fn proven(
+    connection: &mut sqlx::AnyConnection,
+    sealer: &Sealer,
+) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+    let Some(check) = read_meta(connection, KEY_CHECK.row).await? else {
+        return Ok(None);
+    };
+    sealer
+        .open(KEY_CHECK, &check)
+        .map_err(|_| StoreError::WrongMasterKey {
+            key: sealer.origin().to_owned(),
+        })?;
+    let blob = read_meta(connection, AUDIT_KEY.row).await?;
+    Ok(Some(sealer.open(AUDIT_KEY, &blob.unwrap_or_default())?))
 }
 
 async fn read_meta(

@@ -347,7 +347,7 @@ fn their_good_twins_start() {
         "return_origins = [\"https://a.example.org/\", \"http://localhost:3000\"]",
         "limits = { max_body_bytes = 262144 }",
         "[store]\nurl = \"sqlite:///tmp/x.db\"",
-        "[store]\nurl = \"postgres://gate:hunter2@db:6432/x?sslmode=require\"\nlisten_url = \"postgresql://gate:hunter2@db/x\"",
+        "[store]\nurl = \"postgres://gate:hunter2@db:6432/x?sslmode=require\"\nlisten_url = \"postgresql://gate:hunter2@db/x?sslmode=disable\"",
         "[store]\nurl = \"postgres:///x?host=/run/postgresql\"",
         "[session]\nmax_age_seconds = 60",
         "[leases]\nmax_ttl_seconds = 60",
