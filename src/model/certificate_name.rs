@@ -105,12 +105,13 @@ impl FromStr for CertificateName {
     type Err = CertificateNameError;
 
     fn from_str(text: &str) -> Result<Self, CertificateNameError> {
-        let text = text.trim();
+        // A blank at the end may be one that a backslash keeps.
+        let text = text.trim_start();
         if let Some(uri) = text.strip_prefix("uri:") {
-            return Self::uri(uri).ok_or(CertificateNameError::Uri);
+            return Self::uri(uri.trim_end()).ok_or(CertificateNameError::Uri);
         }
         if let Some(host) = text.strip_prefix("dns:") {
-            return Self::dns(host).ok_or(CertificateNameError::Dns);
+            return Self::dns(host.trim_end()).ok_or(CertificateNameError::Dns);
         }
         let subject = match text.strip_prefix("subject:") {
             Some(subject) => subject,

@@ -52,6 +52,21 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "key_file = ",
     ),
     (
+        "tls = { certificate_file = \"no.pem\", key_file = \"no.key\", client_ca_file = \"okta.xml\" }",
+        "server.tls.client_ca_file",
+        "holds no PEM certificate",
+    ),
+    (
+        "[store]\nurl = \"postgres://gate:hunter2@db/x\"",
+        "store.url",
+        "sslmode=verify-full",
+    ),
+    (
+        "[store]\nurl = \"postgres://db/x?sslmode=require\"\nlisten_url = \"postgres://db/x?sslmod=require\"",
+        "store.listen_url",
+        "write one of: sslmode",
+    ),
+    (
         "tls = { certificate_file = \"no.pem\", key_file = \"no.key\" }",
         "server.tls.certificate_file",
         "correct the path",

@@ -11,6 +11,15 @@ use crate::gateway::{Setting, World};
 
 const CONNECTIONS: usize = 50;
 
+/// Every tenth comes over a new connection each time.
+fn client(number: usize) -> Client {
+    let kept = usize::from(!number.is_multiple_of(10));
+    let client = Client::builder()
+        .danger_accept_invalid_certs(true)
+        .pool_max_idle_per_host(kept);
+    client.build().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_while_the_certificate_changes() {
     let setting = Setting {
@@ -23,16 +32,11 @@ async fn no_request_fails_while_the_certificate_changes() {
     let health = world.gateway.at("/healthz");
     let ends = Arc::new(AtomicBool::new(false));
     let answered = Arc::new(AtomicUsize::new(0));
-    let clients = (0..CONNECTIONS).map(|number| {
+    // All made beforehand: that keeps a thread, which the others' handshakes would wait for.
+    let clients: Vec<Client> = (0..CONNECTIONS).map(client).collect();
+    let at_work = clients.into_iter().map(|client| {
         let (health, ends, answered) = (health.clone(), Arc::clone(&ends), Arc::clone(&answered));
         tokio::spawn(async move {
-            // Every tenth comes over a new connection each time.
-            let kept = if number % 10 == 0 { 0 } else { 1 };
-            let client = Client::builder()
-                .danger_accept_invalid_certs(true)
-                .pool_max_idle_per_host(kept)
-                .build()
-                .unwrap();
             while !ends.load(Ordering::Relaxed) {
                 let answer = client.get(&health).send().await.unwrap();
                 assert!(answer.status().is_success());
@@ -42,7 +46,7 @@ async fn no_request_fails_while_the_certificate_changes() {
             }
         })
     });
-    let clients: Vec<_> = clients.collect();
+    let at_work: Vec<_> = at_work.collect();
     for swap in 1..=5 {
         certify(world.folder.path());
         world.gateway.hang_up();
@@ -52,7 +56,7 @@ async fn no_request_fails_while_the_certificate_changes() {
             .await;
     }
     ends.store(true, Ordering::Relaxed);
-    for ended in join_all(clients).await {
+    for ended in join_all(at_work).await {
         ended.unwrap();
     }
     assert!(answered.load(Ordering::Relaxed) > CONNECTIONS);
