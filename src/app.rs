@@ -22,7 +22,9 @@ use crate::http::{self, ServeError, Serving, Tls, TlsFiles};
 use crate::model::{Clock, Entropy};
 use crate::policy::Limits;
 use crate::saml::metadata_url::MetadataFetchError;
-use crate::store::{KeySource, MasterKeys, Store, StoreError, StoreSettings, database_exists};
+use crate::store::{
+    KeySource, Looked, MasterKeys, Store, StoreError, StoreSettings, database_exists,
+};
 use crate::sts::StsSettings;
 use flows::{Parts, background, flows, parts};
 
@@ -180,6 +182,25 @@ pub fn key_source(config: &Config) -> KeySource {
     }
 }
 
+/// Looks at the store that `config` names, and changes nothing: neither database nor key is made.
+pub async fn look_at_store(config: &Config, world: &World) -> Result<Looked, StoreError> {
+    let source = key_source(config);
+    if !database_exists(&config.store.url).await? {
+        if !source.can_be_made() {
+            source.read().await?;
+        }
+        return Ok(Looked::NotMade);
+    }
+    let settings = StoreSettings {
+        url: config.store.url.clone(),
+        listen_url: None,
+        master_keys: MasterKeys::load_or_create(source, true).await?,
+        without_assignments: config.without_assignments(),
+    };
+    let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
+    Store::look(settings, clock, entropy).await
+}
+
 /// The limits that the configuration sets for every decision.
 pub fn limits(config: &Config) -> Limits {
     Limits {
@@ -212,6 +233,20 @@ pub async fn idps(config: &Config, world: &World) -> Result<Idps, StartError> {
         let store = open_store(config, world).await?;
         idps.recall(&store, now).await?;
         store.close().await;
+    }
+    Ok(idps)
+}
+
+/// As [`idps`], with a store that is open already, or without one.
+pub async fn idps_by(
+    config: &Config,
+    world: &World,
+    store: Option<&Store>,
+) -> Result<Idps, StartError> {
+    let now = world.clock.now();
+    let idps = Idps::load(config, now)?;
+    if let Some(store) = store.filter(|_| !idps.waiting().is_empty()) {
+        idps.recall(store, now).await?;
     }
     Ok(idps)
 }
@@ -329,6 +364,7 @@ fn tls(config: &Config) -> Result<Option<Arc<Tls>>, ServeError> {
     let files = config.server.tls.as_ref().map(|tls| TlsFiles {
         certificate: tls.certificate_file.clone(),
         key: tls.key_file.clone(),
+        client_ca: tls.client_ca_file.clone(),
     });
     let tls = files.map(Tls::load).transpose()?;
     Ok(tls.map(Arc::new))

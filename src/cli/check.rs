@@ -1,4 +1,4 @@
-//! `rolegate check`: whether `serve` would start, and what cannot work.
+//! `rolegate check`: whether `serve` would start, and what cannot work. Changes nothing.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -12,11 +12,23 @@ use crate::flow::KeyRing;
 use crate::model::{Effect, Entry, Method, RELAY_KEY_AGES, rfc3339};
 use crate::oidc::authorize;
 use crate::saml::metadata::Nearness;
-use crate::store::{database_exists, listening_problem};
+use crate::store::{Looked, Store, database_exists, listening_problem};
 
 pub(super) async fn run(at: &Context) -> Outcome {
     let mut config = at.config()?;
-    forget_settled(&mut config, at).await?;
+    let looked = app::look_at_store(&config, &at.world).await?;
+    let store = match &looked {
+        Looked::Ready(store) => Some(store),
+        Looked::Older => {
+            output::note(OLDER);
+            config.warnings.retain(may_stay_unseen);
+            None
+        }
+        Looked::NotMade => None,
+    };
+    if let Some(store) = store {
+        settle(&mut config, store).await?;
+    }
     for warning in &config.warnings {
         let kind = if warning.is_note() { "note" } else { "warning" };
         output::note(&format!("{kind}: {warning}"));
@@ -26,9 +38,14 @@ pub(super) async fn run(at: &Context) -> Outcome {
     }
     master::check(&config, at).await?;
     warn_of_deafness(config.store.listen_url.as_deref()).await;
-    let ring = keys(&config, at).await?;
-    relay(&config, at).await?;
-    idps(&config, at, &ring).await?;
+    let ring = match store {
+        Some(store) => of_store(&config, at, store).await?,
+        None => KeyRing::default(),
+    };
+    idps(&config, at, store, &ring).await?;
+    if let Some(store) = store {
+        store.close().await;
+    }
     providers(&config, at).await?;
     output::line(&format!(
         "ACS (and Recipient, Destination): {}",
@@ -40,6 +57,39 @@ pub(super) async fn run(at: &Context) -> Outcome {
     ));
     output::line(&format!("{} is good", config.path.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+const OLDER: &str = "note: store.url: the schema is of an older version; it is brought up to date at the next start or by `rolegate store migrate`, and what is in the store was not looked at";
+
+/// What the entries of a store that cannot be read may settle is not warned of.
+fn may_stay_unseen(warning: &Warning) -> bool {
+    !matches!(warning, Warning::NoEntry)
+}
+
+/// What there is to say of the store, and our own key pairs in it.
+async fn of_store(config: &Config, at: &Context, store: &Store) -> Result<KeyRing, Failure> {
+    relay(config, at, store).await?;
+    certificates(config, at, store).await?;
+    keys(at, store).await
+}
+
+/// Tokens that count with a client's certificate alone, where no client is asked for one.
+async fn certificates(config: &Config, at: &Context, store: &Store) -> Result<(), Failure> {
+    if config.server.asks_for_certificates() {
+        return Ok(());
+    }
+    let now = at.world.clock.now();
+    for token in store.tokens().await? {
+        if token.is_live(now)
+            && let Some(needed) = &token.certificate_subject
+        {
+            let (role, name, id) = (token.role, &token.name, &token.id);
+            output::note(&format!(
+                "warning: server.tls.client_ca_file: {role} {name} ({id}) counts with the client certificate {needed}, and no client is asked for one, so it counts nowhere; set it, which needs rolegate to speak TLS itself, or revoke {id}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The master key opens every sealed secret: only its owner should read it.
@@ -65,14 +115,9 @@ async fn warn_of_deafness(listen_url: Option<&str>) {
     }
 }
 
-/// Our own key pairs, where there is a store, with a warning for each whose certificate is about to end.
-async fn keys(config: &Config, at: &Context) -> Result<KeyRing, Failure> {
-    if !database_exists(&config.store.url).await? {
-        return Ok(KeyRing::default());
-    }
-    let store = app::open_store(config, &at.world).await?;
+/// Our own key pairs, with a warning for each whose certificate is about to end.
+async fn keys(at: &Context, store: &Store) -> Result<KeyRing, Failure> {
     let records = store.service_keys().await?;
-    store.close().await;
     let now = at.world.clock.now();
     for key in &records {
         if Nearness::of(key.not_after, now).is_some() {
@@ -86,13 +131,11 @@ async fn keys(config: &Config, at: &Context) -> Result<KeyRing, Failure> {
 }
 
 /// What method relay needs an admin for: keys that somebody else publishes.
-async fn relay(config: &Config, at: &Context) -> Result<(), Failure> {
-    if config.publishes_relay_keys() || !database_exists(&config.store.url).await? {
+async fn relay(config: &Config, at: &Context, store: &Store) -> Result<(), Failure> {
+    if config.publishes_relay_keys() {
         return Ok(());
     }
-    let store = app::open_store(config, &at.world).await?;
     let keys = store.relay_keys().await?;
-    store.close().await;
     let (now, issuer) = (at.world.clock.now(), &config.relay.issuer);
     let Some(newest) = keys.last() else {
         return Ok(());
@@ -117,9 +160,14 @@ async fn relay(config: &Config, at: &Context) -> Result<(), Failure> {
 }
 
 /// Reads every IdP's file and asks every URL. A URL that fails keeps no gateway from starting.
-async fn idps(config: &Config, at: &Context, ring: &KeyRing) -> Result<(), Failure> {
+async fn idps(
+    config: &Config,
+    at: &Context,
+    store: Option<&Store>,
+    ring: &KeyRing,
+) -> Result<(), Failure> {
     let now = at.world.clock.now();
-    let idps = app::idps(config, &at.world).await?;
+    let idps = app::idps_by(config, &at.world, store).await?;
     for wrong in idps.ask_every_url(now).await? {
         output::note(&format!("warning: {wrong}"));
     }
@@ -189,6 +237,12 @@ pub(super) async fn forget_settled(config: &mut Config, at: &Context) -> Result<
         return Ok(());
     }
     let store = app::open_store(config, &at.world).await?;
+    settle(config, &store).await?;
+    store.close().await;
+    Ok(())
+}
+
+async fn settle(config: &mut Config, store: &Store) -> Result<(), Failure> {
     let entries = store.entries().await?;
     let relays = |entry: &Entry| {
         let method = entry.draft.method.unwrap_or(config.roles.default_method);
@@ -209,6 +263,5 @@ pub(super) async fn forget_settled(config: &mut Config, at: &Context) -> Result<
             .warnings
             .retain(|warning| !matches!(warning, Warning::NoEntry));
     }
-    store.close().await;
     Ok(())
 }

@@ -154,6 +154,8 @@ async fn prepare_store(config: &Config, world: &World) -> Result<String, Failure
         created_at: world.clock.now(),
         expires_at: None,
         revoked_at: None,
+        certificate_subject: None,
+        without_token: false,
     };
     store.add_token(&record, &token.hash()).await?;
     store.close().await;

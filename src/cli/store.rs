@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::{Context, Failure, Outcome, output};
 use crate::app;
 use crate::audit::{self, Verdict};
+use crate::config;
 use crate::store::{StoreError, database_exists, is_server_url};
 
 #[derive(clap::Subcommand)]
@@ -100,7 +101,8 @@ impl Copy {
             (None, file) => in_file(file.as_deref().unwrap_or(Path::new("")))?,
         };
         if is_server_url(&url) {
-            return Ok(url);
+            let checked = config::server_url(&url);
+            return checked.map_err(|error| format!("the URL {error}").into());
         }
         Err("a copy goes into PostgreSQL: name it as postgres://USER@HOST/DATABASE".into())
     }

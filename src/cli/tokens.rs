@@ -7,8 +7,13 @@ use serde_json::json;
 
 use super::roles::{self, Expiry};
 use super::{Context, Failure, Outcome, local_user, output};
+use crate::app::World;
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Role, TextPattern, Token, TokenId, TokenKind, TokenName, TokenRecord, rfc3339};
+use crate::model::{
+    CertificateName, CertificateNameError, Role, Secret, TextPattern, Token, TokenId, TokenKind,
+    TokenName, TokenRecord, rfc3339,
+};
+use crate::store::Store;
 
 /// A launcher's token ends after 90 days unless told otherwise.
 const LAUNCHER_DEFAULT: Expiry = Expiry::In(90 * 86_400);
@@ -28,6 +33,12 @@ pub(super) enum Command {
         /// The users a launcher may ask for, as a pattern; '*' means all
         #[arg(long, required_if_eq("role", "launcher"))]
         for_users: Option<String>,
+        /// The client's certificate that it counts with: subject:CN=launcher,O=Example, uri:spiffe://... or dns:NAME
+        #[arg(long, value_name = "NAME", value_parser = certificate_name)]
+        certificate_subject: Option<CertificateName>,
+        /// Make no token: the certificate alone says that it is this launcher
+        #[arg(long, requires = "certificate_subject")]
+        without_token: bool,
         /// When it ends: RFC 3339, or a time from now such as 30d (default for a launcher: 90d)
         #[arg(long, value_parser = roles::expiry)]
         expires: Option<Expiry>,
@@ -58,6 +69,21 @@ fn role(text: &str) -> Result<Role, String> {
         .ok_or_else(|| "write launcher, admin or auditor".to_owned())
 }
 
+fn certificate_name(text: &str) -> Result<CertificateName, String> {
+    text.parse()
+        .map_err(|error: CertificateNameError| error.to_string())
+}
+
+/// What of a token is written on the command line.
+struct Order {
+    name: TokenName,
+    role: Role,
+    patterns: Patterns,
+    expires: Option<Expiry>,
+    certificate_subject: Option<CertificateName>,
+    without_token: bool,
+}
+
 pub(super) async fn run(command: Command, at: &Context) -> Outcome {
     match command {
         Command::Create {
@@ -65,11 +91,20 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
             role,
             for_roles,
             for_users,
+            certificate_subject,
+            without_token,
             expires,
             json,
         } => {
-            let patterns = patterns(role, for_roles, for_users)?;
-            create(at, name, role, patterns, expires, json).await
+            let order = Order {
+                patterns: patterns(role, for_roles, for_users)?,
+                name,
+                role,
+                expires,
+                certificate_subject,
+                without_token,
+            };
+            create(at, order, json).await
         }
         Command::List { json } => list(at, json).await,
         Command::Revoke { token, leases } => revoke(at, &token, leases).await,
@@ -88,48 +123,82 @@ fn patterns(role: Role, roles: Option<String>, users: Option<String>) -> Result<
     Ok((roles.map(TextPattern::new), users.map(TextPattern::new)))
 }
 
-async fn create(
-    at: &Context,
-    name: TokenName,
-    role: Role,
-    (for_roles, for_users): Patterns,
-    expires: Option<Expiry>,
-    json: bool,
-) -> Outcome {
-    let (_, store) = at.store().await?;
-    let now = at.world.clock.now();
-    let expires = expires.or((role == Role::Launcher).then_some(LAUNCHER_DEFAULT));
-    let kind = if role == Role::Launcher {
-        TokenKind::Launcher
-    } else {
-        TokenKind::Admin
-    };
-    let token = Token::fresh(kind, &*at.world.entropy);
-    let record = TokenRecord {
-        id: TokenId::fresh(&*at.world.clock, &*at.world.entropy),
-        name,
-        role,
-        for_roles,
-        for_users,
-        created_at: now,
-        expires_at: expires.map(|end| end.counted_from(now)),
-        revoked_at: None,
-    };
-    store.add_token(&record, &token.hash()).await?;
+async fn create(at: &Context, order: Order, json: bool) -> Outcome {
+    if order.without_token && order.role != Role::Launcher {
+        return Err(
+            "--without-token is for launchers; leave it out, and the token counts with the certificate"
+                .into(),
+        );
+    }
+    let (config, store) = at.store().await?;
+    let record = record(order, &at.world);
+    let token = keep(&store, &record, &at.world).await?;
     audit(
         &Recorder::start(store, Arc::clone(&at.world.clock)),
         EventKind::TokenCreated,
         &record,
     )
     .await?;
-    let token = token.into_secret();
-    if json {
-        output::json(
-            &json!({ "id": record.id, "name": record.name, "role": record.role, "token": token.expose() }),
-        )?;
-    } else {
-        output::line(token.expose());
+    if record.certificate_subject.is_some() && !config.server.asks_for_certificates() {
+        output::note(NEVER_SHOWN);
     }
+    show(&record, token.as_ref(), json)
+}
+
+/// Where no client is asked for a certificate, nothing can match one.
+const NEVER_SHOWN: &str = "this gateway asks no client for a certificate, so it counts nowhere: set server.tls.client_ca_file, which needs rolegate to speak TLS itself";
+
+fn record(order: Order, world: &World) -> TokenRecord {
+    let now = world.clock.now();
+    let default = (order.role == Role::Launcher).then_some(LAUNCHER_DEFAULT);
+    let (for_roles, for_users) = order.patterns;
+    TokenRecord {
+        id: TokenId::fresh(&*world.clock, &*world.entropy),
+        name: order.name,
+        role: order.role,
+        for_roles,
+        for_users,
+        created_at: now,
+        expires_at: order.expires.or(default).map(|end| end.counted_from(now)),
+        revoked_at: None,
+        certificate_subject: order.certificate_subject,
+        without_token: order.without_token,
+    }
+}
+
+/// Keeps `record`, and gives the token where it has one.
+async fn keep(
+    store: &Store,
+    record: &TokenRecord,
+    world: &World,
+) -> Result<Option<Secret>, Failure> {
+    if record.without_token {
+        store.add_without_token(record).await?;
+        return Ok(None);
+    }
+    let kind = if record.role == Role::Launcher {
+        TokenKind::Launcher
+    } else {
+        TokenKind::Admin
+    };
+    let token = Token::fresh(kind, &*world.entropy);
+    store.add_token(record, &token.hash()).await?;
+    Ok(Some(token.into_secret()))
+}
+
+fn show(record: &TokenRecord, token: Option<&Secret>, json: bool) -> Outcome {
+    if !json {
+        output::line(token.map_or(record.id.as_str(), Secret::expose));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut shown = json!({ "id": record.id, "name": record.name, "role": record.role });
+    if let Some(token) = token {
+        shown["token"] = token.expose().into();
+    }
+    if let Some(name) = &record.certificate_subject {
+        shown["certificate_subject"] = name.as_str().into();
+    }
+    output::json(&shown)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -165,14 +234,31 @@ async fn list(at: &Context, json: bool) -> Outcome {
             role,
             show(&token.for_roles),
             show(&token.for_users),
+            certificate(token),
             state,
         ]
     });
     output::table(
-        &["ID", "NAME", "ROLE", "FOR ROLES", "FOR USERS", "STATE"],
+        &[
+            "ID",
+            "NAME",
+            "ROLE",
+            "FOR ROLES",
+            "FOR USERS",
+            "CERTIFICATE",
+            "STATE",
+        ],
         rows.collect(),
     );
     Ok(ExitCode::SUCCESS)
+}
+
+fn certificate(token: &TokenRecord) -> String {
+    match &token.certificate_subject {
+        None => "-".to_owned(),
+        Some(name) if token.without_token => format!("{name}, no token"),
+        Some(name) => name.to_string(),
+    }
 }
 
 async fn revoke(at: &Context, token: &str, leases: bool) -> Outcome {

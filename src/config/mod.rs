@@ -11,6 +11,7 @@ mod files;
 mod findings;
 mod idps;
 mod oidc;
+mod postgres;
 mod problem;
 mod raw;
 mod roles;
@@ -60,6 +61,12 @@ pub fn load(path: &Path, environment: &BTreeMap<String, String>) -> Result<Confi
     };
     let config = check(raw, path, environment, &mut findings);
     findings.finish(config)
+}
+
+/// The PostgreSQL URL `text` as the driver is to have it, where it stands in no file; what it names is taken from
+/// the working folder.
+pub fn server_url(text: &str) -> Result<String, ConfigError> {
+    Ok(postgres::check(text, &Folder::of(Path::new("here")))?.text)
 }
 
 fn read(path: &Path) -> Result<(String, Table), ConfigErrors> {

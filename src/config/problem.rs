@@ -144,6 +144,26 @@ pub enum ConfigError {
         "is no store of rolegate; write sqlite:rolegate.db, or postgres://USER@HOST/DATABASE (a password's signs such as # and / as %23 and %2F)"
     )]
     StoreUrl,
+    /// A parameter that would be ignored.
+    #[error(
+        "has a parameter that is none ({name}); remove it, or write one of: {known} (a password's & is %26)"
+    )]
+    StoreParameter {
+        /// Its name, where nothing secret can stand in it.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// A mode that is none.
+    #[error(
+        "has an sslmode that is none; write verify-full, or verify-ca, require, prefer, allow, disable"
+    )]
+    StoreSslMode,
+    /// A server elsewhere, and no word on TLS.
+    #[error(
+        "names a server beyond this machine without sslmode, and might speak to it in the clear; write ?sslmode=verify-full (with sslrootcert=FILE for an authority of your own), or sslmode=require, or sslmode=disable where the network itself is guarded"
+    )]
+    StoreInTheClear,
     /// A second way to a store that needs none.
     #[error("belongs to PostgreSQL, and store.url names none; remove it")]
     ListenWithoutServer,

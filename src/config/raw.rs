@@ -55,6 +55,7 @@ pub(super) struct RawServer {
 pub(super) struct RawTls {
     pub(super) certificate_file: Option<String>,
     pub(super) key_file: Option<String>,
+    pub(super) client_ca_file: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -80,6 +80,7 @@ const SERVER: &[Key] = &[
                 "certificate_file = \"gate.pem\"",
             ),
             needed("key_file", Kind::Text, "key_file = \"gate.key\""),
+            key("client_ca_file", Kind::Text),
         ]),
     ),
     key("behind_proxy", Kind::Boolean),

@@ -87,6 +87,7 @@ fn check_transport(
 fn tls(raw: RawTls, folder: &Folder, findings: &mut Findings) -> Option<Tls> {
     const CERTIFICATE: &str = "server.tls.certificate_file";
     const KEY: &str = "server.tls.key_file";
+    const CLIENT_CA: &str = "server.tls.client_ca_file";
     let certificate_file = raw.certificate_file.map(|path| folder.path(&path));
     let key_file = raw.key_file.map(|path| folder.path(&path));
     let leaf = certificate_file
@@ -95,7 +96,12 @@ fn tls(raw: RawTls, folder: &Folder, findings: &mut Findings) -> Option<Tls> {
     let key = key_file
         .as_deref()
         .and_then(|path| findings.take(KEY, private_key(path)));
+    let client_ca_file = raw.client_ca_file.map(|path| folder.path(&path));
+    let authority = client_ca_file
+        .as_deref()
+        .map(|path| findings.take(CLIENT_CA, certificate(path)));
     let (leaf, key) = (leaf?, key?);
+    flatten(authority)?;
     if !leaf.public_key().is_ok_and(|public| public.public_eq(&key)) {
         findings.refuse(KEY, ConfigError::KeyMismatch);
     } else if !is_strong(&key) {
@@ -104,6 +110,7 @@ fn tls(raw: RawTls, folder: &Folder, findings: &mut Findings) -> Option<Tls> {
     Some(Tls {
         certificate_file: certificate_file?,
         key_file: key_file?,
+        client_ca_file,
     })
 }
 

@@ -1,13 +1,14 @@
 //! `[store]`, `[session]` and `[leases]`.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use url::Url;
 
 use super::files::{Folder, read};
 use super::findings::Findings;
+use super::postgres;
 use super::problem::ConfigError;
 use super::raw::{RawLeases, RawSession, RawStore};
 use super::values::{LeaseLimits, SessionLimits, StoreConfig};
+use super::warning::Warning;
 
 /// What sqlx would not read as part of a path.
 const NOT_IN_PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
@@ -57,13 +58,12 @@ pub(super) fn check(
             master_key_command,
         });
     }
-    findings.take(&key, server(&url))?;
-    if let Some(listen) = &listen {
-        findings.take(&listen.key, server(&listen.text))?;
-    }
+    let url = server(&url, &key, folder, findings);
+    let listen_url =
+        listen.map(|listen| server(&listen.text, &listen.key, folder, findings).ok_or(Noted));
     Some(StoreConfig {
-        url,
-        listen_url: listen.map(|listen| listen.text),
+        url: url?,
+        listen_url: listen_url.transpose().ok()?,
         master_key_file: folder.path(key_file),
         master_key_command,
     })
@@ -136,11 +136,16 @@ fn is_server(url: &str) -> bool {
     url.starts_with("postgres:") || url.starts_with("postgresql:")
 }
 
-/// Whether a server's URL names host and database; what else stands in it is the driver's to read.
-fn server(text: &str) -> Result<(), ConfigError> {
-    let url = Url::parse(text).map_err(|_| ConfigError::StoreUrl)?;
-    let named = url.path().len() > 1 && (url.host_str().is_some() || url.query().is_some());
-    named.then_some(()).ok_or(ConfigError::StoreUrl)
+/// The URL at `key` as the driver is to have it.
+fn server(text: &str, key: &str, folder: &Folder, findings: &mut Findings) -> Option<String> {
+    let checked = findings.take(key, postgres::check(text, folder))?;
+    if let Some(mode) = checked.clear {
+        findings.warn(Warning::StoreInTheClear {
+            key: key.to_owned(),
+            mode,
+        });
+    }
+    Some(checked.text)
 }
 
 fn sqlite(url: &str, key: &str, folder: &Folder, findings: &mut Findings) -> Option<String> {

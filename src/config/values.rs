@@ -129,6 +129,12 @@ impl Server {
     pub fn public_url(&self) -> &str {
         self.public_url.as_str().trim_end_matches('/')
     }
+
+    /// Whether clients are asked for a certificate.
+    pub fn asks_for_certificates(&self) -> bool {
+        let tls = self.tls.as_ref();
+        tls.is_some_and(|tls| tls.client_ca_file.is_some())
+    }
 }
 
 /// `server.tls`: files that were readable and matched at start.
@@ -138,6 +144,8 @@ pub struct Tls {
     pub certificate_file: PathBuf,
     /// Its private key, PEM, not encrypted.
     pub key_file: PathBuf,
+    /// The authorities of clients' certificates, PEM; `None` asks no client for one.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// `[server.limits]`.

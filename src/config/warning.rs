@@ -93,6 +93,16 @@ pub enum Warning {
         /// The network.
         network: String,
     },
+    /// The database is spoken to in the clear, or may be.
+    #[error(
+        "{key}: sslmode={mode} may send the password and all else to another machine in the clear; write sslmode=verify-full, with sslrootcert=FILE for an authority of your own"
+    )]
+    StoreInTheClear {
+        /// The URL's key.
+        key: String,
+        /// What was written.
+        mode: &'static str,
+    },
     /// With `saml` the allow-list bounds less than one may think.
     #[error(
         "roles: with method saml the allow-list bounds what rolegate hands out, not what a user's browser could redeem at STS by itself within 5 minutes of signing in; where that matters, let the roles' trust policies decide"

@@ -1,12 +1,15 @@
 //! Who a token belongs to, and the way out of a session.
 //!
-//! Trusts that tokens carry 256 random bits, so that finding the hash is proof enough.
+//! Trusts that tokens carry 256 random bits, so that finding the hash is proof enough, and who hands in names of
+//! certificates to have verified those.
 
 use std::sync::Arc;
 
 use super::Unavailable;
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Clock, Person, SessionId, Token, TokenHash, TokenKind, TokenRecord, UserName};
+use crate::model::{
+    CertificateName, Clock, Person, SessionId, Token, TokenHash, TokenKind, TokenRecord, UserName,
+};
 use crate::store::{LiveSession, SessionRow, SessionState, Store};
 
 /// Looks callers up.
@@ -38,6 +41,18 @@ impl Access {
     pub async fn api_token(&self, token: &Token) -> Result<Option<TokenRecord>, Unavailable> {
         let record = self.store.token(&token.hash()).await?;
         Ok(record.filter(|record| record.is_live(self.clock.now())))
+    }
+
+    /// The launcher without token that a certificate with these `names` is of, the newest of its name. Names of
+    /// several launchers say nothing.
+    pub async fn launcher_by_certificate(
+        &self,
+        names: &[CertificateName],
+    ) -> Result<Option<TokenRecord>, Unavailable> {
+        let mut found = self.store.launchers_of_certificate(names).await?;
+        found.retain(|record| record.is_live(self.clock.now()));
+        let newest = found.pop();
+        Ok(newest.filter(|newest| found.iter().all(|one| one.name == newest.name)))
     }
 
     /// The live sessions of a user of this name, the newest of each IdP, or of one IdP.

@@ -2,17 +2,19 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, ORIGIN};
 use actix_web::{FromRequest, HttpRequest, web};
 
 use super::cookies::Kind;
 use super::middleware::InTime;
+use super::peer::{self, Peer};
 use super::{Problem, Site};
 use crate::flow::{Access, Admins, LiveSession, Orderer};
-use crate::model::{Role, Token, TokenHash, TokenKind, TokenRecord};
+use crate::model::{CertificateName, Role, Token, TokenHash, TokenKind, TokenRecord};
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
@@ -134,11 +136,83 @@ async fn user(access: &Access, token: &Token) -> Result<LiveSession, Problem> {
     live.ok_or_else(|| Problem::unauthorized("this session has ended or is unknown; sign in again"))
 }
 
-async fn api_token(access: &Access, token: &Token) -> Result<TokenRecord, Problem> {
-    access.api_token(token).await?.ok_or_else(|| {
+/// What a caller shows: a token, or else the certificate of its connection.
+struct Shown {
+    /// What is wrong with `Authorization`, where nothing else counts.
+    token: Result<Token, Problem>,
+    /// Whether there is none, and a certificate may stand for it.
+    tokenless: bool,
+    peer: Option<Arc<Peer>>,
+}
+
+impl Shown {
+    fn by(request: &HttpRequest, kinds: &[TokenKind]) -> Self {
+        let headers = request.headers();
+        // A browser sends a certificate along with what any page has it send.
+        let of_a_page = headers.contains_key(ORIGIN) || headers.contains_key("Sec-Fetch-Site");
+        Self {
+            token: bearer(request, kinds),
+            tokenless: kinds.contains(&TokenKind::Launcher)
+                && !headers.contains_key(AUTHORIZATION)
+                && !of_a_page,
+            peer: peer::of(request),
+        }
+    }
+
+    /// The record of the API token, or of the launcher that needs none.
+    async fn record(self, access: &Access) -> Result<TokenRecord, Problem> {
+        let peer = self.peer.as_deref();
+        let names = peer.map_or(&[][..], |peer| peer.names(access.clock.now()));
+        match self.token {
+            Ok(token) => api_token(access, &token, names).await,
+            Err(missing) if !self.tokenless || names.is_empty() => Err(missing),
+            Err(_) => by_certificate(access, names).await,
+        }
+    }
+}
+
+async fn api_token(
+    access: &Access,
+    token: &Token,
+    names: &[CertificateName],
+) -> Result<TokenRecord, Problem> {
+    let record = access.api_token(token).await?.ok_or_else(|| {
         Problem::unauthorized(
             "this token is unknown, expired or revoked; `rolegate tokens create` makes one",
         )
+    })?;
+    let Some(needed) = &record.certificate_subject else {
+        return Ok(record);
+    };
+    if names.contains(needed) {
+        return Ok(record);
+    }
+    // A token in the wrong hands, perhaps.
+    tracing::warn!(
+        event = "client_certificate_needed",
+        token = %record.id,
+        name = %record.name,
+        %needed,
+        "a token was shown without its client certificate"
+    );
+    let title = "this token counts only over a connection with the client certificate that it is bound to; `rolegate tokens list` shows which";
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "client_certificate_needed",
+        title,
+    ))
+}
+
+async fn by_certificate(
+    access: &Access,
+    names: &[CertificateName],
+) -> Result<TokenRecord, Problem> {
+    access.launcher_by_certificate(names).await?.ok_or_else(|| {
+        let named: Vec<&str> = names.iter().map(CertificateName::as_str).collect();
+        let named = named.join(" or ");
+        Problem::unauthorized(format!(
+            "the client certificate is of no launcher, of one that has expired or was revoked, or of several; send a token, or have `rolegate tokens create --without-token` name one of: {named}"
+        ))
     })
 }
 
@@ -161,11 +235,11 @@ impl FromRequest for Ordering {
     type Future = Extracted<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let token = bearer(request, &[TokenKind::Launcher, TokenKind::Session]);
+        let shown = Shown::by(request, &[TokenKind::Launcher, TokenKind::Session]);
         let access = access(request);
         Box::pin(async move {
             let access = access?;
-            Ok(Self(orderer(&access, &token?).await?))
+            Ok(Self(orderer(&access, shown).await?))
         })
     }
 }
@@ -176,21 +250,23 @@ impl FromRequest for Managing {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let kinds = [TokenKind::Launcher, TokenKind::Session, TokenKind::Admin];
-        let token = bearer(request, &kinds);
+        let shown = Shown::by(request, &kinds);
         let access = access(request);
         Box::pin(async move {
             let access = access?;
-            Ok(Self(orderer(&access, &token?).await?))
+            Ok(Self(orderer(&access, shown).await?))
         })
     }
 }
 
-async fn orderer(access: &Access, token: &Token) -> Result<Orderer, Problem> {
-    if token.kind() == TokenKind::Session {
+async fn orderer(access: &Access, shown: Shown) -> Result<Orderer, Problem> {
+    if let Ok(token) = &shown.token
+        && token.kind() == TokenKind::Session
+    {
         let live = user(access, token).await?;
         return Ok(Orderer::Person(live.subject.person().clone()));
     }
-    let record = api_token(access, token).await?;
+    let record = shown.record(access).await?;
     if record.role == Role::Admin {
         return Ok(Orderer::Admin(record.name));
     }
@@ -203,11 +279,11 @@ impl FromRequest for Administering {
     type Future = Extracted<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let token = bearer(request, &[TokenKind::Admin]);
+        let shown = Shown::by(request, &[TokenKind::Admin]);
         let access = access(request);
         Box::pin(async move {
             let access = access?;
-            let record = api_token(&access, &token?).await?;
+            let record = shown.record(&access).await?;
             require_role(&record, &[Role::Admin])?;
             Ok(Self(record))
         })
@@ -219,11 +295,11 @@ impl FromRequest for Reader {
     type Future = Extracted<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let token = bearer(request, &[TokenKind::Launcher, TokenKind::Admin]);
+        let shown = Shown::by(request, &[TokenKind::Launcher, TokenKind::Admin]);
         let access = access(request);
         Box::pin(async move {
             let access = access?;
-            Ok(Self(api_token(&access, &token?).await?))
+            Ok(Self(shown.record(&access).await?))
         })
     }
 }
@@ -233,11 +309,11 @@ impl FromRequest for Auditing {
     type Future = Extracted<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let token = bearer(request, &[TokenKind::Admin]);
+        let shown = Shown::by(request, &[TokenKind::Admin]);
         let access = access(request);
         Box::pin(async move {
             let access = access?;
-            let record = api_token(&access, &token?).await?;
+            let record = shown.record(&access).await?;
             require_role(&record, &[Role::Admin, Role::Auditor])?;
             Ok(Self)
         })

@@ -14,7 +14,7 @@ use openssl::error::ErrorStack;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
-use super::{BadTokens, Problem, Tls, TlsError, limits, middleware, routes};
+use super::{BadTokens, Problem, Tls, TlsError, limits, middleware, peer, routes};
 use crate::flow::{
     Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
     Metrics, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
@@ -128,6 +128,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The key, PEM.
     pub key: PathBuf,
+    /// The authorities of clients' certificates, PEM, where clients are asked for one.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Why nothing is served.
@@ -197,7 +199,9 @@ pub fn serve(
         None => server,
     };
     let listening = match tls {
-        Some(tls) => server.listen_openssl(listener, tls.acceptor()?),
+        Some(tls) => server
+            .on_connect(peer::remember(Arc::clone(tls)))
+            .listen_openssl(listener, tls.acceptor()?),
         None => server.listen(listener),
     };
     let server = listening.map_err(|error| ServeError::Listen(address, error))?;

@@ -1,26 +1,33 @@
-//! The certificate that this process serves with, read again when its files change.
+//! The certificate that this process serves with, and whose certificates of clients it takes; both are read again
+//! when their files change.
 //!
-//! Every handshake takes the pair that is in force then; connections that stand are not touched. A pair that cannot
-//! be used is logged and the one in force kept. Trusts the files' owner; never logs what stands in them.
+//! Every handshake takes what is in force then; connections that stand are not touched. What cannot be used is logged
+//! and what is in force kept. Where there are authorities, a client is asked for a certificate and need not have one;
+//! one that it sends is good, or there is no connection. Trusts the files' owner; never logs what stands in them.
 
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
-use openssl::ssl::{SniError, SslAcceptor, SslAcceptorBuilder, SslMethod, SslRef, SslVersion};
+use openssl::ssl::{
+    SniError, SslAcceptor, SslAcceptorBuilder, SslMethod, SslOptions, SslRef, SslSessionCacheMode,
+    SslVerifyMode, SslVersion,
+};
 use openssl::x509::X509;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::TlsFiles;
+use super::authorities::Authorities;
 
 /// Files are looked at this often; a change must be taken up within ten seconds.
 const PERIOD: Duration = Duration::from_secs(4);
 
-/// Why certificate or key cannot be used.
+/// Why certificate, key or authorities cannot be used.
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// A file cannot be read.
@@ -34,6 +41,11 @@ pub enum TlsError {
         "certificate and key cannot be used together: {0}; give a PEM chain and the key that belongs to it"
     )]
     Pair(#[from] ErrorStack),
+    /// No authorities for clients.
+    #[error(
+        "{0} cannot be used: {1}; give the authorities' certificates, PEM, one after the other"
+    )]
+    Authorities(String, ErrorStack),
 }
 
 /// A certificate, those above it, and its key.
@@ -49,17 +61,21 @@ struct Pair {
 pub struct Tls {
     files: TlsFiles,
     now: RwLock<Arc<Pair>>,
+    /// Where there is a file of them.
+    authorities: Option<RwLock<Arc<Authorities>>>,
     calls: watch::Sender<u64>,
 }
 
 impl Tls {
-    /// Reads the pair of `files`.
+    /// Reads what `files` name.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let pair = read(&files)?;
+        let authorities = files.client_ca.as_deref().map(authorities).transpose()?;
         let (calls, _) = watch::channel(0);
         Ok(Self {
             files,
             now: RwLock::new(Arc::new(pair)),
+            authorities: authorities.map(|all| RwLock::new(Arc::new(all))),
             calls,
         })
     }
@@ -68,24 +84,27 @@ impl Tls {
     pub(super) fn acceptor(self: &Arc<Self>) -> Result<SslAcceptorBuilder, ErrorStack> {
         let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
         builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+        builder.set_options(SslOptions::NO_RENEGOTIATION);
         let pair = self.pair();
         builder.set_certificate(&pair.leaf)?;
-        for above in &pair.chain {
-            builder.add_extra_chain_cert(above.clone())?;
-        }
         builder.set_private_key(&pair.key)?;
         builder.check_private_key()?;
-        let first = pair.digest;
+        if self.authorities.is_some() {
+            ask_for_certificate(&mut builder)?;
+        }
         let tls = Arc::clone(self);
         // Asked in every handshake, whether or not the client names a host.
         builder.set_servername_callback(move |connection, _| {
-            let pair = tls.pair();
-            if pair.digest == first {
-                return Ok(());
-            }
-            pair.put_on(connection).map_err(|_| SniError::ALERT_FATAL)
+            tls.put_on(connection).map_err(|_| SniError::ALERT_FATAL)
         });
         Ok(builder)
+    }
+
+    /// Whose certificates of clients are taken now.
+    pub(super) fn authorities(&self) -> Option<Arc<Authorities>> {
+        let authorities = self.authorities.as_ref()?;
+        let authorities = authorities.read().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&authorities))
     }
 
     /// Looks at the files now.
@@ -99,41 +118,27 @@ impl Tls {
         let mut calls = self.calls.subscribe();
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut trouble = None;
+        let (mut pair_trouble, mut authorities_trouble) = (None, None);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 _ = calls.changed() => {}
             }
             let tls = Arc::clone(&self);
-            let looked = tokio::task::spawn_blocking(move || tls.look()).await;
-            match looked {
-                Ok(Ok(changed)) => {
-                    trouble = None;
-                    if changed {
-                        tracing::info!(
-                            event = "tls_certificate_changed",
-                            "the server's certificate taken up"
-                        );
-                    }
-                }
-                Ok(Err(error)) => {
-                    let text = error.to_string();
-                    if trouble.as_ref() != Some(&text) {
-                        tracing::error!(
-                            event = "tls_certificate_bad",
-                            error = text,
-                            "the server's certificate in force is kept"
-                        );
-                    }
-                    trouble = Some(text);
-                }
-                Err(_) => {}
+            let looked = tokio::task::spawn_blocking(move || (tls.look(), tls.look_again()));
+            let Ok((pair, authorities)) = looked.await else {
+                continue;
+            };
+            if let Some(changed) = news(pair, &mut pair_trouble) {
+                tell_of_pair(changed);
+            }
+            if let Some(changed) = news(authorities, &mut authorities_trouble) {
+                tell_of_authorities(changed);
             }
         }
     }
 
-    /// Reads the files, and says whether they hold another pair than the one before, now in force.
+    /// Reads certificate and key, and says whether they are another pair than the one before, now in force.
     fn look(&self) -> Result<bool, TlsError> {
         let pair = read(&self.files)?;
         if pair.digest == self.pair().digest {
@@ -143,8 +148,86 @@ impl Tls {
         Ok(true)
     }
 
+    /// As [`Tls::look`], for the authorities.
+    fn look_again(&self) -> Result<bool, TlsError> {
+        let (Some(path), Some(before)) = (&self.files.client_ca, &self.authorities) else {
+            return Ok(false);
+        };
+        let read = authorities(path)?;
+        let mut before = before.write().unwrap_or_else(PoisonError::into_inner);
+        if before.are(&read) {
+            return Ok(false);
+        }
+        *before = Arc::new(read);
+        Ok(true)
+    }
+
     fn pair(&self) -> Arc<Pair> {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn put_on(&self, connection: &mut SslRef) -> Result<(), ErrorStack> {
+        self.pair().put_on(connection)?;
+        match self.authorities() {
+            Some(authorities) => authorities.put_on(connection),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Asks, and takes none for an answer. Nothing is resumed, so that each connection's certificate is the one that it
+/// showed itself, verified by the authorities in force.
+fn ask_for_certificate(builder: &mut SslAcceptorBuilder) -> Result<(), ErrorStack> {
+    builder.set_verify(SslVerifyMode::PEER);
+    builder.set_session_id_context(b"rolegate")?;
+    builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+    builder.set_options(SslOptions::NO_TICKET);
+    builder.set_num_tickets(0)
+}
+
+/// What is worth a line in the log: that something was taken up, or a trouble that is not told yet.
+fn news(
+    looked: Result<bool, TlsError>,
+    trouble: &mut Option<String>,
+) -> Option<Result<(), String>> {
+    match looked {
+        Ok(changed) => {
+            *trouble = None;
+            changed.then_some(Ok(()))
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let known = trouble.replace(text.clone());
+            (known.as_ref() != Some(&text)).then_some(Err(text))
+        }
+    }
+}
+
+fn tell_of_pair(changed: Result<(), String>) {
+    match changed {
+        Ok(()) => tracing::info!(
+            event = "tls_certificate_changed",
+            "the server's certificate taken up"
+        ),
+        Err(error) => tracing::error!(
+            event = "tls_certificate_bad",
+            error,
+            "the server's certificate in force is kept"
+        ),
+    }
+}
+
+fn tell_of_authorities(changed: Result<(), String>) {
+    match changed {
+        Ok(()) => tracing::info!(
+            event = "tls_client_ca_changed",
+            "the authorities of clients' certificates taken up"
+        ),
+        Err(error) => tracing::error!(
+            event = "tls_client_ca_bad",
+            error,
+            "the authorities of clients' certificates in force are kept"
+        ),
     }
 }
 
@@ -158,10 +241,18 @@ impl Pair {
     }
 }
 
+fn file(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|error| TlsError::Unreadable(path.display().to_string(), error))
+}
+
+fn authorities(path: &Path) -> Result<Authorities, TlsError> {
+    let name = || path.display().to_string();
+    let read = Authorities::of_pem(&file(path)?);
+    read.map_err(|error| TlsError::Authorities(name(), error))?
+        .ok_or_else(|| TlsError::NoCertificate(name()))
+}
+
 fn read(files: &TlsFiles) -> Result<Pair, TlsError> {
-    let file = |path: &std::path::Path| {
-        fs::read(path).map_err(|error| TlsError::Unreadable(path.display().to_string(), error))
-    };
     let (certificate, key) = (file(&files.certificate)?, file(&files.key)?);
     let mut certificates = X509::stack_from_pem(&certificate)?.into_iter();
     let none = || TlsError::NoCertificate(files.certificate.display().to_string());

@@ -4,6 +4,7 @@
 //! in this room does I/O, reads a clock of its own or knows another room.
 
 mod arn;
+mod certificate_name;
 mod clock;
 mod credentials;
 mod entropy;
@@ -24,6 +25,7 @@ mod subject;
 mod token;
 
 pub use arn::{AccountId, ArnError, Partition, RoleArn, SamlProviderArn, split_arn_list};
+pub use certificate_name::{CertificateName, CertificateNameError};
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339, seconds_between};
 pub use credentials::{Credentials, IssueKey};
 pub use entropy::{Entropy, OsEntropy};

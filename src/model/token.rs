@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Entropy, Secret, TextPattern, TokenId, TokenName, hex};
+use super::{CertificateName, Entropy, Secret, TextPattern, TokenId, TokenName, hex};
 
 /// What a token is for; its first four characters say so, for scanners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -181,6 +181,10 @@ pub struct TokenRecord {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// The client's certificate that a connection must have shown for it to count.
+    pub certificate_subject: Option<CertificateName>,
+    /// Whether that certificate is all there is: then there is no token.
+    pub without_token: bool,
 }
 
 impl TokenRecord {

@@ -74,6 +74,16 @@ impl KeySource {
         parse(&text).map_err(|problem| self.unusable(problem))
     }
 
+    /// Whether a start would make the keys: there is no file yet.
+    pub fn can_be_made(&self) -> bool {
+        match self {
+            Self::File(path) => !path.exists(),
+            Self::Command(_) => false,
+            #[cfg(test)]
+            Self::Given(_) => false,
+        }
+    }
+
     /// As [`KeySource::read`] for a file, which takes no time; `None` for what would.
     pub(super) fn read_at_once(&self) -> Option<Result<Vec<MasterKey>, StoreError>> {
         let Self::File(path) = self else { return None };

@@ -242,11 +242,9 @@ pub(super) async fn prove(
 ) -> Result<bool, StoreError> {
     let mut known = rows(connection).await?;
     if known.is_empty() {
-        let Some(check) = read_meta(connection, KEY_CHECK.row).await? else {
+        let Some(id) = only_key(connection, sealer).await? else {
             return Ok(false);
         };
-        sealer.open(KEY_CHECK, &check).map_err(|_| wrong(sealer))?;
-        let id = MasterKeyId::of(&check).ok_or_else(|| wrong(sealer))?;
         adopt(connection, sealer, id, now).await?;
         sqlx::query("DELETE FROM meta WHERE name = $1")
             .bind(KEY_CHECK.row)
@@ -254,7 +252,39 @@ pub(super) async fn prove(
             .await?;
         known = rows(connection).await?;
     }
-    let missing = sealer.follow(standing(&known));
+    prove_known(&known, sealer)?;
+    Ok(true)
+}
+
+/// As [`prove`], without writing anything: of a database of any version so far.
+pub(super) async fn prove_at_rest(
+    connection: &mut AnyConnection,
+    sealer: &Sealer,
+) -> Result<bool, StoreError> {
+    // Versions that knew one key alone have no such table.
+    let known = rows(connection).await.unwrap_or_default();
+    if known.is_empty() {
+        return Ok(only_key(connection, sealer).await?.is_some());
+    }
+    prove_known(&known, sealer)?;
+    Ok(true)
+}
+
+/// The key of a database that knew one alone.
+async fn only_key(
+    connection: &mut AnyConnection,
+    sealer: &Sealer,
+) -> Result<Option<MasterKeyId>, StoreError> {
+    let Some(check) = read_meta(connection, KEY_CHECK.row).await? else {
+        return Ok(None);
+    };
+    sealer.open(KEY_CHECK, &check).map_err(|_| wrong(sealer))?;
+    let id = MasterKeyId::of(&check).ok_or_else(|| wrong(sealer))?;
+    Ok(Some(id))
+}
+
+fn prove_known(known: &[MasterKeyRow], sealer: &Sealer) -> Result<(), StoreError> {
+    let missing = sealer.follow(standing(known));
     let held = sealer.ids();
     if !missing.is_empty() && known.iter().all(|row| !held.contains(&row.id)) {
         return Err(wrong(sealer));
@@ -267,7 +297,7 @@ pub(super) async fn prove(
             sealer.open(place(&row.id.to_string()), &row.check)?;
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Has the first key of the ring seal a database that was just made.

@@ -23,6 +23,7 @@ mod key_source;
 mod leases;
 mod ledger;
 mod logins;
+mod look;
 mod master_keys;
 mod moving;
 mod newest;
@@ -73,6 +74,7 @@ pub use ledger::{AcceptError, Fresh, Taken};
 pub use logins::{
     LOGIN_LIVES, LOGINS_KEPT, LOGINS_PER_ADDRESS, LoginAnswer, LoginPoll, NewLogin, PendingLogin,
 };
+pub use look::Looked;
 pub use master_keys::{MasterKeyRow, MasterKeyState, RetireError, RotateError};
 pub use moving::Copied;
 pub use opening::{database_exists, is_server_url};
@@ -85,6 +87,7 @@ pub use server::{Bell, listening_problem};
 pub use service_keys::AddKeyError;
 pub use session_list::SessionRow;
 pub use sessions::{LiveSession, NewSession, Opened, SessionState};
+pub use tokens::AddLauncherError;
 
 use crate::model::{Clock, Entropy, IdpName};
 use opening::Engine;
@@ -227,8 +230,7 @@ async fn unlock(
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     if master_keys::prove(transaction, sealer, now).await? {
-        let blob = read_meta(transaction, AUDIT_KEY.row).await?;
-        return sealer.open(AUDIT_KEY, &blob.unwrap_or_default());
+        return audit_key(transaction, sealer).await;
     }
     let mut audit_key = Zeroizing::new(vec![0; 32]);
     entropy.fill(&mut audit_key);
@@ -237,6 +239,15 @@ async fn unlock(
     write_meta(transaction, AUDIT_KEY.row, blob).await?;
     audit::seal_first_head(transaction, sealer).await?;
     Ok(audit_key)
+}
+
+/// The key of the audit chain, of a database that was sealed already.
+async fn audit_key(
+    connection: &mut sqlx::AnyConnection,
+    sealer: &Sealer,
+) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let blob = read_meta(connection, AUDIT_KEY.row).await?;
+    sealer.open(AUDIT_KEY, &blob.unwrap_or_default())
 }
 
 async fn read_meta(

@@ -106,6 +106,15 @@ pub(super) struct Pools {
     pub(super) engine: Engine,
 }
 
+/// Which steps made the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Schema {
+    /// Those of this program.
+    Todays,
+    /// The first of them alone.
+    Older,
+}
+
 /// How transactions begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Engine {
@@ -220,16 +229,43 @@ impl Engine {
         }
     }
 
+    fn migrator(self) -> &'static Migrator {
+        match self {
+            Self::Sqlite => &MIGRATOR,
+            Self::Postgres => &server::MIGRATOR,
+        }
+    }
+
+    /// Which schema the database has; a newer one refuses.
+    pub(super) async fn schema(
+        self,
+        connection: &mut sqlx::AnyConnection,
+    ) -> Result<Schema, StoreError> {
+        let applied: Vec<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
+                .fetch_all(connection)
+                .await?;
+        for (version, checksum) in &applied {
+            let mut known = self.migrator().iter();
+            let same = known.any(|one| one.version == *version && *one.checksum == **checksum);
+            if !same {
+                return Err(StoreError::NewerSchema { version: *version });
+            }
+        }
+        let todays = self.migrator().iter().count() == applied.len();
+        Ok(if todays {
+            Schema::Todays
+        } else {
+            Schema::Older
+        })
+    }
+
     /// Brings the schema to today's, within the caller's transaction: two processes may start at once.
     pub(super) async fn migrate(
         self,
         connection: &mut sqlx::AnyConnection,
     ) -> Result<(), StoreError> {
-        let migrator = match self {
-            Self::Sqlite => &MIGRATOR,
-            Self::Postgres => &server::MIGRATOR,
-        };
-        migrator.run_direct(None, connection, false).await?;
+        self.migrator().run_direct(None, connection, false).await?;
         Ok(())
     }
 }
@@ -259,6 +295,37 @@ pub(super) fn quiet(options: AnyConnectOptions) -> AnyConnectOptions {
         return options;
     }
     options.disable_statement_logging()
+}
+
+/// Opens the database for reading alone; it must exist.
+pub(super) async fn look(url: &str) -> Result<Pools, StoreError> {
+    sqlx::any::install_default_drivers();
+    match url.parse()? {
+        Location::Memory => Err(StoreError::NothingToTake),
+        Location::File(path) => look_at_file(&path).await,
+        Location::Server(url) => server::look(&url).await,
+    }
+}
+
+async fn look_at_file(path: &Path) -> Result<Pools, StoreError> {
+    let name = path.to_string_lossy();
+    // Without a log nobody is at work there, and nothing need be put beside the file to read it.
+    let at_rest = !Path::new(&format!("{name}-wal")).exists();
+    let file = utf8_percent_encode(&name, IN_URL);
+    let url = format!("sqlite:{file}?mode=ro&immutable={at_rest}");
+    let options = AnyConnectOptions::from_str(&url)?.disable_statement_logging();
+    let reader = pool(1, "PRAGMA query_only = ON;")
+        .connect_with(options)
+        .await
+        .map_err(|error| StoreError::CannotOpen {
+            path: name.into_owned(),
+            problem: error.to_string(),
+        })?;
+    Ok(Pools {
+        writer: reader.clone(),
+        reader,
+        engine: Engine::Sqlite,
+    })
 }
 
 async fn open_sqlite(url: &str, in_memory: bool) -> Result<Pools, StoreError> {

@@ -380,6 +380,8 @@ async fn jobs(bench: &Bench, store: &Store) {
         created_at: bench.at(0),
         expires_at: None,
         revoked_at: None,
+        certificate_subject: None,
+        without_token: false,
     };
     store.add_token(&record, &hash).await.unwrap();
     store.token(&hash).await.unwrap();

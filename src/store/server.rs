@@ -56,6 +56,19 @@ pub(super) async fn open(url: &str) -> Result<Pools, StoreError> {
     })
 }
 
+/// As [`open`], for reading alone.
+pub(super) async fn look(url: &str) -> Result<Pools, StoreError> {
+    let reader = pool(1, READING)
+        .connect_with(options(url)?)
+        .await
+        .map_err(|error| away(&error))?;
+    Ok(Pools {
+        writer: reader.clone(),
+        reader,
+        engine: Engine::Postgres,
+    })
+}
+
 /// Whether rolegate's tables are there.
 pub(super) async fn is_made(url: &str) -> Result<bool, StoreError> {
     let mut connection = connect(url).await?;

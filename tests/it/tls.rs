@@ -1,5 +1,9 @@
 //! Over TLS: cookies that no other site and no plain connection can touch.
 
+mod clients;
+mod pki;
+mod under_load;
+
 use std::path::Path;
 
 use openssl::asn1::Asn1Time;

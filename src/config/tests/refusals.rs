@@ -52,6 +52,21 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "key_file = ",
     ),
     (
+        "tls = { certificate_file = \"no.pem\", key_file = \"no.key\", client_ca_file = \"okta.xml\" }",
+        "server.tls.client_ca_file",
+        "holds no PEM certificate",
+    ),
+    (
+        "[store]\nurl = \"postgres://gate:hunter2@db/x\"",
+        "store.url",
+        "sslmode=verify-full",
+    ),
+    (
+        "[store]\nurl = \"postgres://db/x?sslmode=require\"\nlisten_url = \"postgres://db/x?sslmod=require\"",
+        "store.listen_url",
+        "write one of: sslmode",
+    ),
+    (
         "tls = { certificate_file = \"no.pem\", key_file = \"no.key\" }",
         "server.tls.certificate_file",
         "correct the path",
@@ -347,7 +362,7 @@ fn their_good_twins_start() {
         "return_origins = [\"https://a.example.org/\", \"http://localhost:3000\"]",
         "limits = { max_body_bytes = 262144 }",
         "[store]\nurl = \"sqlite:///tmp/x.db\"",
-        "[store]\nurl = \"postgres://gate:hunter2@db:6432/x?sslmode=require\"\nlisten_url = \"postgresql://gate:hunter2@db/x\"",
+        "[store]\nurl = \"postgres://gate:hunter2@db:6432/x?sslmode=require\"\nlisten_url = \"postgresql://gate:hunter2@db/x?sslmode=disable\"",
         "[store]\nurl = \"postgres:///x?host=/run/postgresql\"",
         "[session]\nmax_age_seconds = 60",
         "[leases]\nmax_ttl_seconds = 60",

@@ -117,6 +117,11 @@ impl Gateway {
         (self.child, self.log) = starting.serves().await;
     }
 
+    /// Kills it as `kill -9` does.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Its resident memory, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = format!("/proc/{}/status", self.child.id().unwrap());
