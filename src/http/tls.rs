@@ -1,7 +1,8 @@
 //! The certificate that this process serves with, read again when its files change.
 //!
 //! Every handshake takes the pair that is in force then; connections that stand are not touched. A pair that cannot
-//! be used is logged and the one in force kept. Trusts the files' owner; never logs what stands in them.
+//! be used is logged and the one in force kept. HTTP/1.1 alone is offered: of HTTP/2 the server bounds neither the
+//! streams of a connection nor their headers. Trusts the files' owner; never logs what stands in them.
 
 use std::fs;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,7 +10,10 @@ use std::time::Duration;
 
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
-use openssl::ssl::{SniError, SslAcceptor, SslAcceptorBuilder, SslMethod, SslRef, SslVersion};
+use openssl::ssl::{
+    AlpnError, SniError, SslAcceptor, SslAcceptorBuilder, SslMethod, SslRef, SslVersion,
+    select_next_proto,
+};
 use openssl::x509::X509;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -19,6 +23,9 @@ use super::TlsFiles;
 
 /// Files are looked at this often; a change must be taken up within ten seconds.
 const PERIOD: Duration = Duration::from_secs(4);
+
+/// As ALPN lists it (RFC 7301, 3.1).
+const HTTP_1: &[u8] = b"\x08http/1.1";
 
 /// Why certificate or key cannot be used.
 #[derive(Debug, Error)]
@@ -64,28 +71,29 @@ impl Tls {
         })
     }
 
-    /// TLS 1.2 or later, by Mozilla's intermediate settings.
+    /// What listens. The server puts its own choice of protocols on what it is given, so that every connection is
+    /// moved to settings that it has not seen.
     pub(super) fn acceptor(self: &Arc<Self>) -> Result<SslAcceptorBuilder, ErrorStack> {
-        let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-        builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
         let pair = self.pair();
-        builder.set_certificate(&pair.leaf)?;
-        for above in &pair.chain {
-            builder.add_extra_chain_cert(above.clone())?;
-        }
-        builder.set_private_key(&pair.key)?;
-        builder.check_private_key()?;
+        let mut inner = settings(&pair)?;
+        inner.set_alpn_select_callback(|_, offered| {
+            select_next_proto(HTTP_1, offered).ok_or(AlpnError::ALERT_FATAL)
+        });
+        let inner = inner.build().into_context();
+        let mut outer = settings(&pair)?;
         let first = pair.digest;
         let tls = Arc::clone(self);
-        // Asked in every handshake, whether or not the client names a host.
-        builder.set_servername_callback(move |connection, _| {
+        // Asked in every handshake, whether or not the client names a host, and before the protocol is chosen.
+        outer.set_servername_callback(move |connection, _| {
+            let fatal = |_| SniError::ALERT_FATAL;
+            connection.set_ssl_context(&inner).map_err(fatal)?;
             let pair = tls.pair();
             if pair.digest == first {
                 return Ok(());
             }
-            pair.put_on(connection).map_err(|_| SniError::ALERT_FATAL)
+            pair.put_on(connection).map_err(fatal)
         });
-        Ok(builder)
+        Ok(outer)
     }
 
     /// Looks at the files now.
@@ -146,6 +154,19 @@ impl Tls {
     fn pair(&self) -> Arc<Pair> {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// TLS 1.2 or later, by Mozilla's intermediate settings, with `pair`.
+fn settings(pair: &Pair) -> Result<SslAcceptorBuilder, ErrorStack> {
+    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+    builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+    builder.set_certificate(&pair.leaf)?;
+    for above in &pair.chain {
+        builder.add_extra_chain_cert(above.clone())?;
+    }
+    builder.set_private_key(&pair.key)?;
+    builder.check_private_key()?;
+    Ok(builder)
 }
 
 impl Pair {
