@@ -1,4 +1,4 @@
-//! How many connections the process may hold: each is an open file, and the store, STS and the IdPs need some too.
+//! How many connections the process may hold: each is two open files, and the store, STS and the IdPs need some too.
 //!
 //! The soft limit is raised to the hard one, which every service that serves strangers does: the soft one is low for
 //! the sake of programs that use `select`.
@@ -10,7 +10,7 @@ const USUAL: usize = 8000;
 /// Where the system does not say.
 const UNKNOWN: usize = 1024;
 
-/// How many connections are taken at once: `wanted`, or what three quarters of the open files permit.
+/// How many connections are taken at once: `wanted`, or what three quarters of the open files permit, at two for each.
 pub(super) fn connections(wanted: Option<usize>) -> usize {
     let permitted = permitted(raise());
     let Some(wanted) = wanted else {
@@ -28,7 +28,7 @@ pub(super) fn connections(wanted: Option<usize>) -> usize {
 }
 
 fn permitted(files: usize) -> usize {
-    (files / 4 * 3).max(16)
+    (files / 8 * 3).max(16)
 }
 
 /// Raises the soft limit on open files to the hard one; what it is then.
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn some_files_are_left_for_the_store_and_for_aws() {
-        assert_eq!(permitted(1024), 768);
+        assert_eq!(permitted(1024), 384);
         assert_eq!(permitted(8), 16);
         assert_eq!(connections(Some(100)), 100);
         assert!(connections(None) <= USUAL);

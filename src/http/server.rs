@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
@@ -14,7 +14,7 @@ use openssl::error::ErrorStack;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
-use super::connections::Connections;
+use super::connections::{self, Connections, Terms};
 use super::{Leaving, Limits, Problem, Tls, TlsError, arrival, limits, middleware, routes};
 use crate::flow::{
     Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
@@ -179,6 +179,7 @@ pub enum ServeError {
 pub struct Serving {
     handle: ServerHandle,
     task: JoinHandle<std::io::Result<()>>,
+    watch: Option<JoinHandle<()>>,
 }
 
 impl Serving {
@@ -186,6 +187,7 @@ impl Serving {
         Self {
             handle: server.handle(),
             task: tokio::spawn(server),
+            watch: None,
         }
     }
 
@@ -194,6 +196,9 @@ impl Serving {
         self.handle.stop(true).await;
         if let Ok(Err(error)) = self.task.await {
             tracing::error!(event = "server_failed", %error, "the server did not end well");
+        }
+        if let Some(watch) = self.watch {
+            watch.abort();
         }
     }
 }
@@ -210,13 +215,14 @@ pub fn serve(
         .workers
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
     let each = bounds.max_connections.div_ceil(workers);
-    let connections = Arc::new(Connections {
+    let terms = Terms {
         most: bounds.connections_per_address,
         trusted: flows.site.trusted_proxies.clone(),
         unread: bounds.unread_answer_timeout,
-        pressure: Arc::clone(&flows.pressure),
-        of: Mutex::default(),
-    });
+        quiet: timeout + bounds.keep_alive,
+    };
+    let connections = Connections::new(terms, Arc::clone(&flows.pressure));
+    let watch = tokio::spawn(Arc::clone(&connections).watch());
     let address = listener
         .local_addr()
         .map_err(|error| ServeError::Listen(SocketAddr::from(([0, 0, 0, 0], 0)), error))?;
@@ -227,6 +233,7 @@ pub fn serve(
             .wrap(from_fn(arrival::admit))
             .wrap(from_fn(middleware::secure))
             .wrap(from_fn(middleware::log))
+            .wrap(from_fn(connections::mark))
             .configure(routes::register)
             .default_service(web::to(super::error::not_found))
     })
@@ -245,7 +252,10 @@ pub fn serve(
         None => server.listen(listener),
     };
     let server = listening.map_err(|error| ServeError::Listen(address, error))?;
-    Ok(Serving::of(server.run()))
+    Ok(Serving {
+        watch: Some(watch),
+        ..Serving::of(server.run())
+    })
 }
 
 fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
