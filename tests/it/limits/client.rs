@@ -29,7 +29,17 @@ pub(super) fn address(url: &str) -> SocketAddr {
 
 /// A connection to `url`'s host from 127.0.`from`.
 pub(super) async fn connect(url: &str, from: [u8; 2]) -> TcpStream {
+    connect_by(TcpSocket::new_v4().unwrap(), url, from).await
+}
+
+/// One that takes four KiB before it has to be read.
+pub(super) async fn connect_deaf(url: &str, from: [u8; 2]) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    connect_by(socket, url, from).await
+}
+
+async fn connect_by(socket: TcpSocket, url: &str, from: [u8; 2]) -> TcpStream {
     let [third, fourth] = from;
     let here = SocketAddr::from(([127, 0, third, fourth], 0));
     socket.bind(here).unwrap();

@@ -34,12 +34,12 @@ async fn told(request: RequestBuilder, proto: &str) -> reqwest::Response {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_came_to_the_proxy_in_the_clear_is_sent_to_https() {
     let world = behind_a_proxy().await;
-    let page = inside(&world, "/login?return_to=/x");
+    let page = inside(&world, "/saml/metadata?return_to=/x");
     let sent = told(from(9).get(&page).header("Host", "evil.example"), "http").await;
     assert_eq!(sent.status(), StatusCode::PERMANENT_REDIRECT);
     assert_eq!(
         sent.headers()[LOCATION].to_str().unwrap(),
-        world.gateway.at("/login?return_to=/x"),
+        world.gateway.at("/saml/metadata?return_to=/x"),
         "the public URL's, whatever the Host header says"
     );
     for proto in ["HTTP", "http, https", " http"] {
