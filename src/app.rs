@@ -1,6 +1,7 @@
 //! The one place where parts are put together: configuration in, a running gateway out.
 
 mod flows;
+mod open_files;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -16,9 +17,9 @@ use crate::config::Config;
 use crate::flow::{
     Access, Addresses, AllowList, GatewayName, IdTokens, IdpError, Idps, MasterKeyWatch,
     ProviderError, Providers, Refresh, RefreshParts, RelayKeys, RelayParts, ServiceKeys,
-    SignInRules,
+    SignInRules, Underway,
 };
-use crate::http::{self, ServeError, Serving, Tls, TlsFiles};
+use crate::http::{self, Bounds, Leaving, ServeError, Serving, Tls, TlsFiles};
 use crate::model::{Clock, Entropy};
 use crate::policy::Limits;
 use crate::saml::metadata_url::MetadataFetchError;
@@ -58,6 +59,9 @@ pub enum StartError {
     /// The process's signals.
     #[error("the signals of the process cannot be listened to: {0}")]
     Signals(std::io::Error),
+    /// Asked to end once more while it finished what was begun.
+    #[error("told to end twice: what was under way was not finished")]
+    EndedAtOnce,
 }
 
 /// A gateway that serves.
@@ -72,29 +76,45 @@ pub struct Running {
     id_tokens: Arc<IdTokens>,
     master_keys: Arc<MasterKeyWatch>,
     tasks: Vec<JoinHandle<()>>,
+    leaving: Arc<Leaving>,
+    underway: Underway,
+    shutdown_delay: Duration,
 }
 
-/// How long a gateway that stops waits for refreshes on their way: longer than a provider's answer may take.
-const SETTLE: Duration = Duration::from_secs(15);
+/// How long a gateway that stops waits for what is on its way at providers and STS: longer than either may take.
+const SETTLE: Duration = Duration::from_secs(26);
 
 impl Running {
-    /// Finishes what was begun, then ends.
+    /// Finishes what was begun, then ends: requests, then what no request waited for, with its records in the audit.
     pub async fn stop(self) {
+        self.leaving.announce();
+        tokio::time::sleep(self.shutdown_delay).await;
         self.serving.stop().await;
         if let Some(metrics) = self.metrics {
             metrics.stop().await;
         }
-        // A refresh token that the provider has rotated and nobody kept would end the sign-in.
-        let _settled = tokio::time::timeout(SETTLE, self.id_tokens.settle()).await;
+        // They would go on beginning what must be waited for.
         for task in self.tasks {
             task.abort();
+        }
+        // A refresh token that the provider has rotated and nobody kept would end the sign-in.
+        let refreshed = self.id_tokens.settle();
+        // An assertion is good for five minutes and was used up.
+        let made = self.underway.settle();
+        let settled = tokio::time::timeout(SETTLE, async { tokio::join!(refreshed, made) });
+        if settled.await.is_err() {
+            tracing::error!(
+                event = "unfinished",
+                tasks = self.underway.len(),
+                "what was begun did not end in time"
+            );
         }
         self.master_keys.leave().await;
     }
 
     /// Serves until the process is asked to end; SIGHUP has metadata, TLS, key and secret files read, and metadata
     /// URLs, OpenID providers and the master keys' command asked again.
-    async fn until(self, mut signals: Signals) {
+    async fn until(self, mut signals: Signals) -> Result<(), StartError> {
         while let Told::HangUp = signals.next().await {
             self.refresh.at_once();
             if let Some(tls) = &self.tls {
@@ -104,7 +124,10 @@ impl Running {
             self.master_keys.at_once();
         }
         tracing::info!(event = "stopping", "finishing what was begun");
-        self.stop().await;
+        tokio::select! {
+            () = self.stop() => Ok(()),
+            () = signals.end() => Err(StartError::EndedAtOnce),
+        }
     }
 }
 
@@ -132,6 +155,10 @@ impl Signals {
             _ = self.hang_up.recv() => Told::HangUp,
         }
     }
+
+    async fn end(&mut self) {
+        end(&mut self.terminate, &mut self.interrupt).await;
+    }
 }
 
 enum Told {
@@ -146,14 +173,14 @@ async fn end(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// Starts everything, and serves until the process is asked to end by SIGTERM or SIGINT.
+/// Starts everything, and serves until the process is asked to end by SIGTERM or SIGINT; asked a second time, it
+/// ends at once, as a failure.
 pub async fn serve(config: &Config, world: &World, mut signals: Signals) -> Result<(), StartError> {
     let running = tokio::select! {
         running = start(config, world, None) => running?,
-        () = end(&mut signals.terminate, &mut signals.interrupt) => return Ok(()),
+        () = signals.end() => return Ok(()),
     };
-    running.until(signals).await;
-    Ok(())
+    running.until(signals).await
 }
 
 /// Opens the store that `config` names, making it and its key where there is none yet.
@@ -341,7 +368,8 @@ pub async fn start(
         .local_addr()
         .map_err(|error| ServeError::Listen(config.server.listen, error))?;
     let measured = Arc::clone(&flows.metrics);
-    let serving = http::serve(flows, listener, tls.as_ref())?;
+    let leaving = Arc::clone(&flows.leaving);
+    let serving = http::serve(flows, listener, tls.as_ref(), &bounds(config))?;
     let metrics = match metrics_listener {
         Some(listener) => Some(http::serve_metrics(measured, listener)?),
         None => None,
@@ -357,7 +385,27 @@ pub async fn start(
         id_tokens: Arc::clone(&parts.id_tokens),
         master_keys,
         tasks,
+        leaving,
+        underway: parts.underway.clone(),
+        shutdown_delay: seconds(config.server.limits.shutdown_delay_seconds),
     })
+}
+
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds))
+}
+
+fn bounds(config: &Config) -> Bounds {
+    let limits = &config.server.limits;
+    Bounds {
+        workers: limits.workers,
+        max_connections: open_files::connections(limits.max_connections),
+        connections_per_address: limits.connections_per_address,
+        tls_handshake_timeout: seconds(limits.tls_handshake_timeout_seconds),
+        unread_answer_timeout: seconds(limits.unread_answer_timeout_seconds),
+        keep_alive: seconds(limits.keep_alive_seconds),
+        shutdown_timeout: seconds(limits.shutdown_timeout_seconds),
+    }
 }
 
 fn tls(config: &Config) -> Result<Option<Arc<Tls>>, ServeError> {

@@ -7,14 +7,14 @@ use tokio::task::JoinHandle;
 
 use super::{World, addresses, allow_list, open_store, relay_keys, sign_in_rules, sts_settings};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::flow::{
     Access, Admins, AllowList, Assignments, Budget, Console, Explain, Fetch, FetchParts, Grants,
-    Holds, IdTokens, IdTokensParts, Idps, InForce, Issuer, IssuerParts, JobParts, Jobs, Leases, Login, Logout,
-    LogoutParts, Metrics, Mint, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
-    SignInParts, SignInRules, Verifiers, jobs_table,
+    Holds, IdTokens, IdTokensParts, Idps, InForce, Issuer, IssuerParts, JobParts, Jobs, Leases,
+    Login, Logout, LogoutParts, Metrics, Mint, MintTurns, Pressure, Providers, Pulse, RelayKeys,
+    Revoke, ServiceKeys, SignIn, SignInParts, SignInRules, Underway, Verifiers, jobs_table,
 };
-use crate::http::{BadTokens, Flows, Site};
+use crate::http::{Flows, Limits, Rates, Site};
 use crate::model::{LeaseId, Method};
 use crate::store::{Store, StoreError};
 use crate::sts::{CONSOLE_SOURCES, Federation, Sts};
@@ -37,6 +37,8 @@ pub(super) struct Parts {
     pub(super) relay_keys: Arc<RelayKeys>,
     pub(super) holds: Arc<Holds>,
     pub(super) jobs: Arc<Jobs>,
+    pub(super) pressure: Arc<Pressure>,
+    pub(super) underway: Underway,
 }
 
 /// Opens the store and puts the parts together; says in the audit that the gateway starts.
@@ -57,6 +59,7 @@ pub(super) async fn parts(
     let pulse = Arc::new(Pulse::started());
     let holds = Arc::new(Holds::load(store.clone()).await?);
     let sts = Arc::new(sts(config, world));
+    let underway = Underway::default();
     let claimant = LeaseId::fresh(&*world.clock, &*world.entropy).to_string();
     let id_tokens = Arc::new(IdTokens::new(IdTokensParts {
         store: store.clone(),
@@ -76,6 +79,7 @@ pub(super) async fn parts(
         recorder: recorder.clone(),
         clock: Arc::clone(&world.clock),
         claimant: claimant.clone(),
+        underway: underway.clone(),
     }));
     let fetch = Arc::new(Fetch::new(FetchParts {
         store: store.clone(),
@@ -110,6 +114,8 @@ pub(super) async fn parts(
         keys,
         relay_keys,
         holds,
+        pressure: Arc::default(),
+        underway,
     })
 }
 
@@ -120,7 +126,9 @@ pub(super) fn sts(config: &Config, world: &World) -> Sts {
 
 /// Every flow over the same parts.
 pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
-    let verifiers = Verifiers::one_per_core();
+    let limits = &config.server.limits;
+    let pressure = Arc::clone(&parts.pressure);
+    let verifiers = Verifiers::one_per_core(limits.verifications_waiting, Arc::clone(&pressure));
     let rules = sign_in_rules(config, Arc::clone(&parts.keys));
     let access = Arc::new(Access {
         store: parts.store.clone(),
@@ -133,7 +141,13 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
             Arc::clone(&parts.providers),
             Arc::clone(&world.clock),
         )),
-        sign_in: Arc::new(sign_in(world, parts, verifiers.clone(), rules.clone())),
+        sign_in: Arc::new(sign_in(
+            config,
+            world,
+            parts,
+            verifiers.clone(),
+            rules.clone(),
+        )),
         grants: Arc::new(Grants {
             store: parts.store.clone(),
             allow_list: Arc::clone(&parts.allow_list),
@@ -160,25 +174,33 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
         login: Arc::new(Login::new(Arc::clone(&access), Arc::clone(&world.entropy))),
         access,
         admins: Arc::new(Admins::new(config.admin.clone())),
-        bad_tokens: Arc::new(BadTokens::per_minute(
-            config.server.limits.bad_tokens_per_minute,
-        )),
+        limits: Arc::new(Limits::new(&rates(limits), Arc::clone(&pressure))),
+        pressure,
+        leaving: Arc::default(),
         site: Arc::new(site(config)),
     }
 }
 
-fn sign_in(world: &World, parts: &Parts, verifiers: Verifiers, rules: SignInRules) -> SignIn {
+fn sign_in(
+    config: &Config,
+    world: &World,
+    parts: &Parts,
+    verifiers: Verifiers,
+    rules: SignInRules,
+) -> SignIn {
     SignIn::new(SignInParts {
         idps: Arc::clone(&parts.idps),
         providers: Arc::clone(&parts.providers),
         store: parts.store.clone(),
-        mint: Arc::new(mint(world, parts)),
+        mint: Arc::new(mint(config, world, parts)),
         fetch: Arc::clone(&parts.fetch),
         recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
         entropy: Arc::clone(&world.entropy),
         verifiers,
         rules,
+        open_sign_ins: config.server.limits.open_sign_ins,
+        underway: parts.underway.clone(),
     })
 }
 
@@ -197,6 +219,7 @@ fn logout(config: &Config, world: &World, parts: &Parts, verifiers: Verifiers) -
         back_to: format!("{}/login", config.server.public_url()),
         clock_skew: config.saml.clock_skew,
         strict_certificates: config.saml.strict_certificates,
+        underway: parts.underway.clone(),
     })
 }
 
@@ -235,7 +258,7 @@ fn assignments(config: &Config, world: &World, parts: &Parts) -> Assignments {
     }
 }
 
-fn mint(world: &World, parts: &Parts) -> Mint {
+fn mint(config: &Config, world: &World, parts: &Parts) -> Mint {
     Mint {
         store: parts.store.clone(),
         sts: Arc::clone(&parts.sts),
@@ -244,6 +267,11 @@ fn mint(world: &World, parts: &Parts) -> Mint {
         recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
         claimant: parts.claimant.clone(),
+        turns: MintTurns::new(
+            config.server.limits.sign_ins_minting,
+            Arc::clone(&parts.pressure),
+        ),
+        underway: parts.underway.clone(),
     }
 }
 
@@ -277,7 +305,9 @@ fn site(config: &Config) -> Site {
         request_timeout: Duration::from_secs(u64::from(
             config.server.limits.request_timeout_seconds,
         )),
-        workers: config.server.limits.workers,
+        max_head_bytes: config.server.limits.max_head_bytes,
+        max_body_bytes: config.server.limits.max_body_bytes,
+        https_only: config.server.public_url.scheme() == "https",
         public_url,
         console_sources: console_sources(config),
         trusted_proxies: if config.server.behind_proxy {
@@ -285,6 +315,15 @@ fn site(config: &Config) -> Site {
         } else {
             Vec::new()
         },
+    }
+}
+
+fn rates(limits: &config::Limits) -> Rates {
+    Rates {
+        bad_tokens: limits.bad_tokens_per_minute,
+        refused_sign_ins: limits.refused_sign_ins_per_minute,
+        sign_in_starts: limits.sign_in_starts_per_minute,
+        refusals_of_token: limits.refusals_per_minute_and_token,
     }
 }
 

@@ -62,9 +62,23 @@ pub(super) struct RawTls {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawLimits {
     pub(super) bad_tokens_per_minute: Option<NonZeroU32>,
+    pub(super) refused_sign_ins_per_minute: Option<NonZeroU32>,
+    pub(super) sign_in_starts_per_minute: Option<NonZeroU32>,
+    pub(super) refusals_per_minute_and_token: Option<NonZeroU32>,
+    pub(super) open_sign_ins: Option<u32>,
+    pub(super) max_connections: Option<usize>,
+    pub(super) connections_per_address: Option<usize>,
     pub(super) request_timeout_seconds: Option<u32>,
+    pub(super) tls_handshake_timeout_seconds: Option<u32>,
+    pub(super) unread_answer_timeout_seconds: Option<u32>,
+    pub(super) keep_alive_seconds: Option<u32>,
     pub(super) workers: Option<usize>,
+    pub(super) max_head_bytes: Option<usize>,
     pub(super) max_body_bytes: Option<usize>,
+    pub(super) verifications_waiting: Option<usize>,
+    pub(super) sign_ins_minting: Option<usize>,
+    pub(super) shutdown_delay_seconds: Option<u32>,
+    pub(super) shutdown_timeout_seconds: Option<u32>,
 }
 
 #[derive(Default, Deserialize)]

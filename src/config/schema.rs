@@ -86,15 +86,28 @@ const SERVER: &[Key] = &[
     key("behind_proxy", Kind::Boolean),
     key("trusted_proxies", Kind::Texts),
     key("return_origins", Kind::Texts),
-    key(
-        "limits",
-        Kind::Table(&[
-            key("bad_tokens_per_minute", Kind::Integer(1, 1_000_000)),
-            key("request_timeout_seconds", Kind::Integer(1, 300)),
-            key("workers", Kind::Integer(1, 256)),
-            key("max_body_bytes", Kind::Integer(16_384, 4_194_304)),
-        ]),
-    ),
+    key("limits", Kind::Table(LIMITS)),
+];
+
+const LIMITS: &[Key] = &[
+    key("bad_tokens_per_minute", Kind::Integer(1, 1_000_000)),
+    key("refused_sign_ins_per_minute", Kind::Integer(1, 1_000_000)),
+    key("sign_in_starts_per_minute", Kind::Integer(1, 1_000_000)),
+    key("refusals_per_minute_and_token", Kind::Integer(1, 1_000_000)),
+    key("open_sign_ins", Kind::Integer(100, 10_000_000)),
+    key("max_connections", Kind::Integer(16, 1_000_000)),
+    key("connections_per_address", Kind::Integer(1, 1_000_000)),
+    key("request_timeout_seconds", Kind::Integer(1, 300)),
+    key("tls_handshake_timeout_seconds", Kind::Integer(1, 60)),
+    key("unread_answer_timeout_seconds", Kind::Integer(1, 600)),
+    key("keep_alive_seconds", Kind::Integer(1, 600)),
+    key("workers", Kind::Integer(1, 256)),
+    key("max_head_bytes", Kind::Integer(4096, 131_072)),
+    key("max_body_bytes", Kind::Integer(16_384, 4_194_304)),
+    key("verifications_waiting", Kind::Integer(1, 100_000)),
+    key("sign_ins_minting", Kind::Integer(1, 100_000)),
+    key("shutdown_delay_seconds", Kind::Integer(0, 300)),
+    key("shutdown_timeout_seconds", Kind::Integer(1, 300)),
 ];
 
 const STORE: &[Key] = &[

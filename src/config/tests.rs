@@ -226,7 +226,25 @@ fn defaults_are_the_contracts() {
     assert!(config.loopback_http());
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.server.limits.bad_tokens_per_minute.get(), 200);
-    assert_eq!(config.server.limits.max_body_bytes, 262_144);
+    let limits = config.server.limits;
+    assert_eq!(
+        (limits.max_body_bytes, limits.max_head_bytes),
+        (262_144, 32_768)
+    );
+    assert_eq!(limits.refused_sign_ins_per_minute.get(), 60);
+    assert_eq!(limits.sign_in_starts_per_minute.get(), 300);
+    assert_eq!(limits.refusals_per_minute_and_token.get(), 120);
+    assert_eq!(
+        (limits.max_connections, limits.connections_per_address),
+        (None, 512)
+    );
+    assert_eq!(
+        (
+            limits.request_timeout_seconds,
+            limits.shutdown_delay_seconds
+        ),
+        (10, 0)
+    );
     assert_eq!(config.session.max_age_seconds, 43_200);
     assert_eq!(config.leases.default_ttl_seconds, 86_400);
     assert_eq!(config.leases.max_ttl_seconds, 2_592_000);

@@ -21,7 +21,7 @@ use self::due::DueList;
 use self::flight::{Flight, Flights, Outcome};
 pub(super) use self::hot::Hot;
 use self::hot::{Age, HotMap};
-use super::{Budget, FetchError, IdTokens, MintFailure, RelayKeys};
+use super::{Budget, FetchError, IdTokens, MintFailure, RelayKeys, Underway};
 use crate::audit::Recorder;
 use crate::model::{Clock, Credentials, IssueKey, Person, RoleArn, Subject, TokenHash};
 use crate::policy::Grant;
@@ -51,6 +51,8 @@ pub struct IssuerParts {
     pub clock: Arc<dyn Clock>,
     /// This process, among those that share the store.
     pub claimant: String,
+    /// What must end before the process does.
+    pub underway: Underway,
 }
 
 /// Credentials that were found for a fetch.
@@ -75,7 +77,7 @@ impl Issuer {
     pub fn new(parts: IssuerParts) -> Self {
         Self {
             hot: HotMap::default(),
-            flights: Flights::new(Arc::clone(&parts.clock)),
+            flights: Flights::new(Arc::clone(&parts.clock), parts.underway.clone()),
             parts,
             claims: AtomicU64::new(0),
             due: DueList::default(),

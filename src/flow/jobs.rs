@@ -343,7 +343,13 @@ impl Kept {
                 tracing::warn!(event = "job_failed", job, of, %error, "a job is tried again from time to time; it is told once when it works again");
             }
             Ok(()) if before > 0 => {
-                tracing::info!(event = "job_works", job, of, failed = before, "a job that had failed works again");
+                tracing::info!(
+                    event = "job_works",
+                    job,
+                    of,
+                    failed = before,
+                    "a job that had failed works again"
+                );
             }
             _ => {}
         }

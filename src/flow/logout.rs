@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use super::verifiers::{Busy, Verifiers};
-use super::{Addresses, Fetch, Idp, Idps, Providers, ServiceKeys, Unavailable};
+use super::{Addresses, Fetch, Idp, Idps, Providers, ServiceKeys, Unavailable, Underway};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::SingleLogout;
 use crate::model::{Clock, Entropy, Reference, Secret};
@@ -55,6 +55,8 @@ pub struct LogoutParts {
     pub clock_skew: TimeDelta,
     /// `saml.strict_certificates`.
     pub strict_certificates: bool,
+    /// What must end before the process does.
+    pub underway: Underway,
 }
 
 /// Why a logout message was not followed.
@@ -319,7 +321,7 @@ impl Logout {
             tracing::error!(event = "audit_overrun", %reference, "more refusals than the audit takes");
             return reference;
         };
-        tokio::spawn(async move {
+        self.parts.underway.spawn(async move {
             let _turn = turn;
             if let Err(error) = recorder.record(event).await {
                 tracing::error!(event = "audit_lost", %error, "a refusal is not in the audit");

@@ -7,15 +7,17 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::outcome::{event_of, reasons};
-use super::{AllowList, Issuer, TokenProblem};
+use super::{AllowList, Busy, Issuer, Limit, Pressure, TokenProblem, Underway};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{Clock, Method, RoleArn, SamlProof, Subject};
 use crate::policy::{Grant, Rules, decide_all, grantable};
@@ -24,6 +26,8 @@ use crate::sts::{IssueError, Sts};
 
 /// STS calls under way at once for one sign-in.
 const AT_ONCE: usize = 10;
+/// How long a sign-in waits for its turn, before its document is used up.
+const TURN_WAIT: Duration = Duration::from_secs(4);
 
 /// Why STS issued nothing, as it is kept beside the claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +112,47 @@ impl MintFailure {
     }
 }
 
+/// Sign-ins for which STS is asked at once; a clone shares them.
+#[derive(Clone)]
+pub struct MintTurns {
+    turns: Arc<Semaphore>,
+    most: usize,
+    pressure: Arc<Pressure>,
+}
+
+/// The turn of one sign-in, given back when its credentials are made.
+pub struct MintTurn {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl MintTurns {
+    /// At most `most`; who finds none is counted in `pressure`.
+    pub fn new(most: usize, pressure: Arc<Pressure>) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(most)),
+            most,
+            pressure,
+        }
+    }
+
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.most.saturating_sub(self.turns.available_permits())
+    }
+
+    /// Waits a moment for a turn.
+    pub(super) async fn take(&self) -> Result<MintTurn, Busy> {
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        match tokio::time::timeout(TURN_WAIT, turn).await {
+            Ok(Ok(permit)) => Ok(MintTurn { _permit: permit }),
+            Ok(Err(_)) | Err(_) => {
+                self.pressure.turn_away(Limit::Minting);
+                Err(Busy)
+            }
+        }
+    }
+}
+
 /// Turns grants into credentials.
 pub struct Mint {
     /// Where credentials are kept.
@@ -124,20 +169,39 @@ pub struct Mint {
     pub clock: Arc<dyn Clock>,
     /// This process, among those that share the store.
     pub claimant: String,
+    /// For how many at once.
+    pub turns: MintTurns,
+    /// What must end before the process does.
+    pub underway: Underway,
 }
 
 impl Mint {
     /// Starts to mint for `subject`; the task goes on whether or not anybody waits for it.
-    pub fn start(self: &Arc<Self>, subject: Arc<Subject>, proof: SamlProof) -> JoinHandle<()> {
+    pub fn start(
+        self: &Arc<Self>,
+        subject: Arc<Subject>,
+        proof: SamlProof,
+        turn: MintTurn,
+    ) -> JoinHandle<()> {
         let mint = Arc::clone(self);
-        tokio::spawn(async move { mint.all(&subject, &proof).await })
+        self.underway.spawn(async move {
+            mint.all(&subject, &proof).await;
+            drop(turn);
+        })
     }
 
     /// Starts what an OpenID Connect sign-in is followed by: where the provider gave a refresh token, nothing but
     /// the record of the decisions.
-    pub fn start_with_id_token(self: &Arc<Self>, subject: Arc<Subject>) -> JoinHandle<()> {
+    pub fn start_with_id_token(
+        self: &Arc<Self>,
+        subject: Arc<Subject>,
+        turn: MintTurn,
+    ) -> JoinHandle<()> {
         let mint = Arc::clone(self);
-        tokio::spawn(async move { mint.all_with_id_token(&subject).await })
+        self.underway.spawn(async move {
+            mint.all_with_id_token(&subject).await;
+            drop(turn);
+        })
     }
 
     async fn all(&self, subject: &Subject, proof: &SamlProof) {

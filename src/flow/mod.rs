@@ -5,7 +5,8 @@
 //! `revoke` ends all of it at once, `assignments` names roles for a person, `explain` says why;
 //! `login` signs a command line in, `console` opens the AWS console.
 //! `allow_list`, `holds`, `idps`, `providers` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
-//! it, `jobs` is what runs from time to time; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
+//! it, `jobs` is what runs from time to time, `pressure` counts who was turned away, `underway` what must end before
+//! the process; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
 
 mod access;
 mod admins;
@@ -28,12 +29,14 @@ mod master_keys;
 mod metrics;
 mod mint;
 mod outcome;
+mod pressure;
 mod providers;
 mod pulse;
 mod relay_keys;
 mod revoke;
 mod service_keys;
 mod sign_in;
+mod underway;
 mod verifiers;
 
 pub use crate::saml::logout::Delivery;
@@ -59,7 +62,8 @@ pub use login::{Login, LoginAsked, LoginBegun, LoginDone, LoginError};
 pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutNext, LogoutParts};
 pub use master_keys::{GatewayName, MasterKeyWatch};
 pub use metrics::Metrics;
-pub use mint::{Mint, MintFailure};
+pub use mint::{Mint, MintFailure, MintTurns};
+pub use pressure::{Limit, Pressure};
 pub use providers::{Discovered, Provider, ProviderError, Providers};
 pub use pulse::Pulse;
 pub use relay_keys::{RelayError, RelayKeys, RelayParts};
@@ -69,6 +73,7 @@ pub use sign_in::{
     Arrived, Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn,
     Started, return_target,
 };
+pub use underway::{Counted, Underway};
 pub use verifiers::{Busy, Verifiers};
 
 /// The store does not answer; what it said was logged where this was made.

@@ -1,10 +1,14 @@
 //! Where documents of strangers are verified: off the async threads, one per core at a time, with a
-//! deadline, so that C code stalls no other request.
+//! deadline, so that C code stalls no other request. How many wait for their turn is bounded too: who comes
+//! beyond is told to come again at once, and holds no memory meanwhile.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+
+use super::{Limit, Pressure};
 
 /// A verification that takes longer is given up on; a good one takes a millisecond.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -15,13 +19,34 @@ pub struct Busy;
 
 /// The turns; a clone shares them.
 #[derive(Clone)]
-pub struct Verifiers(Arc<Semaphore>);
+pub struct Verifiers(Arc<Turns>);
+
+struct Turns {
+    cores: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    most: usize,
+    pressure: Arc<Pressure>,
+}
 
 impl Verifiers {
-    /// As many as there are cores.
-    pub fn one_per_core() -> Self {
+    /// As many as there are cores, for whose turns `most` may wait.
+    pub fn one_per_core(most: usize, pressure: Arc<Pressure>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self(Arc::new(Semaphore::new(cores)))
+        Self::of(cores, most, pressure)
+    }
+
+    fn of(cores: usize, most: usize, pressure: Arc<Pressure>) -> Self {
+        Self(Arc::new(Turns {
+            cores: Arc::new(Semaphore::new(cores)),
+            waiting: AtomicUsize::new(0),
+            most,
+            pressure,
+        }))
+    }
+
+    /// How many wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.0.waiting.load(Ordering::Relaxed)
     }
 
     /// Runs `work` when its turn comes.
@@ -29,9 +54,15 @@ impl Verifiers {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Busy> {
-        let permit = Arc::clone(&self.0).acquire_owned();
-        let permit = tokio::time::timeout(DEADLINE, permit).await;
-        let permit = permit.map_err(|_| Busy)?.map_err(|_| Busy)?;
+        let permit = {
+            let Some(_place) = Place::take(&self.0) else {
+                self.0.pressure.turn_away(Limit::Verifications);
+                return Err(Busy);
+            };
+            let permit = Arc::clone(&self.0.cores).acquire_owned();
+            let permit = tokio::time::timeout(DEADLINE, permit).await;
+            permit.map_err(|_| Busy)?.map_err(|_| Busy)?
+        };
         // The work keeps its permit, also if nobody waits for it any longer.
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -41,5 +72,58 @@ impl Verifiers {
             .await
             .map_err(|_| Busy)?
             .map_err(|_| Busy)
+    }
+}
+
+/// A place among those who wait, given back also by who stops waiting.
+struct Place<'a>(&'a Turns);
+
+impl<'a> Place<'a> {
+    fn take(turns: &'a Turns) -> Option<Self> {
+        let place = Self(turns);
+        let before = turns.waiting.fetch_add(1, Ordering::Relaxed);
+        (before < turns.most).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn so_many_wait_and_who_comes_beyond_is_told_at_once() {
+        let pressure = Arc::new(Pressure::default());
+        let verifiers = Verifiers::of(1, 2, Arc::clone(&pressure));
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let first = tokio::spawn({
+            let verifiers = verifiers.clone();
+            async move { verifiers.run(move || gone.recv().is_ok()).await }
+        });
+        while verifiers.0.cores.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let next = || {
+            let verifiers = verifiers.clone();
+            tokio::spawn(async move { verifiers.run(|| true).await })
+        };
+        let (second, third) = (next(), next());
+        while verifiers.waiting() < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert!(verifiers.run(|| true).await.is_err());
+        assert_eq!(pressure.turned_away(Limit::Verifications), 1);
+        third.abort();
+        let _aborted = third.await;
+        assert_eq!(verifiers.waiting(), 1, "who stops waiting leaves the place");
+        go.send(()).unwrap();
+        assert!(first.await.unwrap().unwrap() && second.await.unwrap().unwrap());
+        assert!(verifiers.run(|| true).await.unwrap());
+        assert_eq!(verifiers.waiting(), 0);
     }
 }

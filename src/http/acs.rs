@@ -12,9 +12,6 @@ use crate::flow::{
     Grants, Me, Output, Posted, ServiceKeys, SignIn, SignInError, SignedIn, Started,
 };
 
-/// Base64 of 100,000 characters, percent-encoded at worst, with room for RelayState.
-const BODY_LIMIT: usize = 256 * 1024;
-
 /// Our own SP metadata, for the IdP's admin.
 pub(super) async fn metadata(keys: web::Data<ServiceKeys>) -> HttpResponse {
     match keys.metadata() {
@@ -82,7 +79,8 @@ pub(super) async fn accept(
     grants: web::Data<Grants>,
     site: web::Data<Site>,
 ) -> HttpResponse {
-    let body = match middleware::read_body(payload, BODY_LIMIT, site.request_timeout).await {
+    let body = match middleware::read_body(payload, site.max_body_bytes, site.request_timeout).await
+    {
         Ok(body) => body,
         Err(problem) => return problem.answer(&request),
     };

@@ -1,7 +1,9 @@
 //! Where a request comes from: the peer, or what proxies of ours say.
 //!
 //! `X-Forwarded-For` is believed from `server.trusted_proxies` alone, and of it only what such a proxy
-//! wrote: it is read from its end, and the first address that is no proxy of ours is the client's.
+//! wrote: it is read from its end, and the first address that is no proxy of ours is the client's. Of
+//! `X-Forwarded-Proto` its first value is read, the person's own way, from the same proxies. The PROXY protocol
+//! is not spoken.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -19,14 +21,27 @@ pub(super) fn client(request: &HttpRequest, site: &Site) -> IpAddr {
     behind(peer, &lines, &site.trusted_proxies)
 }
 
+/// Whether a proxy of ours says that the person came to it by plain http.
+pub(super) fn came_in_the_clear(request: &HttpRequest, site: &Site) -> bool {
+    let ours = request
+        .peer_addr()
+        .is_some_and(|peer| is_in(peer.ip(), &site.trusted_proxies));
+    let told = request.headers().get("X-Forwarded-Proto");
+    let told = told.and_then(|told| told.to_str().ok()).unwrap_or("");
+    let first = told.split(',').next().unwrap_or("").trim();
+    ours && first.eq_ignore_ascii_case("http")
+}
+
+/// Whether `address` is in one of `networks`.
+pub(super) fn is_in(address: IpAddr, networks: &[IpNet]) -> bool {
+    let plain = address.to_canonical();
+    networks.iter().any(|network| network.contains(&plain))
+}
+
 fn behind(peer: IpAddr, lines: &[&str], trusted: &[IpNet]) -> IpAddr {
-    let is_ours = |address: IpAddr| {
-        let plain = address.to_canonical();
-        trusted.iter().any(|network| network.contains(&plain))
-    };
     let mut client = peer;
     for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        if !is_ours(client) {
+        if !is_in(client, trusted) {
             break;
         }
         let Ok(hop) = hop.trim().parse() else { break };

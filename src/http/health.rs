@@ -1,9 +1,22 @@
 //! `/healthz`: the process runs. `/readyz`: it can do its job, or what is missing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use crate::flow::{Idps, Providers, Pulse};
+
+/// Whether the gateway is about to end.
+#[derive(Debug, Default)]
+pub struct Leaving(AtomicBool);
+
+impl Leaving {
+    /// Says so from now on, so that balancers send nobody any more.
+    pub fn announce(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// Always 200 while the process answers.
 pub(super) async fn healthz() -> HttpResponse {
@@ -23,8 +36,13 @@ pub(super) async fn readyz(
     pulse: web::Data<Pulse>,
     idps: web::Data<Idps>,
     providers: web::Data<Providers>,
+    leaving: web::Data<Leaving>,
 ) -> HttpResponse {
     let mut problems = Vec::new();
+    let leaving = leaving.0.load(Ordering::Relaxed);
+    if leaving {
+        problems.push("the gateway is about to end".to_owned());
+    }
     let current = pulse.is_current();
     if !current {
         let away = "the store has not answered for 5 seconds; look at its log and disk";
@@ -46,7 +64,7 @@ pub(super) async fn readyz(
     }
     // One IdP that waits does not take the gateway away from the people of the others.
     let usable = !idps.all().is_empty() || !providers.names().is_empty();
-    let ready = current && usable;
+    let ready = current && usable && !leaving;
     let mut response = if ready {
         HttpResponse::Ok()
     } else {

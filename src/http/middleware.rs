@@ -16,7 +16,7 @@ use actix_web::web::Bytes;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 use tokio::time::Instant;
 
-use super::{Problem, Site};
+use super::{Problem, Site, address};
 use crate::model::Reference;
 
 /// Reads a body of at most `limit` bytes that arrives within `patience`.
@@ -133,9 +133,8 @@ pub(super) async fn log(
 fn tell(response: &ServiceResponse<impl MessageBody>, served: bool, started: Instant) {
     let request = response.request();
     let (method, status) = (request.method(), response.status().as_u16());
-    let peer = request
-        .peer_addr()
-        .map(|peer| tracing::field::display(peer.ip()));
+    let site = request.app_data::<web::Data<Site>>();
+    let peer = site.map(|site| tracing::field::display(address::client(request, site)));
     let route = request.match_pattern();
     let route = route.as_deref().unwrap_or("(none)");
     let reference = {

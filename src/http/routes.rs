@@ -1,6 +1,6 @@
 //! The one table of routes, each with the actor that it needs; a test walks it.
 
-use actix_web::{Route, web};
+use actix_web::{HttpRequest, Route, web};
 
 use super::{
     acs, admin, api, assignments, console, device, health, idps, job, leases, metrics, oidc, page,
@@ -165,6 +165,16 @@ pub const ROUTES: &[RouteEntry] = &[
     row!("GET", "/healthz", Nobody, || web::get().to(health::healthz)),
     row!("GET", "/readyz", Nobody, || web::get().to(health::readyz)),
 ];
+
+/// Whether the route that `request` met takes tokens alone, whatever the method.
+pub(super) fn needs_token(request: &HttpRequest) -> bool {
+    let Some(pattern) = request.match_pattern() else {
+        return false;
+    };
+    let open = [Needs::Nobody, Needs::Browser, Needs::AdminBrowser];
+    let mut rows = ROUTES.iter().filter(|row| row.path == pattern);
+    rows.clone().next().is_some() && rows.all(|row| !open.contains(&row.needs))
+}
 
 /// Registers the table, a resource for each path, so that a wrong method is 405 and not 404.
 pub(super) fn register(app: &mut web::ServiceConfig) {

@@ -14,10 +14,11 @@ use openssl::error::ErrorStack;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
-use super::{BadTokens, Problem, Tls, TlsError, limits, middleware, peer, routes};
+use super::connections::{self, Connections, Terms};
+use super::{Leaving, Limits, Problem, Tls, TlsError, arrival, limits, middleware, peer, routes};
 use crate::flow::{
     Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
-    Metrics, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
+    Metrics, Pressure, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
 };
 use crate::model::IdpName;
 
@@ -40,11 +41,15 @@ pub struct Site {
     pub tls: bool,
     /// How long a whole request may take to arrive.
     pub request_timeout: Duration,
-    /// Threads that serve requests; `None` is one for each core.
-    pub workers: Option<usize>,
+    /// The longest address and headers of a request, in bytes.
+    pub max_head_bytes: usize,
+    /// The longest body of a request, in bytes.
+    pub max_body_bytes: usize,
+    /// Whether people come by https only, so that a proxy's word on plain http counts.
+    pub https_only: bool,
     /// Where the portal's console button leads browsers, as sources of a Content-Security-Policy.
     pub console_sources: String,
-    /// Whose `X-Forwarded-For` counts.
+    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` count.
     pub trusted_proxies: Vec<IpNet>,
 }
 
@@ -116,10 +121,33 @@ pub struct Flows {
     pub console: Arc<Console>,
     /// Signs command lines in.
     pub login: Arc<Login>,
-    /// Who guesses tokens.
-    pub bad_tokens: Arc<BadTokens>,
+    /// Who is refused too often.
+    pub limits: Arc<Limits>,
+    /// What was turned away.
+    pub pressure: Arc<Pressure>,
+    /// Whether the gateway is about to end.
+    pub leaving: Arc<Leaving>,
     /// What pages say of the place.
     pub site: Arc<Site>,
+}
+
+/// What holds for connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Threads that serve requests; `None` is one for each core.
+    pub workers: Option<usize>,
+    /// Connections at once; beyond them the system's queue fills.
+    pub max_connections: usize,
+    /// Connections at once of one address that is no trusted proxy.
+    pub connections_per_address: usize,
+    /// How long a TLS handshake may take.
+    pub tls_handshake_timeout: Duration,
+    /// For how long a client may leave an answer unread.
+    pub unread_answer_timeout: Duration,
+    /// How long a connection may be idle between two requests.
+    pub keep_alive: Duration,
+    /// How long requests under way have when the server stops.
+    pub shutdown_timeout: Duration,
 }
 
 /// Where certificate chain and key are.
@@ -153,6 +181,7 @@ pub enum ServeError {
 pub struct Serving {
     handle: ServerHandle,
     task: JoinHandle<std::io::Result<()>>,
+    watch: Option<JoinHandle<()>>,
 }
 
 impl Serving {
@@ -160,6 +189,7 @@ impl Serving {
         Self {
             handle: server.handle(),
             task: tokio::spawn(server),
+            watch: None,
         }
     }
 
@@ -169,6 +199,9 @@ impl Serving {
         if let Ok(Err(error)) = self.task.await {
             tracing::error!(event = "server_failed", %error, "the server did not end well");
         }
+        if let Some(watch) = self.watch {
+            watch.abort();
+        }
     }
 }
 
@@ -177,35 +210,60 @@ pub fn serve(
     flows: Flows,
     listener: TcpListener,
     tls: Option<&Arc<Tls>>,
+    bounds: &Bounds,
 ) -> Result<Serving, ServeError> {
-    let (timeout, workers) = (flows.site.request_timeout, flows.site.workers);
+    let timeout = flows.site.request_timeout;
+    let workers = bounds
+        .workers
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
+    let each = bounds.max_connections.div_ceil(workers);
+    let terms = Terms {
+        most: bounds.connections_per_address,
+        trusted: flows.site.trusted_proxies.clone(),
+        unread: bounds.unread_answer_timeout,
+        quiet: timeout + bounds.keep_alive,
+    };
+    let connections = Connections::new(terms, Arc::clone(&flows.pressure));
+    let watch = tokio::spawn(Arc::clone(&connections).watch());
+    let remember = tls.map(|tls| peer::remember(Arc::clone(tls)));
     let address = listener
         .local_addr()
         .map_err(|error| ServeError::Listen(SocketAddr::from(([0, 0, 0, 0], 0)), error))?;
     let server = HttpServer::new(move || {
         App::new()
             .configure(|app| provide(app, &flows))
-            .wrap(from_fn(limits::bad_tokens))
+            .wrap(from_fn(limits::hold))
+            .wrap(from_fn(arrival::admit))
             .wrap(from_fn(middleware::secure))
             .wrap(from_fn(middleware::log))
+            .wrap(from_fn(connections::mark))
             .configure(routes::register)
             .default_service(web::to(super::error::not_found))
     })
+    .on_connect(move |io, extensions| {
+        connections.arrived(io, extensions);
+        if let Some(remember) = &remember {
+            remember(io, extensions);
+        }
+    })
+    .workers(workers)
+    .max_connections(each)
+    // A handshake that stalls costs no more than a connection, and must keep nobody's from beginning.
+    .max_connection_rate(each)
+    .keep_alive(bounds.keep_alive)
     .client_request_timeout(timeout)
-    .shutdown_timeout(10)
+    .tls_handshake_timeout(bounds.tls_handshake_timeout)
+    .shutdown_timeout(bounds.shutdown_timeout.as_secs())
     .disable_signals();
-    let server = match workers {
-        Some(workers) => server.workers(workers),
-        None => server,
-    };
     let listening = match tls {
-        Some(tls) => server
-            .on_connect(peer::remember(Arc::clone(tls)))
-            .listen_openssl(listener, tls.acceptor()?),
+        Some(tls) => server.listen_openssl(listener, tls.acceptor()?),
         None => server.listen(listener),
     };
     let server = listening.map_err(|error| ServeError::Listen(address, error))?;
-    Ok(Serving::of(server.run()))
+    Ok(Serving {
+        watch: Some(watch),
+        ..Serving::of(server.run())
+    })
 }
 
 fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
@@ -228,7 +286,9 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.admins))
         .app_data(web::Data::from(flows.login))
         .app_data(web::Data::from(flows.console))
-        .app_data(web::Data::from(flows.bad_tokens))
+        .app_data(web::Data::from(flows.limits))
+        .app_data(web::Data::from(flows.pressure))
+        .app_data(web::Data::from(flows.leaving))
         .app_data(web::Data::from(flows.site))
         .app_data(
             web::JsonConfig::default()

@@ -3,7 +3,8 @@
 //!
 //! Every handshake takes what is in force then; connections that stand are not touched. What cannot be used is logged
 //! and what is in force kept. Where there are authorities, a client is asked for a certificate and need not have one;
-//! one that it sends is good, or there is no connection. Trusts the files' owner; never logs what stands in them.
+//! one that it sends is good, or there is no connection. HTTP/1.1 alone is offered: of HTTP/2 the server bounds neither
+//! the streams of a connection nor their headers. Trusts the files' owner; never logs what stands in them.
 
 use std::fs;
 use std::path::Path;
@@ -13,8 +14,8 @@ use std::time::Duration;
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
-    SniError, SslAcceptor, SslAcceptorBuilder, SslMethod, SslOptions, SslRef, SslSessionCacheMode,
-    SslVerifyMode, SslVersion,
+    AlpnError, SniError, SslAcceptor, SslAcceptorBuilder, SslMethod, SslOptions, SslRef,
+    SslSessionCacheMode, SslVerifyMode, SslVersion, select_next_proto,
 };
 use openssl::x509::X509;
 use thiserror::Error;
@@ -26,6 +27,9 @@ use super::authorities::Authorities;
 
 /// Files are looked at this often; a change must be taken up within ten seconds.
 const PERIOD: Duration = Duration::from_secs(4);
+
+/// As ALPN lists it (RFC 7301, 3.1).
+const HTTP_1: &[u8] = b"\x08http/1.1";
 
 /// Why certificate, key or authorities cannot be used.
 #[derive(Debug, Error)]
@@ -80,24 +84,32 @@ impl Tls {
         })
     }
 
-    /// TLS 1.2 or later, by Mozilla's intermediate settings.
+    /// What listens. The server puts its own choice of protocols on what it is given, so that every connection is
+    /// moved to settings that it has not seen.
     pub(super) fn acceptor(self: &Arc<Self>) -> Result<SslAcceptorBuilder, ErrorStack> {
-        let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-        builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
-        builder.set_options(SslOptions::NO_RENEGOTIATION);
         let pair = self.pair();
-        builder.set_certificate(&pair.leaf)?;
-        builder.set_private_key(&pair.key)?;
-        builder.check_private_key()?;
-        if self.authorities.is_some() {
-            ask_for_certificate(&mut builder)?;
-        }
-        let tls = Arc::clone(self);
-        // Asked in every handshake, whether or not the client names a host.
-        builder.set_servername_callback(move |connection, _| {
-            tls.put_on(connection).map_err(|_| SniError::ALERT_FATAL)
+        let mut inner = self.settings(&pair)?;
+        inner.set_alpn_select_callback(|_, offered| {
+            select_next_proto(HTTP_1, offered).ok_or(AlpnError::ALERT_FATAL)
         });
-        Ok(builder)
+        let inner = inner.build().into_context();
+        let mut outer = self.settings(&pair)?;
+        let first = pair.digest;
+        let tls = Arc::clone(self);
+        // Asked in every handshake, whether or not the client names a host, and before the protocol is chosen.
+        outer.set_servername_callback(move |connection, _| {
+            let fatal = |_| SniError::ALERT_FATAL;
+            connection.set_ssl_context(&inner).map_err(fatal)?;
+            if let Some(authorities) = tls.authorities() {
+                authorities.put_on(connection).map_err(fatal)?;
+            }
+            let pair = tls.pair();
+            if pair.digest == first {
+                return Ok(());
+            }
+            pair.put_on(connection).map_err(fatal)
+        });
+        Ok(outer)
     }
 
     /// Whose certificates of clients are taken now.
@@ -166,12 +178,21 @@ impl Tls {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn put_on(&self, connection: &mut SslRef) -> Result<(), ErrorStack> {
-        self.pair().put_on(connection)?;
-        match self.authorities() {
-            Some(authorities) => authorities.put_on(connection),
-            None => Ok(()),
+    /// TLS 1.2 or later, by Mozilla's intermediate settings, with `pair`.
+    fn settings(&self, pair: &Pair) -> Result<SslAcceptorBuilder, ErrorStack> {
+        let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+        builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+        builder.set_options(SslOptions::NO_RENEGOTIATION);
+        builder.set_certificate(&pair.leaf)?;
+        for above in &pair.chain {
+            builder.add_extra_chain_cert(above.clone())?;
         }
+        builder.set_private_key(&pair.key)?;
+        builder.check_private_key()?;
+        if self.authorities.is_some() {
+            ask_for_certificate(&mut builder)?;
+        }
+        Ok(builder)
     }
 }
 

@@ -78,6 +78,18 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets the oldest requests beyond `most`, and says how many there were.
+    pub async fn bound_requests(&self, most: u32) -> Result<u64, StoreError> {
+        let done = sqlx::query(
+            "DELETE FROM requests WHERE (expires_at, id) <=
+             (SELECT expires_at, id FROM requests ORDER BY expires_at DESC, id DESC LIMIT 1 OFFSET $1)",
+        )
+        .bind(i64::from(most))
+        .execute(self.writer())
+        .await?;
+        Ok(done.rows_affected())
+    }
+
     /// The request `id` without its secret, if it can still be answered.
     pub async fn find_request(&self, id: &str) -> Result<Option<SignInRequest>, StoreError> {
         if is_no_id(id) {
@@ -229,6 +241,28 @@ mod tests {
         assert!(store.find_request("req-1").await.unwrap().is_none());
         let late = store.consume_request("req-1", &idp("okta"), &[7; 32]).await;
         assert!(late.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn beyond_a_bound_the_oldest_requests_are_forgotten() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        for at in 1..=5 {
+            let id = format!("req-{at}");
+            store
+                .save_request(SignInRequest { id, ..request() })
+                .await
+                .unwrap();
+            bench.clock.advance(TimeDelta::seconds(1));
+        }
+        assert_eq!(store.bound_requests(5).await.unwrap(), 0);
+        assert_eq!(store.bound_requests(3).await.unwrap(), 2);
+        let mut left = Vec::new();
+        for at in 1..=5 {
+            let found = store.find_request(&format!("req-{at}")).await.unwrap();
+            left.push(found.is_some());
+        }
+        assert_eq!(left, [false, false, true, true, true]);
     }
 
     fn with_secret(id: &str, secret: &str) -> SignInRequest {

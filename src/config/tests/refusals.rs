@@ -76,6 +76,26 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "server.limits.max_body_bytes",
         "16384 to",
     ),
+    (
+        "limits = { refused_sign_ins_per_minute = 0 }",
+        "server.limits.refused_sign_ins_per_minute",
+        "1 to",
+    ),
+    (
+        "limits = { max_connections = 1 }",
+        "server.limits.max_connections",
+        "16 to",
+    ),
+    (
+        "limits = { shutdown_delay_seconds = 301 }",
+        "server.limits.shutdown_delay_seconds",
+        "0 to 300",
+    ),
+    (
+        "limits = { open_sign_in = 100 }",
+        "server.limits.open_sign_in",
+        "open_sign_ins",
+    ),
     ("[stroe]", "stroe", "write one of: server, store"),
     (
         "[store]\nurl = \"postgres://db\"",
@@ -361,6 +381,7 @@ fn their_good_twins_start() {
         "behind_proxy = true\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\nlisten = \"0.0.0.0:8080\"",
         "return_origins = [\"https://a.example.org/\", \"http://localhost:3000\"]",
         "limits = { max_body_bytes = 262144 }",
+        "limits = { refused_sign_ins_per_minute = 1, max_connections = 16, shutdown_delay_seconds = 300, open_sign_ins = 100 }",
         "[store]\nurl = \"sqlite:///tmp/x.db\"",
         "[store]\nurl = \"postgres://gate:hunter2@db:6432/x?sslmode=require\"\nlisten_url = \"postgresql://gate:hunter2@db/x?sslmode=disable\"",
         "[store]\nurl = \"postgres:///x?host=/run/postgresql\"",

@@ -315,7 +315,8 @@ async fn without_a_refresh_token_all_is_made_at_the_sign_in_and_lasts_to_its_end
     let gate = stage.gate("one").await;
     let subject = stage.sign_in(&gate, false).await;
     let job = stage.lease(&gate).await;
-    let minting = gate.mint.start_with_id_token(Arc::clone(&subject));
+    let turn = gate.mint.turns.take().await.unwrap();
+    let minting = gate.mint.start_with_id_token(Arc::clone(&subject), turn);
     minting.await.unwrap();
     assert_eq!(gate.recorded("credentials_issued").await, 1);
     let served = gate.fetch.for_lease(&job).await.unwrap();

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
 use super::hot::Hot;
-use crate::flow::MintFailure;
+use crate::flow::{MintFailure, Underway};
 use crate::model::{Clock, IssueKey};
 
 /// A failure keeps everybody from asking again for so long.
@@ -68,13 +68,15 @@ struct State {
 pub(super) struct Flights {
     state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
+    underway: Underway,
 }
 
 impl Flights {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, underway: Underway) -> Self {
         Self {
             state: Arc::default(),
             clock,
+            underway,
         }
     }
 
@@ -102,7 +104,7 @@ impl Flights {
             lives,
         };
         let work = work(key.clone());
-        tokio::spawn(async move {
+        self.underway.spawn(async move {
             let outcome = work.await;
             landing.note(&outcome);
             // Off the list first: who comes after this finds the outcome in memory.

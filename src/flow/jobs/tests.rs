@@ -76,7 +76,10 @@ async fn a_failure_is_no_end_and_is_told_until_the_job_works_again() {
     assert!(seen.last_run.is_some() && seen.last_success.is_none());
     once().await;
     let seen = view(&jobs);
-    assert_eq!((seen.failures, seen.failed_in_a_row, seen.last_count), (2, 0, 1));
+    assert_eq!(
+        (seen.failures, seen.failed_in_a_row, seen.last_count),
+        (2, 0, 1)
+    );
     assert!(seen.last_success.is_some() && seen.last_error.is_none());
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::error::Reason;
 use super::{Posted, SignInRules};
 use crate::flow::explain::Examined;
-use crate::flow::{AllowList, Explanation, Idps};
+use crate::flow::{AllowList, Counted, Explanation, Idps};
 use crate::model::Reference;
 use crate::saml::RawResponse;
 use crate::store::{RefusalRecord, Store};
@@ -59,17 +59,21 @@ pub(super) struct Examiner {
 }
 
 /// Starts the task, which ends with the last sender. Must be called within a Tokio runtime.
-pub(super) fn start(examiner: Examiner, store: Store) -> mpsc::Sender<Refused> {
+pub(super) fn start(examiner: Examiner, store: Store) -> mpsc::Sender<(Refused, Counted)> {
     let (queue, waiting) = mpsc::channel(QUEUE);
     tokio::spawn(keep(Arc::new(examiner), store, waiting));
     queue
 }
 
-async fn keep(examiner: Arc<Examiner>, store: Store, mut waiting: mpsc::Receiver<Refused>) {
+async fn keep(
+    examiner: Arc<Examiner>,
+    store: Store,
+    mut waiting: mpsc::Receiver<(Refused, Counted)>,
+) {
     let mut batch = Vec::with_capacity(QUEUE);
     while waiting.recv_many(&mut batch, QUEUE).await > 0 {
         let begun = Instant::now();
-        let refused = std::mem::take(&mut batch);
+        let (refused, counted): (Vec<Refused>, Vec<Counted>) = batch.drain(..).unzip();
         let examiner = Arc::clone(&examiner);
         let work = move || -> Vec<RefusalRecord> {
             let records = refused.into_iter().filter_map(|one| examiner.record(one));
@@ -86,6 +90,7 @@ async fn keep(examiner: Arc<Examiner>, store: Store, mut waiting: mpsc::Receiver
         if let Err(error) = kept {
             tracing::error!(event = "refusals_lost", %error, "the audit alone has the reasons of some refusals");
         }
+        drop(counted);
         tokio::time::sleep(begun.elapsed()).await;
     }
 }

@@ -14,6 +14,7 @@ mod session;
 mod shapes;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::sync::{Semaphore, mpsc};
 
@@ -24,7 +25,8 @@ pub use rules::{SignInRules, return_target};
 pub(in crate::flow) use session::digest;
 pub use shapes::{Arrived, Confirmed, Output, Posted, SignedIn, Started};
 
-use super::{Busy, Fetch, Idp, Idps, Mint, Providers, Verifiers};
+use super::mint::MintTurn;
+use super::{Busy, Counted, Fetch, Idp, Idps, Mint, Providers, Underway, Verifiers};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::IdpInitiated;
 use crate::model::{Clock, Entropy, IdpName, Reference, Token};
@@ -56,13 +58,18 @@ pub struct SignInParts {
     pub verifiers: Verifiers,
     /// What holds for every IdP.
     pub rules: SignInRules,
+    /// How many sign-ins may be begun and not ended.
+    pub open_sign_ins: u32,
+    /// What must end before the process does.
+    pub underway: Underway,
 }
 
 /// Takes responses and opens sessions.
 pub struct SignIn {
     parts: SignInParts,
     refusals: Arc<Semaphore>,
-    keeper: mpsc::Sender<Refused>,
+    keeper: mpsc::Sender<(Refused, Counted)>,
+    begun: AtomicU64,
 }
 
 impl SignIn {
@@ -77,6 +84,7 @@ impl SignIn {
             keeper: keeper::start(examiner, parts.store.clone()),
             parts,
             refusals: Arc::new(Semaphore::new(REFUSALS)),
+            begun: AtomicU64::new(0),
         }
     }
 
@@ -115,6 +123,7 @@ impl SignIn {
         let request = self.request_of(&response, &idp, posted.binding).await?;
         let request_id = request.as_ref().map(|request| request.id.clone());
         let verified = self.verify(response, Arc::clone(&idp), request_id).await?;
+        let turn = self.turn().await?;
         let consumed = self.consume(request.as_ref()).await?;
         let fresh = match self.parts.store.accept(verified, consumed.as_ref()).await {
             Ok(fresh) => fresh,
@@ -132,7 +141,7 @@ impl SignIn {
         let confirm = consumed.is_none()
             && posted.output == Output::Browser
             && idp.settings.idp_initiated == IdpInitiated::Confirm;
-        self.open(fresh, confirm, return_to).await
+        self.open(fresh, confirm, return_to, turn).await
     }
 
     /// The request of ours that `response` says it answers, if it is one, this IdP's and this browser's.
@@ -194,6 +203,12 @@ impl SignIn {
         }
     }
 
+    /// A turn to have credentials made, taken before the document is used up: who finds none may send it again.
+    async fn turn(&self) -> Result<MintTurn, Stop> {
+        let turn = self.parts.mint.turns.take().await;
+        turn.map_err(|Busy| Stop::Failed(SignInError::Busy))
+    }
+
     /// Runs C code where it cannot stall other requests.
     async fn off_thread<T: Send + 'static>(
         &self,
@@ -233,15 +248,16 @@ impl SignIn {
         let turn = Arc::new(turn);
         // Where the queue is full, the audit has the reason.
         if let Ok(place) = self.keeper.try_reserve() {
-            place.send(Refused {
+            let refused = Refused {
                 reference: reference.clone(),
                 reason,
                 at: self.parts.clock.now(),
                 form: posted.map(Form::of),
                 turn: Arc::clone(&turn),
-            });
+            };
+            place.send((refused, self.parts.underway.count()));
         }
-        tokio::spawn(async move {
+        self.parts.underway.spawn(async move {
             let _turn = turn;
             if let Err(error) = recorder.record(event).await {
                 tracing::error!(event = "audit_lost", %error, "a refusal is not in the audit");

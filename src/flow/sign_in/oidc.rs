@@ -179,6 +179,7 @@ impl SignIn {
         let doors = self.doors(false);
         let (session, new) = (&doors.new.id, doors.new.clone());
         let refresh_at = refresh_at(verified.id_token(), session, parts.clock.now());
+        let turn = self.turn().await?;
         let fresh = match parts.store.accept(verified, Some(request)).await {
             Ok(fresh) => fresh,
             Err(AcceptError::Replayed) => return Err(OidcReason::Replayed(provider.clone()).into()),
@@ -192,7 +193,7 @@ impl SignIn {
             .open_session_with_tokens(fresh, new, refresh_at)
             .await?;
         let return_to = request.return_to().map(str::to_owned);
-        let mint = |subject, _tokens| parts.mint.start_with_id_token(subject);
+        let mint = |subject, _tokens| parts.mint.start_with_id_token(subject, turn);
         self.welcome(opened, doors, return_to, mint).await
     }
 }

@@ -1,6 +1,7 @@
 //! The two ends of a sign-in: the request to the IdP, and the session that an accepted response opens.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -9,6 +10,7 @@ use super::error::{Reason, Stop};
 use super::{Confirmed, SignIn, SignInError, SignedIn, Started, return_target};
 use crate::audit::{Event, EventKind};
 use crate::flow::assignments;
+use crate::flow::mint::MintTurn;
 use crate::model::{IdpName, Secret, SessionId, Subject, Token, TokenHash, TokenKind, hex};
 use crate::saml::{VerifiedAssertion, authn_request};
 use crate::store::{Fresh, NewSession, Opened, SessionState, SignInRequest};
@@ -72,10 +74,33 @@ impl SignIn {
             secret,
         };
         parts.store.save_request(request).await?;
+        self.bound_requests().await?;
         Ok(Started {
             redirect_url,
             binding: binding.into_secret(),
         })
+    }
+
+    /// Forgets the oldest beginnings where there are too many, looked at once in a while.
+    ///
+    /// Whoever has many addresses can begin more sign-ins than are kept, and an honest one that takes its time at the
+    /// IdP is then forgotten and has to begin again. To refuse new ones instead would be worse: a tenth of the
+    /// addresses would do, and nobody could sign in at all.
+    async fn bound_requests(&self) -> Result<(), SignInError> {
+        let most = self.parts.open_sign_ins;
+        let once_in = u64::from(most / 20).clamp(1, 1000);
+        let begun = self.begun.fetch_add(1, Ordering::Relaxed);
+        if begun.is_multiple_of(once_in) {
+            let forgotten = self.parts.store.bound_requests(most).await?;
+            if forgotten > 0 {
+                tracing::warn!(
+                    event = "sign_ins_forgotten",
+                    forgotten,
+                    "more sign-ins were begun than server.limits.open_sign_ins; the oldest must begin again"
+                );
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn open(
@@ -83,11 +108,12 @@ impl SignIn {
         fresh: Fresh<VerifiedAssertion>,
         confirm: bool,
         return_to: Option<String>,
+        turn: MintTurn,
     ) -> Result<SignedIn, Stop> {
         let parts = &self.parts;
         let doors = self.doors(confirm);
         let opened = parts.store.open_session(fresh, doors.new.clone()).await?;
-        let mint = |subject, proof| parts.mint.start(subject, proof);
+        let mint = |subject, proof| parts.mint.start(subject, proof, turn);
         self.welcome(opened, doors, return_to, mint).await
     }
 

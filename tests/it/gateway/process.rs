@@ -160,6 +160,26 @@ impl Gateway {
         hang_up(&self.child);
     }
 
+    /// Sends the signal called `name`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let ended = tokio::time::timeout(PATIENCE * 2, self.child.wait()).await;
+        let status = ended.expect("it does not end").unwrap();
+        // What it wrote last may not be read yet.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        status
+    }
+
+    /// Starts it anew, after it has ended.
+    pub(crate) async fn start_again(&mut self) {
+        let starting = spawn(&self.folder, &self.sts_url, &self.variables);
+        (self.child, self.log) = starting.serves().await;
+    }
+
     /// How long each request to `route` took by the log.
     pub(crate) fn microseconds(&self, route: &str) -> Vec<u64> {
         let log = self.log();
@@ -248,9 +268,13 @@ fn program(folder: &Path) -> Command {
 }
 
 fn hang_up(child: &Child) {
+    signal(child, "HUP");
+}
+
+fn signal(child: &Child, name: &str) {
     // The shell's own `kill`: a bare system has no other.
     let sent = std::process::Command::new("sh")
-        .args(["-c", &format!("kill -HUP {}", child.id().unwrap())])
+        .args(["-c", &format!("kill -{name} {}", child.id().unwrap())])
         .status()
         .unwrap();
     assert!(sent.success());

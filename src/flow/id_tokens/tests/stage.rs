@@ -13,7 +13,7 @@ use crate::audit;
 use crate::demo::sts::{Account, OidcProvider, Role, SandboxSts, StsSettings as Sandbox};
 use crate::flow::{
     AllowList, Budget, Fetch, FetchParts, Holds, IdTokens, IdTokensParts, Issuer, IssuerParts,
-    Mint, Providers, Pulse, RelayKeys, RelayParts,
+    Mint, MintTurns, Providers, Pulse, RelayKeys, RelayParts, Underway,
 };
 use crate::model::{
     Clock, IdToken, Method, Offer, OidcTokens, OsEntropy, ReplayId, Secret, SessionDuration,
@@ -162,6 +162,7 @@ impl Stage {
             recorder: recorder.clone(),
             clock: Arc::clone(&clock),
             claimant: claimant.clone(),
+            underway: Underway::default(),
         }));
         let fetch = Arc::new(Fetch::new(FetchParts {
             store: store.clone(),
@@ -181,6 +182,8 @@ impl Stage {
             recorder,
             clock,
             claimant,
+            turns: MintTurns::new(10, Arc::default()),
+            underway: Underway::default(),
         });
         Gate {
             id_tokens,

@@ -1,0 +1,315 @@
+//! The connections that are open: how many of one address, for how long one may stay without a whole request, and
+//! for how long an answer may stay unread.
+//!
+//! A trusted proxy is nobody's address, so that its connections are not counted by it. What comes beyond is closed
+//! before anything of it is read. Over TLS that is after the handshake, which has a time limit of its own. The server
+//! gives a client time for the head of the first request of a connection alone; here every next one is watched as
+//! well. Reads and writes nothing.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::net::{IpAddr, Shutdown};
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_tls::accept::openssl::TlsStream;
+use actix_web::Error;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::rt::net::TcpStream;
+use actix_web::web::Bytes;
+use ipnet::IpNet;
+use socket2::SockRef;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::address::is_in;
+use super::limits::network;
+use crate::flow::{Limit, Pressure};
+
+/// How often connections are looked through.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// What holds for the connections of a listener.
+pub(super) struct Terms {
+    /// How many one address may have at once.
+    pub(super) most: usize,
+    /// Whose are not counted by address.
+    pub(super) trusted: Vec<IpNet>,
+    /// After how long without a byte taken by the client the connection is given up.
+    pub(super) unread: Duration,
+    /// After how long without a request under way it is.
+    pub(super) quiet: Duration,
+}
+
+/// The connections of a listener.
+pub(super) struct Connections {
+    terms: Terms,
+    pressure: Arc<Pressure>,
+    began: Instant,
+    open: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    number: u64,
+    by_number: HashMap<u64, Weak<Open>>,
+    of: HashMap<IpAddr, usize>,
+}
+
+impl Connections {
+    /// On `terms`, counted in `pressure`.
+    pub(super) fn new(terms: Terms, pressure: Arc<Pressure>) -> Arc<Self> {
+        Arc::new(Self {
+            terms,
+            pressure,
+            began: Instant::now(),
+            open: Mutex::default(),
+        })
+    }
+
+    /// Takes in a connection that opened, or closes it.
+    pub(super) fn arrived(self: &Arc<Self>, io: &dyn Any, extensions: &mut Extensions) {
+        let Some(stream) = tcp(io) else { return };
+        let socket = SockRef::from(stream);
+        // Only the system knows whether the client takes what was sent; a system that cannot be told does without.
+        let _told = socket.set_tcp_user_timeout(Some(self.terms.unread));
+        let peer = stream.peer_addr().ok().map(|peer| peer.ip());
+        let counted = peer.filter(|peer| !is_in(*peer, &self.terms.trusted));
+        let handle = stream.as_fd().try_clone_to_owned().ok();
+        if let Some(open) = self.admit(counted.map(network), handle) {
+            extensions.insert(open);
+        } else {
+            self.pressure.turn_away(Limit::ConnectionsOfAddress);
+            let _closed = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// A place for one more of `address`, if there is one.
+    fn admit(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        handle: Option<OwnedFd>,
+    ) -> Option<Arc<Open>> {
+        let mut table = self.table();
+        if let Some(address) = address {
+            let count = table.of.entry(address).or_default();
+            if *count >= self.terms.most {
+                return None;
+            }
+            *count += 1;
+        }
+        table.number = table.number.wrapping_add(1);
+        let number = table.number;
+        let open = Arc::new(Open {
+            connections: Arc::clone(self),
+            number,
+            address,
+            handle,
+            requests: AtomicUsize::new(0),
+            quiet_since: AtomicU64::new(self.now()),
+        });
+        table.by_number.insert(number, Arc::downgrade(&open));
+        self.pressure.connected();
+        Some(open)
+    }
+
+    /// Closes what stays without a request for too long, until the task is dropped.
+    pub(super) async fn watch(self: Arc<Self>) {
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.close_quiet(self.now());
+        }
+    }
+
+    fn close_quiet(&self, now: u64) {
+        let quiet = u64::try_from(self.terms.quiet.as_millis()).unwrap_or(u64::MAX);
+        // Dropped, the last of a connection needs the table.
+        let open: Vec<Arc<Open>> = {
+            let table = self.table();
+            table.by_number.values().filter_map(Weak::upgrade).collect()
+        };
+        for one in open {
+            let since = one.quiet_since.load(Ordering::Relaxed);
+            if one.requests.load(Ordering::Relaxed) == 0 && now.saturating_sub(since) > quiet {
+                one.close();
+            }
+        }
+    }
+
+    /// Milliseconds since these connections are watched.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that is open; ends with it.
+pub(super) struct Open {
+    connections: Arc<Connections>,
+    number: u64,
+    address: Option<IpAddr>,
+    /// A second handle on the socket; the first one is the server's.
+    handle: Option<OwnedFd>,
+    /// Requests whose answer is not yet given.
+    requests: AtomicUsize,
+    /// Since when there is none.
+    quiet_since: AtomicU64,
+}
+
+impl Open {
+    fn close(&self) {
+        if let Some(handle) = &self.handle {
+            let _closed = SockRef::from(handle).shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.connections.pressure.disconnected();
+        let mut table = self.connections.table();
+        table.by_number.remove(&self.number);
+        let Some(address) = self.address else { return };
+        if let Some(count) = table.of.get_mut(&address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                table.of.remove(&address);
+            }
+        }
+    }
+}
+
+/// A request under way on its connection.
+struct Busy(Arc<Open>);
+
+impl Busy {
+    fn on(open: &Arc<Open>) -> Self {
+        open.requests.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let now = self.0.connections.now();
+        self.0.quiet_since.store(now, Ordering::Relaxed);
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Marks the connection of a request as busy until the answer's body was given to the server.
+pub(super) async fn mark(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<Answer>, Error> {
+    let busy = request.conn_data::<Arc<Open>>().map(Busy::on);
+    let response = next.call(request).await?;
+    Ok(response.map_body(|_, body| Answer {
+        body: body.boxed(),
+        _busy: busy,
+    }))
+}
+
+/// A body that keeps its connection busy.
+pub(super) struct Answer {
+    body: BoxBody,
+    _busy: Option<Busy>,
+}
+
+impl MessageBody for Answer {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_next(context)
+    }
+}
+
+fn tcp(io: &dyn Any) -> Option<&TcpStream> {
+    let plain = io.downcast_ref::<TcpStream>();
+    let tls = || io.downcast_ref::<TlsStream<TcpStream>>();
+    plain.or_else(|| tls().map(|stream| stream.get_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream as Plain};
+
+    use super::*;
+
+    fn connections(pressure: &Arc<Pressure>) -> Arc<Connections> {
+        let terms = Terms {
+            most: 2,
+            trusted: Vec::new(),
+            unread: Duration::from_secs(1),
+            quiet: Duration::from_secs(15),
+        };
+        Connections::new(terms, Arc::clone(pressure))
+    }
+
+    #[tokio::test]
+    async fn an_address_has_so_many_places_and_gets_them_back() {
+        let pressure = Arc::default();
+        let connections = connections(&pressure);
+        let one: IpAddr = "192.0.2.1".parse().unwrap();
+        let first = connections.admit(Some(one), None).unwrap();
+        let second = connections.admit(Some(one), None).unwrap();
+        assert!(connections.admit(Some(one), None).is_none());
+        let other = connections.admit(Some("192.0.2.2".parse().unwrap()), None);
+        let proxied: Vec<_> = (0..5).map(|_| connections.admit(None, None)).collect();
+        assert!(other.is_some() && proxied.iter().all(Option::is_some));
+        assert_eq!(pressure.connections(), 8);
+        drop(first);
+        assert!(connections.admit(Some(one), None).is_some());
+        drop((second, other, proxied));
+        assert_eq!(pressure.connections(), 0);
+        let table = connections.table();
+        assert!(table.of.is_empty() && table.by_number.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_request_is_closed_and_a_busy_one_is_not() {
+        let connections = connections(&Arc::default());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = || {
+            let client = Plain::connect(listener.local_addr().unwrap()).unwrap();
+            client.set_nonblocking(true).unwrap();
+            let (server, _) = listener.accept().unwrap();
+            let place = connections.admit(None, Some(server.into())).unwrap();
+            (client, place)
+        };
+        let ((mut idle, _idle), (mut working, place)) = (open(), open());
+        let busy = Busy::on(&place);
+        let is_closed = |client: &mut Plain| {
+            std::thread::sleep(Duration::from_millis(20));
+            matches!(client.read(&mut [0]), Ok(0))
+        };
+        let opened = connections.now();
+        connections.close_quiet(opened + 14_000);
+        assert!(!is_closed(&mut idle));
+        connections.close_quiet(opened + 15_001);
+        assert!(is_closed(&mut idle) && !is_closed(&mut working));
+        drop(busy);
+        connections.close_quiet(connections.now());
+        assert!(!is_closed(&mut working), "its time begins now");
+        connections.close_quiet(connections.now() + 15_001);
+        assert!(is_closed(&mut working));
+    }
+}
