@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
-use crate::flow::{Idps, Providers, Pulse};
+use crate::flow::{Check, Readiness};
 
 /// Always 200 while the process answers.
 pub(super) async fn healthz() -> HttpResponse {
@@ -13,44 +13,48 @@ pub(super) async fn healthz() -> HttpResponse {
 }
 
 #[derive(Serialize)]
-struct Readiness {
+struct Answer {
     ready: bool,
+    /// What is wrong, in words.
     problems: Vec<String>,
+    checks: Vec<CheckAnswer>,
 }
 
-/// 200 where people can be served, else 503; what is missing stands there either way.
-pub(super) async fn readyz(
-    pulse: web::Data<Pulse>,
-    idps: web::Data<Idps>,
-    providers: web::Data<Providers>,
-) -> HttpResponse {
-    let mut problems = Vec::new();
-    let current = pulse.is_current();
-    if !current {
-        let away = "the store has not answered for 5 seconds; look at its log and disk";
-        problems.push(away.to_owned());
+#[derive(Serialize)]
+struct CheckAnswer {
+    name: &'static str,
+    ok: bool,
+    /// Whether it takes the gateway out of service.
+    needed: bool,
+}
+
+impl From<Vec<Check>> for Answer {
+    fn from(checks: Vec<Check>) -> Self {
+        Self {
+            ready: checks.iter().all(Check::lets_serve),
+            checks: checks
+                .iter()
+                .map(|check| CheckAnswer {
+                    name: check.name,
+                    ok: check.problem.is_none(),
+                    needed: check.needed,
+                })
+                .collect(),
+            problems: checks
+                .into_iter()
+                .filter_map(|check| check.problem)
+                .collect(),
+        }
     }
-    if idps.is_empty() && providers.is_empty() {
-        let none = "no IdP is configured; add [[saml.idp]] with its metadata_url or metadata_file, or [[oidc.provider]] with its issuer";
-        problems.push(none.to_owned());
-    }
-    for idp in idps.waiting() {
-        problems.push(format!(
-            "IdP {idp} cannot be used yet: its metadata_url has not given good metadata; `rolegate idps list` says why"
-        ));
-    }
-    for name in providers.waiting() {
-        problems.push(format!(
-            "OpenID provider {name} cannot be used yet: it has not answered as it should; `rolegate idps list` says why"
-        ));
-    }
-    // One IdP that waits does not take the gateway away from the people of the others.
-    let usable = !idps.all().is_empty() || !providers.names().is_empty();
-    let ready = current && usable;
-    let mut response = if ready {
+}
+
+/// 200 where people and jobs can be served, else 503; what is wrong stands there either way.
+pub(super) async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
+    let answer = Answer::from(readiness.checks().await);
+    let mut response = if answer.ready {
         HttpResponse::Ok()
     } else {
         HttpResponse::ServiceUnavailable()
     };
-    response.json(Readiness { ready, problems })
+    response.json(answer)
 }

@@ -14,10 +14,10 @@ use openssl::error::ErrorStack;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
-use super::{BadTokens, Problem, Tls, TlsError, limits, middleware, routes};
+use super::{BadTokens, Problem, RequestIds, Tls, TlsError, limits, middleware, routes};
 use crate::flow::{
     Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
-    Metrics, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
+    Metrics, Providers, Readiness, RelayKeys, Revoke, ServiceKeys, SignIn,
 };
 use crate::model::IdpName;
 
@@ -104,8 +104,10 @@ pub struct Flows {
     pub keys: Arc<ServiceKeys>,
     /// The keys of rolegate as an OIDC issuer.
     pub relay_keys: Arc<RelayKeys>,
-    /// When the store was last heard from.
-    pub pulse: Arc<Pulse>,
+    /// Whether all that is needed is there.
+    pub readiness: Arc<Readiness>,
+    /// Names requests.
+    pub request_ids: Arc<RequestIds>,
     /// Who callers are.
     pub access: Arc<Access>,
     /// Says why.
@@ -214,11 +216,13 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.assignments))
         .app_data(web::Data::from(flows.idps))
         .app_data(web::Data::from(flows.providers))
+        .app_data(web::Data::from(flows.metrics.requests()))
         .app_data(web::Data::from(flows.metrics))
         .app_data(web::Data::from(flows.keys))
         .app_data(web::Data::from(flows.relay_keys))
         .app_data(web::Data::from(flows.logout))
-        .app_data(web::Data::from(flows.pulse))
+        .app_data(web::Data::from(flows.readiness))
+        .app_data(web::Data::from(flows.request_ids))
         .app_data(web::Data::from(flows.access))
         .app_data(web::Data::from(flows.explain))
         .app_data(web::Data::from(flows.admins))

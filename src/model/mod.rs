@@ -6,6 +6,7 @@
 mod arn;
 mod clock;
 mod credentials;
+mod durations;
 mod entropy;
 mod entry;
 mod hex;
@@ -26,6 +27,7 @@ mod token;
 pub use arn::{AccountId, ArnError, Partition, RoleArn, SamlProviderArn, split_arn_list};
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339, seconds_between};
 pub use credentials::{Credentials, IssueKey};
+pub use durations::{DurationCounts, Durations};
 pub use entropy::{Entropy, OsEntropy};
 pub use entry::{Effect, Entry, EntryDraft, EntryProblem, EntrySource, Method};
 pub use hex::hex;

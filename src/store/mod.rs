@@ -20,6 +20,7 @@ mod idp_metadata;
 mod key;
 mod leases;
 mod ledger;
+mod levels;
 mod logins;
 mod moving;
 mod newest;
@@ -62,6 +63,7 @@ pub use idp_metadata::{GoodMetadata, IdpMetadata};
 pub use key::MasterKey;
 pub use leases::{LeaseFilter, Standing};
 pub use ledger::{AcceptError, Fresh, Taken};
+pub use levels::{Levels, PoolLevel, TokenEnd};
 pub use logins::{
     LOGIN_LIVES, LOGINS_KEPT, LOGINS_PER_ADDRESS, LoginAnswer, LoginPoll, NewLogin, PendingLogin,
 };
