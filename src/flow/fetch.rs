@@ -145,7 +145,7 @@ impl Fetch {
             && self.parts.clock.now() < decided.until
             && self.stands(&decided.basis)
         {
-            self.counts.from_memory();
+            self.counts.served_from_memory();
             return Ok(decided.serve());
         }
         // Refuses where the store is away.

@@ -177,7 +177,7 @@ impl Scrape {
                 (values, calls.count(method, outcome))
             })
         };
-        let took = Method::ALL.map(|method| (one(method), calls.took(method).read()));
+        let took = Method::ALL.map(|method| (one(&method), calls.took(method).read()));
         let refreshes = parts.providers.all().iter().flat_map(|provider| {
             let name = provider.settings.name.to_string();
             let read = provider.refreshes().read().into_iter();

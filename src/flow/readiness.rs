@@ -123,7 +123,7 @@ impl Readiness {
     }
 
     fn audit_fails(&self) -> Option<String> {
-        let fails = "audit records cannot be written, so nothing new is handed out; the log says why (audit_lost), and `rolegate audit verify` whether the chain is damaged";
+        let fails = "audit records cannot be written, so nothing new is handed out; the log says why (store_away, audit_lost), and `rolegate audit verify` whether the chain is damaged";
         self.parts
             .recorder
             .counts()
@@ -199,4 +199,145 @@ fn newer_schema(levels: Option<&Levels>) -> Option<String> {
     Some(format!(
         "a newer rolegate has brought the database to schema {version}; start that version here too"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::audit::{Event, EventKind};
+    use crate::config;
+    use crate::model::{FixedClock, OsEntropy};
+    use crate::store::testing::Bench;
+
+    const IDP: &str = "[[saml.idp]]\nname = \"okta\"\nmetadata_file = \"idp.xml\"\n";
+
+    struct Stage {
+        bench: Bench,
+        clock: Arc<FixedClock>,
+        recorder: Recorder,
+        readiness: Readiness,
+    }
+
+    impl Stage {
+        async fn new(idps: &str, ends: Option<DateTime<Utc>>) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let metadata = include_bytes!("../../fixtures/saml/idp-expired.xml");
+            std::fs::write(folder.path().join("idp.xml"), metadata).unwrap();
+            let file = folder.path().join("rolegate.toml");
+            let text = format!("[server]\npublic_url = \"http://127.0.0.1:8080\"\n{idps}");
+            std::fs::write(&file, text).unwrap();
+            let config = config::load(&file, &BTreeMap::new()).unwrap();
+            let bench = Bench::new();
+            let store = bench.open().await;
+            let clock = Arc::clone(&bench.clock);
+            let shared: Arc<dyn Clock> = Arc::<FixedClock>::clone(&clock);
+            let recorder = Recorder::start(store.clone(), Arc::clone(&shared));
+            let providers = Providers::load(&config, &shared, Arc::new(OsEntropy)).unwrap();
+            let readiness = Readiness::new(ReadinessParts {
+                pulse: Arc::new(Pulse::started()),
+                idps: Arc::new(Idps::load(&config, shared.now()).unwrap()),
+                providers: Arc::new(providers),
+                recorder: recorder.clone(),
+                store,
+                certificate: Box::new(move || ends),
+                clock: shared,
+            });
+            Self {
+                bench,
+                clock,
+                recorder,
+                readiness,
+            }
+        }
+
+        /// The checks that fail, and whether it can serve all the same.
+        async fn looks(&self) -> (Vec<&'static str>, bool) {
+            let checks = self.readiness.checks().await;
+            let ready = checks.iter().all(Check::lets_serve);
+            let fail = checks.iter().filter(|check| check.problem.is_some());
+            (fail.map(|check| check.name).collect(), ready)
+        }
+    }
+
+    #[tokio::test]
+    async fn with_all_that_is_needed_it_is_ready() {
+        let stage = Stage::new(IDP, None).await;
+        assert_eq!(stage.looks().await, (vec![], true));
+    }
+
+    #[tokio::test]
+    async fn without_an_idp_it_is_not() {
+        let stage = Stage::new("", None).await;
+        assert_eq!(stage.looks().await, (vec!["idp"], false));
+    }
+
+    #[tokio::test]
+    async fn a_url_that_never_answered_is_told_of_and_alone_is_not_enough() {
+        let url = "[[saml.idp]]\nname = \"far\"\nmetadata_url = \"http://127.0.0.1:1/m\"\n";
+        let alone = Stage::new(url, None).await;
+        assert_eq!(alone.looks().await, (vec!["idp", "idp_waiting"], false));
+        let both = Stage::new(&format!("{IDP}{url}"), None).await;
+        assert_eq!(both.looks().await, (vec!["idp_waiting"], true));
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_ends_is_told_of_from_then_on() {
+        let ends = Bench::new().at(60);
+        let stage = Stage::new(IDP, Some(ends)).await;
+        assert_eq!(stage.looks().await, (vec![], true));
+        stage.clock.advance(ends - stage.clock.now());
+        assert_eq!(stage.looks().await, (vec!["tls_certificate"], true));
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_goes_back_by_more_than_a_minute_is_told_of() {
+        let stage = Stage::new(IDP, None).await;
+        stage.clock.advance(TimeDelta::seconds(-50));
+        assert_eq!(stage.looks().await, (vec![], true));
+        stage.clock.advance(TimeDelta::seconds(-20));
+        assert_eq!(stage.looks().await, (vec!["clock"], true));
+        stage.clock.advance(TimeDelta::days(1));
+        assert_eq!(stage.looks().await, (vec![], true));
+    }
+
+    #[tokio::test]
+    async fn an_audit_that_cannot_be_written_stops_it_until_it_can() {
+        let stage = Stage::new(IDP, None).await;
+        let event = || Event::new(EventKind::Alarm);
+        stage.recorder.record(event()).await.unwrap();
+        let head = "INSERT INTO meta (name, value) SELECT 'kept', value FROM meta WHERE name = 'audit_head'";
+        stage.bench.tamper(head).await;
+        let damage = "UPDATE meta SET value = $1 WHERE name = 'audit_head'";
+        stage.bench.tamper_with(damage, vec![0]).await;
+        assert_eq!(stage.looks().await, (vec![], true), "nothing was tried");
+        stage.recorder.record(event()).await.unwrap_err();
+        assert_eq!(stage.looks().await, (vec!["audit"], false));
+        assert_eq!(stage.recorder.counts().failed(), 1);
+        let mend = "UPDATE meta SET value = (SELECT value FROM meta WHERE name = 'kept') WHERE name = 'audit_head'";
+        stage.bench.tamper(mend).await;
+        // Tried again when the next try is due, without a record.
+        let before = Instant::now().checked_sub(PROBE).unwrap();
+        *stage.readiness.probed.lock().unwrap() = Some(before);
+        assert_eq!(stage.looks().await, (vec![], true));
+        stage.recorder.record(event()).await.unwrap();
+        let written: u64 = stage
+            .recorder
+            .counts()
+            .written()
+            .map(|(_, count)| count)
+            .sum();
+        assert_eq!(written, 2);
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_told_of() {
+        let stage = Stage::new(IDP, None).await;
+        let newer =
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+            VALUES (9999, 'of tomorrow', TRUE, $1, 0)";
+        stage.bench.tamper_with(newer, vec![0]).await;
+        assert_eq!(stage.looks().await, (vec!["schema"], true));
+    }
 }

@@ -15,7 +15,7 @@ pub(in crate::flow) struct FetchCounts {
 
 impl FetchCounts {
     /// Counts a fetch that found its answer in memory.
-    pub(super) fn from_memory(&self) {
+    pub(super) fn served_from_memory(&self) {
         self.served_from_memory.fetch_add(1, Ordering::Relaxed);
     }
 

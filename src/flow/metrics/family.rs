@@ -179,6 +179,6 @@ fn labels(metric: Metric, values: Values) -> Vec<(&'static str, String)> {
 }
 
 /// Labels of one value.
-pub(super) fn one(value: impl ToString) -> Values {
+pub(super) fn one(value: &(impl ToString + ?Sized)) -> Values {
     vec![value.to_string()]
 }
