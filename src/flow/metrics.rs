@@ -88,8 +88,8 @@ impl Metrics {
         Arc::clone(&self.0.requests)
     }
 
-    /// The text that a scraper reads. Asks the store where the last look at it is old, and waits two seconds for it
-    /// at most.
+    /// The text that a scraper reads. Asks the store where the last look at it is old, and waits a moment for
+    /// its answer.
     pub async fn text(&self) -> String {
         let readiness = &self.0.readiness;
         let mut registry = Registry::default();

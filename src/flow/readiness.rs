@@ -21,7 +21,7 @@ const STEP: TimeDelta = TimeDelta::seconds(60);
 /// How often it is tried whether a failing audit can be written again.
 const PROBE: Duration = Duration::from_secs(2);
 /// How long such a try may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// When the certificate ends that the process serves with; `None` where it serves in the clear.
 pub type CertificateEnd = Box<dyn Fn() -> Option<DateTime<Utc>> + Send + Sync>;
@@ -175,7 +175,7 @@ impl Readiness {
     /// asks for anything comes back by itself.
     async fn try_audit(&self) {
         let counts = self.parts.recorder.counts();
-        if !counts.is_failing() || !self.is_due() {
+        if !counts.is_failing() || !self.parts.pulse.is_current() || !self.is_due() {
             return;
         }
         let tried = timeout(PATIENCE, self.parts.store.check_audit()).await;

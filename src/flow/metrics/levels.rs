@@ -3,7 +3,7 @@
 //! However many ask, the store is asked once in fifteen seconds, by one of them; the others are given what was read
 //! before. A store that is away leaves the last numbers, with their age.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -12,55 +12,73 @@ use crate::store::{Levels, Store};
 
 /// How old the numbers may be before they are read again.
 const AGE: Duration = Duration::from_secs(15);
-/// How long who asks waits for newer ones.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long who asks waits for newer ones; those that come later are there for the next who asks.
+const PATIENCE: Duration = Duration::from_millis(800);
+/// How long a look may take.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// The store's levels, as they were last read.
 pub(in crate::flow) struct LevelsInForce {
     store: Store,
-    last: Mutex<Option<(Instant, Levels)>>,
-    /// Held by who reads, with the time of the last try.
-    turn: tokio::sync::Mutex<Option<Instant>>,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// When a look last began.
+    looked: Option<Instant>,
+    last: Option<(Instant, Levels)>,
 }
 
 impl LevelsInForce {
     pub(in crate::flow) fn of(store: Store) -> Self {
         Self {
             store,
-            last: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            known: Arc::default(),
         }
     }
 
     /// The levels with their age; `None` before the store has first answered.
     pub(in crate::flow) async fn now(&self) -> Option<(Duration, Levels)> {
-        if let Ok(mut tried) = self.turn.try_lock()
-            && tried.is_none_or(|tried| tried.elapsed() >= AGE)
-        {
-            *tried = Some(Instant::now());
-            // Who asks again before the next look is due does not wait for a store that is away.
-            match timeout(PATIENCE, self.store.levels()).await {
-                Ok(Ok(levels)) => *self.last() = Some((Instant::now(), levels)),
-                Ok(Err(error)) => {
-                    tracing::warn!(event = "levels_unread", %error, "what the store holds is not counted");
-                }
-                Err(_) => {
-                    tracing::warn!(
-                        event = "levels_unread",
-                        error = "no answer in 2 seconds",
-                        "what the store holds is not counted"
-                    );
-                }
-            }
+        if self.is_due() {
+            let look = look(self.store.clone(), Arc::clone(&self.known));
+            // In a task of its own: what takes longer than who asks may wait is not in vain.
+            let _late = timeout(PATIENCE, tokio::spawn(look)).await;
         }
-        let last = self.last();
-        let read = last.as_ref();
-        read.map(|(at, levels)| (at.elapsed(), levels.clone()))
+        let known = lock(&self.known);
+        let last = known.last.as_ref();
+        last.map(|(at, levels)| (at.elapsed(), levels.clone()))
     }
 
-    fn last(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Levels)>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether a look is due; who is told so begins it.
+    fn is_due(&self) -> bool {
+        let mut known = lock(&self.known);
+        let is_due = known.looked.is_none_or(|looked| looked.elapsed() >= AGE);
+        if is_due {
+            known.looked = Some(Instant::now());
+        }
+        is_due
     }
+}
+
+async fn look(store: Store, known: Arc<Mutex<Known>>) {
+    let error = match timeout(LOOK, store.levels()).await {
+        Ok(Ok(levels)) => {
+            lock(&known).last = Some((Instant::now(), levels));
+            return;
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer in {} seconds", LOOK.as_secs()),
+    };
+    tracing::warn!(
+        event = "levels_unread",
+        error,
+        "what the store holds is not counted"
+    );
+}
+
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -79,10 +97,10 @@ mod tests {
             assert_eq!(levels.now().await.unwrap().1.sessions, 0);
         }
         let before = Instant::now().checked_sub(AGE).unwrap();
-        *levels.turn.lock().await = Some(before);
+        lock(&levels.known).looked = Some(before);
         assert_eq!(levels.now().await.unwrap().1.sessions, 1);
         store.close().await;
-        *levels.turn.lock().await = Some(before);
+        lock(&levels.known).looked = Some(before);
         let (_, kept) = levels.now().await.unwrap();
         assert_eq!(kept.sessions, 1, "the last numbers stay");
     }
