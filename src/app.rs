@@ -1,6 +1,7 @@
 //! The one place where parts are put together: configuration in, a running gateway out.
 
 mod flows;
+mod measuring;
 mod open_files;
 
 use std::net::{SocketAddr, TcpListener};
@@ -359,8 +360,8 @@ pub async fn start(
     );
     tasks.extend(following_idps?);
     tasks.extend(following_providers);
-    let flows = flows(config, world, &parts);
     let tls = tls(config)?;
+    let flows = flows(config, world, &parts, tls.as_ref());
     if let Some(tls) = &tls {
         tasks.push(tokio::spawn(Arc::clone(tls).follow()));
     }

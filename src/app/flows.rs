@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::measuring::{self, Measured};
 use super::{World, addresses, allow_list, open_store, relay_keys, sign_in_rules, sts_settings};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::{self, Config};
 use crate::flow::{
     Access, Admins, AllowList, Assignments, Budget, Console, Explain, Fetch, FetchParts, Grants,
     Holds, IdTokens, IdTokensParts, Idps, InForce, Issuer, IssuerParts, JobParts, Jobs, Leases,
-    Login, Logout, LogoutParts, Metrics, Mint, MintTurns, Pressure, Providers, Pulse, RelayKeys,
-    Revoke, ServiceKeys, SignIn, SignInParts, SignInRules, Underway, Verifiers, jobs_table,
+    Login, Logout, LogoutParts, Mint, MintTurns, Pressure, Providers, Pulse, RelayKeys, Revoke,
+    ServiceKeys, SignIn, SignInParts, SignInRules, Underway, Verifiers, jobs_table,
 };
-use crate::http::{Flows, Limits, Rates, Site};
+use crate::http::{Flows, Limits, Rates, RequestIds, Site, Tls};
 use crate::model::{LeaseId, Method};
 use crate::store::{Store, StoreError};
 use crate::sts::{CONSOLE_SOURCES, Federation, Sts};
@@ -125,7 +126,12 @@ pub(super) fn sts(config: &Config, world: &World) -> Sts {
 }
 
 /// Every flow over the same parts.
-pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
+pub(super) fn flows(
+    config: &Config,
+    world: &World,
+    parts: &Parts,
+    tls: Option<&Arc<Tls>>,
+) -> Flows {
     let limits = &config.server.limits;
     let pressure = Arc::clone(&parts.pressure);
     let verifiers = Verifiers::one_per_core(limits.verifications_waiting, Arc::clone(&pressure));
@@ -135,19 +141,24 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
         recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
     });
+    let sign_in = Arc::new(sign_in(
+        config,
+        world,
+        parts,
+        verifiers.clone(),
+        rules.clone(),
+    ));
+    let readiness = Arc::new(measuring::readiness(world, parts, tls));
+    let measured = Measured {
+        sign_in: Arc::clone(&sign_in),
+        verifiers: verifiers.clone(),
+        readiness: Arc::clone(&readiness),
+    };
     Flows {
-        metrics: Arc::new(Metrics::new(
-            Arc::clone(&parts.idps),
-            Arc::clone(&parts.providers),
-            Arc::clone(&world.clock),
-        )),
-        sign_in: Arc::new(sign_in(
-            config,
-            world,
-            parts,
-            verifiers.clone(),
-            rules.clone(),
-        )),
+        metrics: Arc::new(measuring::metrics(world, parts, measured)),
+        readiness,
+        request_ids: Arc::new(RequestIds::of(&*world.entropy)),
+        sign_in,
         grants: Arc::new(Grants {
             store: parts.store.clone(),
             allow_list: Arc::clone(&parts.allow_list),
@@ -163,7 +174,6 @@ pub(super) fn flows(config: &Config, world: &World, parts: &Parts) -> Flows {
         keys: Arc::clone(&parts.keys),
         relay_keys: Arc::clone(&parts.relay_keys),
         logout: Arc::new(logout(config, world, parts, verifiers)),
-        pulse: Arc::clone(&parts.pulse),
         explain: Arc::new(Explain {
             access: Arc::clone(&access),
             idps: Arc::clone(&parts.idps),

@@ -7,11 +7,13 @@
 //! typed, and none of them holds one.
 
 mod chain;
+mod counts;
 mod event;
 mod reading;
 mod recorder;
 mod verify;
 
+pub use counts::AuditCounts;
 pub use event::{Event, EventKind};
 pub use reading::{Export, Record, by_reference, export, list};
 pub use recorder::Recorder;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Event, chain};
+use super::{AuditCounts, Event, chain};
 use crate::model::Clock;
 use crate::store::{Store, StoreError};
 
@@ -22,6 +22,7 @@ const BATCH: usize = 256;
 pub struct Recorder {
     queue: mpsc::Sender<Waiting>,
     clock: Arc<dyn Clock>,
+    counts: Arc<AuditCounts>,
 }
 
 struct Waiting {
@@ -34,8 +35,24 @@ impl Recorder {
     /// Starts the writing task, which ends with the last clone. Must be called within a Tokio runtime.
     pub fn start(store: Store, clock: Arc<dyn Clock>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(write(store, waiting));
-        Self { queue, clock }
+        let counts = Arc::new(AuditCounts::default());
+        tokio::spawn(write(store, waiting, Arc::clone(&counts)));
+        Self {
+            queue,
+            clock,
+            counts,
+        }
+    }
+
+    /// What was written so far, by this recorder and its clones.
+    pub fn counts(&self) -> &AuditCounts {
+        &self.counts
+    }
+
+    /// How many events wait for the disk.
+    pub fn waiting(&self) -> usize {
+        let (room, free) = (self.queue.max_capacity(), self.queue.capacity());
+        room.saturating_sub(free)
     }
 
     /// Appends `event`, with the time now; returns when it is on disk. An event that was handed over
@@ -58,10 +75,14 @@ impl std::fmt::Debug for Recorder {
     }
 }
 
-async fn write(store: Store, mut waiting: mpsc::Receiver<Waiting>) {
+async fn write(store: Store, mut waiting: mpsc::Receiver<Waiting>, counts: Arc<AuditCounts>) {
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
         let written = append(&store, &batch).await;
+        match &written {
+            Ok(()) => counts.wrote(batch.iter().map(|waiting| waiting.event.kind)),
+            Err(_) => counts.lost(batch.len()),
+        }
         for waiting in batch.drain(..) {
             // Who did not wait for the answer needs none.
             let _ = waiting.written.send(written.clone());

@@ -6,6 +6,7 @@
 //! the sign-in is read, all else is the issuer's to have made.
 
 mod asked;
+mod counts;
 mod decided;
 mod direct;
 mod error;
@@ -22,6 +23,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache;
 
 pub(super) use self::asked::{granted, request_of};
+use self::counts::FetchCounts;
 use self::decided::{Basis, Count, Counter, Decided, Stamp};
 pub use self::error::FetchError;
 use self::error::sign_in_needed;
@@ -89,6 +91,7 @@ pub struct Fetch {
     arrivals: Counter,
     revocations: Counter,
     recorded: Recorded,
+    counts: FetchCounts,
 }
 
 impl Fetch {
@@ -104,6 +107,7 @@ impl Fetch {
             arrivals: Counter::new(),
             revocations: Counter::new(),
             recorded: Recorded::default(),
+            counts: FetchCounts::default(),
         }
     }
 
@@ -136,14 +140,18 @@ impl Fetch {
     ///
     /// If anything was revoked or edited while they were looked up, they are looked up again.
     pub async fn for_lease(&self, token: &TokenHash) -> Result<Served, FetchError> {
-        self.require_pulse()?;
-        if let Some(decided) = self.decided.get(token).await
+        if self.parts.pulse.is_current()
+            && let Some(decided) = self.decided.get(token).await
             && self.parts.clock.now() < decided.until
             && self.stands(&decided.basis)
         {
+            self.counts.served_from_memory();
             return Ok(decided.serve());
         }
-        self.until_settled(|rules| self.look_up(token, rules)).await
+        // Refuses where the store is away.
+        let found = self.until_settled(|rules| self.look_up(token, rules)).await;
+        self.counts.found(&found);
+        found
     }
 
     /// Does `look` until nothing was revoked, held or edited meanwhile, within the time that an answer may take.

@@ -77,6 +77,12 @@ impl Holds {
         Ok(())
     }
 
+    /// How many holds are in force.
+    pub fn count(&self) -> usize {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.len()
+    }
+
     /// The oldest hold on this person, with this role, through this launcher; what is not given fits no
     /// hold that names it.
     pub fn on(

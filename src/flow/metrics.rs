@@ -1,163 +1,283 @@
 //! What is measured, in OpenMetrics text.
 //!
-//! What is in force is read when somebody asks, so that no number here can be older than the thing it
-//! tells of. Labels come from the configuration and from metadata in force, never from a request, so
-//! that there are only ever a few. Nothing in here is a secret or names a person.
+//! What is in force is read when somebody asks, so that no number here can be older than the thing it tells of; what
+//! happened is counted where it happens, by atomic additions, and read here; what the store holds is read from it
+//! once in fifteen seconds. Labels come from the configuration, from metadata in force, from the names of an admin's
+//! tokens and from closed lists, never from a request, so that there are only ever a few. Nothing in here is a secret
+//! or names a person.
+
+mod family;
+mod idps;
+mod levels;
+mod process;
+mod requests;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric,
-};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
-use super::{IdpView, Idps, Providers};
-use crate::model::Clock;
+pub use family::{METRICS, Metric};
+pub(super) use levels::LevelsInForce;
+pub use requests::Requests;
+
+use super::readiness::{Check, Readiness};
+use super::{AllowList, Fetch, Holds, Idps, Providers, Pulse, RelayKeys, SignIn, Verifiers};
+use crate::audit::Recorder;
+use crate::model::{Clock, Method};
+use crate::store::{Levels, Store};
+use crate::sts::{CallOutcome, Sts};
+use family::{Text, Values, one};
+use process::Process;
+
+/// Where the numbers come from.
+pub struct MetricsParts {
+    /// The IdPs in force.
+    pub idps: Arc<Idps>,
+    /// The OpenID providers in force.
+    pub providers: Arc<Providers>,
+    /// Connections.
+    pub store: Store,
+    /// Who writes the audit.
+    pub recorder: Recorder,
+    /// The entries in force.
+    pub allow_list: Arc<AllowList>,
+    /// The holds in force.
+    pub holds: Arc<Holds>,
+    /// When the store was last heard from.
+    pub pulse: Arc<Pulse>,
+    /// Calls of STS.
+    pub sts: Arc<Sts>,
+    /// Fetches.
+    pub fetch: Arc<Fetch>,
+    /// Sign-ins.
+    pub sign_in: Arc<SignIn>,
+    /// Verifications.
+    pub verifiers: Verifiers,
+    /// The relay's keys.
+    pub relay_keys: Arc<RelayKeys>,
+    /// Requests.
+    pub requests: Arc<Requests>,
+    /// What is wrong, and what the store holds.
+    pub readiness: Arc<Readiness>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
 
 /// Everything that is measured.
-#[derive(Debug)]
-pub struct Metrics(Registry);
+pub struct Metrics(Arc<MetricsParts>);
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics(..)")
+    }
+}
 
 impl Metrics {
-    /// The metrics of the IdPs in force, OpenID providers among them.
-    pub fn new(idps: Arc<Idps>, providers: Arc<Providers>, clock: Arc<dyn Clock>) -> Self {
-        let mut registry = Registry::with_prefix("rolegate");
-        registry.register_collector(Box::new(OfIdps {
-            idps,
-            providers,
-            clock,
-        }));
-        Self(registry)
+    /// The metrics of `parts`.
+    pub fn new(parts: MetricsParts) -> Self {
+        Self(Arc::new(parts))
     }
 
-    /// The text that a scraper reads.
-    pub fn text(&self) -> String {
+    /// What requests are counted in.
+    pub fn requests(&self) -> Arc<Requests> {
+        Arc::clone(&self.0.requests)
+    }
+
+    /// The text that a scraper reads. Asks the store where the last look at it is old, and waits a moment for
+    /// its answer.
+    pub async fn text(&self) -> String {
+        let readiness = &self.0.readiness;
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape {
+            parts: Arc::clone(&self.0),
+            checks: readiness.checks().await,
+            levels: readiness.levels().await,
+        }));
         let mut text = String::new();
         // Writing into a text does not fail; a collector that did would leave its part out.
-        if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &self.0) {
+        if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
             tracing::error!(event = "metrics_failed", %error, "metrics are incomplete");
         }
         text
     }
 }
 
-/// Keys, age and trouble of the IdPs' metadata.
-struct OfIdps {
-    idps: Arc<Idps>,
-    providers: Arc<Providers>,
-    clock: Arc<dyn Clock>,
+/// One scrape: what had to be waited for is there already.
+struct Scrape {
+    parts: Arc<MetricsParts>,
+    checks: Vec<Check>,
+    levels: Option<(Duration, Levels)>,
 }
 
-impl fmt::Debug for OfIdps {
+impl fmt::Debug for Scrape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OfIdps(..)")
+        f.write_str("Scrape(..)")
     }
 }
 
-/// One value with its labels.
-type Sample<N> = (Vec<(&'static str, String)>, N);
-
-fn of(view: &IdpView) -> Vec<(&'static str, String)> {
-    vec![("idp", view.name.to_string())]
+impl Collector for Scrape {
+    /// In the order of the table.
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let text = &mut Text(encoder);
+        self.gateway(text)?;
+        self.requests(text)?;
+        self.journeys(text)?;
+        self.live(text)?;
+        self.audit(text)?;
+        self.store(text)?;
+        let parts = &self.parts;
+        idps::encode(text, &parts.idps, &parts.providers, parts.clock.now())?;
+        self.keys(text)?;
+        // Counters of other parts (limits, connections, jobs, copies of the audit, traces) are read here, each with a
+        // row of the table.
+        process(text)
+    }
 }
 
-impl Collector for OfIdps {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let now = self.clock.now();
-        let mut views = self.idps.views(now);
-        views.extend(self.providers.views(now));
-        let each = |value: fn(&IdpView) -> Option<i64>| {
-            let sample = move |view| Some((of(view), value(view)?));
-            views
-                .iter()
-                .filter_map(sample)
-                .collect::<Vec<Sample<i64>>>()
-        };
-        let keys = views.iter().flat_map(|view| {
-            view.keys.iter().map(|key| {
-                let mut labels = of(view);
-                labels.push(("sha256", key.sha256.clone()));
-                (labels, key.not_after.timestamp())
-            })
+impl Scrape {
+    fn gateway(&self, text: &mut Text<'_>) -> fmt::Result {
+        let ready = self.checks.iter().all(Check::lets_serve);
+        let problems = self.checks.iter().map(|check| {
+            let values = vec![check.name.to_owned(), check.needed.to_string()];
+            (values, i64::from(check.problem.is_some()))
         });
-        gauge(
-            &mut encoder,
-            "idp_ready",
-            "Whether the identity provider can be used",
-            each(|view| Some(i64::from(view.ready))),
+        let build = (one(env!("CARGO_PKG_VERSION")), 1_i64);
+        text.gauge(family::BUILD, [build])?;
+        text.level(family::READY, Some(i64::from(ready)))?;
+        text.gauge(family::PROBLEM, problems)?;
+        text.level(family::CLOCK, Some(seconds(self.parts.clock.now())))
+    }
+
+    fn requests(&self, text: &mut Text<'_>) -> fmt::Result {
+        let requests = &self.parts.requests;
+        let counts = requests.counts().map(|one| {
+            let values = vec![one.route.to_owned(), one.method.to_owned(), one.status];
+            (values, one.count)
+        });
+        let took = requests.took().map(|(route, took)| (one(route), took));
+        text.counter(family::REQUESTS, counts)?;
+        text.histogram(family::REQUEST_SECONDS, took)
+    }
+
+    fn journeys(&self, text: &mut Text<'_>) -> fmt::Result {
+        let parts = &self.parts;
+        let sign_ins = parts.sign_in.counts().read().into_iter();
+        let sign_ins = sign_ins.map(|(idp, outcome, count)| (vec![idp, outcome.to_owned()], count));
+        let fetches = parts.fetch.counts().read().into_iter();
+        let fetches = fetches.map(|(outcome, count)| (one(outcome), count));
+        let calls = parts.sts.calls();
+        let of_method = |method: Method| {
+            CallOutcome::ALL.into_iter().map(move |outcome| {
+                let values = vec![method.to_string(), outcome.as_str().to_owned()];
+                (values, calls.count(method, outcome))
+            })
+        };
+        let took = Method::ALL.map(|method| (one(&method), calls.took(method).read()));
+        let refreshes = parts.providers.all().iter().flat_map(|provider| {
+            let name = provider.settings.name.to_string();
+            let read = provider.refreshes().read().into_iter();
+            read.map(move |(outcome, count)| (vec![name.clone(), outcome.to_owned()], count))
+        });
+        let waiting = parts.verifiers.waiting();
+        let verified = (Values::new(), parts.verifiers.took().read());
+        text.counter(family::SIGN_INS, sign_ins)?;
+        text.counter(family::FETCHES, fetches)?;
+        text.counter(
+            family::STS_CALLS,
+            Method::ALL.into_iter().flat_map(of_method),
         )?;
-        gauge(
-            &mut encoder,
-            "idp_certificate_not_after_seconds",
-            "When the signing certificate ends, in seconds since 1970",
-            keys.collect(),
+        text.histogram(family::STS_SECONDS, took)?;
+        text.counter(family::REFRESHES, refreshes)?;
+        text.level(family::VERIFICATIONS_WAITING, Some(waiting))?;
+        text.histogram(family::VERIFICATION_SECONDS, [verified])
+    }
+
+    fn live(&self, text: &mut Text<'_>) -> fmt::Result {
+        let (parts, levels) = (&self.parts, self.levels());
+        let entries = parts.allow_list.rules().count();
+        let ends = levels.iter().flat_map(|levels| &levels.tokens);
+        let ends = ends.map(|end| {
+            let values = vec![end.name.to_string(), end.role.clone()];
+            (values, end.expires_at.timestamp())
+        });
+        text.level(family::SESSIONS, levels.map(|levels| levels.sessions))?;
+        text.level(family::LEASES, levels.map(|levels| levels.leases))?;
+        text.level(family::CREDENTIALS, levels.map(|levels| levels.credentials))?;
+        text.level(family::ENTRIES, Some(entries))?;
+        text.level(family::HOLDS, Some(parts.holds.count()))?;
+        text.gauge(family::TOKEN_ENDS, ends)
+    }
+
+    fn audit(&self, text: &mut Text<'_>) -> fmt::Result {
+        let recorder = &self.parts.recorder;
+        let counts = recorder.counts();
+        let written = counts.written();
+        let written = written.map(|(kind, count)| (one(kind.as_str()), count));
+        let failed = (Values::new(), counts.failed());
+        let head = self.levels().map(|levels| levels.audit_seq);
+        text.counter(family::AUDIT_RECORDS, written)?;
+        text.counter(family::AUDIT_FAILURES, [failed])?;
+        text.level(family::AUDIT_QUEUE, Some(recorder.waiting()))?;
+        text.level(family::AUDIT_HEAD, head)
+    }
+
+    fn store(&self, text: &mut Text<'_>) -> fmt::Result {
+        let (parts, levels) = (&self.parts, self.levels());
+        let pools = parts.store.pools();
+        let in_use = pools.map(|pool| (one(pool.pool), pool.in_use));
+        let most = pools.map(|pool| (one(pool.pool), pool.most));
+        let heard = parts.pulse.silence().as_secs_f64();
+        let age = self.levels.as_ref().map(|(age, _)| age.as_secs_f64());
+        let up = i64::from(parts.pulse.is_current());
+        text.level(family::STORE_UP, Some(up))?;
+        text.level(family::STORE_HEARD, Some(heard))?;
+        text.gauge(family::STORE_IN_USE, in_use)?;
+        text.gauge(family::STORE_MOST, most)?;
+        text.level(family::STORE_SIZE, levels.map(|levels| levels.size))?;
+        text.level(
+            family::STORE_FREE,
+            levels.and_then(|levels| levels.disk_free),
         )?;
-        gauge(
-            &mut encoder,
-            "idp_metadata_age_seconds",
-            "How long ago the metadata was last seen at its source",
-            each(|view| i64::try_from(view.metadata_age_seconds?).ok()),
-        )?;
-        gauge(
-            &mut encoder,
-            "idp_metadata_valid_until_seconds",
-            "The metadata's own validUntil, in seconds since 1970",
-            each(|view| Some(view.valid_until?.timestamp())),
-        )?;
-        let failures = views.iter().map(|view| (of(view), view.refresh_failures));
-        counter(
-            &mut encoder,
-            "idp_metadata_refresh_failures",
-            "How often looking for metadata gave nothing good",
-            failures.collect(),
-        )
+        text.level(family::STORE_READ, age)
+    }
+
+    fn keys(&self, text: &mut Text<'_>) -> fmt::Result {
+        let parts = &self.parts;
+        let end = parts.readiness.certificate_ends();
+        let made = parts.relay_keys.signer_made_at();
+        let age = made.map(|made| seconds(parts.clock.now()) - seconds(made));
+        let end = end.map(|end| end.timestamp());
+        text.level(family::TLS_CERTIFICATE, end)?;
+        text.level(family::RELAY_KEY, age)
+    }
+
+    fn levels(&self) -> Option<&Levels> {
+        self.levels.as_ref().map(|(_, levels)| levels)
     }
 }
 
-/// A gauge with a value for each set of labels.
-fn gauge<N: EncodeGaugeValue>(
-    encoder: &mut DescriptorEncoder,
-    name: &str,
-    help: &str,
-    samples: Vec<Sample<N>>,
-) -> fmt::Result
-where
-    ConstGauge<N>: EncodeMetric,
-{
-    let values = samples
-        .into_iter()
-        .map(|(labels, value)| (labels, ConstGauge::new(value)));
-    family(encoder, name, help, MetricType::Gauge, values)
+/// By the names that every Prometheus client uses.
+fn process(text: &mut Text<'_>) -> fmt::Result {
+    let now = Process::now();
+    let cpu = now.cpu_seconds.map(|seconds| (Values::new(), seconds));
+    text.level(family::RESIDENT, now.resident_bytes)?;
+    text.level(family::VIRTUAL, now.virtual_bytes)?;
+    text.counter(family::CPU, cpu)?;
+    text.level(family::STARTED, now.start_time_seconds)?;
+    text.level(family::THREADS, now.threads)?;
+    text.level(family::FILES, now.open_files)?;
+    text.level(family::MOST_FILES, now.most_files)
 }
 
-/// A counter with a value for each set of labels; the text calls it `.._total`.
-fn counter(
-    encoder: &mut DescriptorEncoder,
-    name: &str,
-    help: &str,
-    samples: Vec<Sample<u64>>,
-) -> fmt::Result {
-    let values = samples
-        .into_iter()
-        .map(|(labels, value)| (labels, ConstCounter::new(value)));
-    family(encoder, name, help, MetricType::Counter, values)
-}
-
-fn family<L: EncodeLabelSet, M: EncodeMetric>(
-    encoder: &mut DescriptorEncoder,
-    name: &str,
-    help: &str,
-    kind: MetricType,
-    values: impl Iterator<Item = (L, M)>,
-) -> fmt::Result {
-    let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
-    for (labels, value) in values {
-        value.encode(metric.encode_family(&labels)?)?;
-    }
-    Ok(())
+/// Seconds since 1970, with thousandths.
+fn seconds(at: DateTime<Utc>) -> f64 {
+    let millis = at.timestamp_millis();
+    let whole = millis.unsigned_abs();
+    let seconds = Duration::from_millis(whole).as_secs_f64();
+    if millis < 0 { -seconds } else { seconds }
 }

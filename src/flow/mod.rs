@@ -4,9 +4,9 @@
 //! says what a person has, `logout` ends it with the IdP, `lease` gives a job its right, `fetch` serves it,
 //! `revoke` ends all of it at once, `assignments` names roles for a person, `explain` says why;
 //! `login` signs a command line in, `console` opens the AWS console.
-//! `allow_list`, `holds`, `idps`, `providers` and `pulse` hold what is in force now and notice when it changes, `metrics` tells of
-//! it, `jobs` is what runs from time to time, `pressure` counts who was turned away, `underway` what must end before
-//! the process; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
+//! `allow_list`, `holds`, `idps`, `providers` and `pulse` hold what is in force now and notice when it changes, `metrics` and
+//! `readiness` tell of it, `jobs` is what runs from time to time, `pressure` counts who was turned away, `underway` what
+//! must end before the process; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
 
 mod access;
 mod admins;
@@ -32,6 +32,7 @@ mod outcome;
 mod pressure;
 mod providers;
 mod pulse;
+mod readiness;
 mod relay_keys;
 mod revoke;
 mod service_keys;
@@ -61,11 +62,12 @@ pub use lease::{LeaseError, LeaseMade, LeaseOrder, Leases, Orderer};
 pub use login::{Login, LoginAsked, LoginBegun, LoginDone, LoginError};
 pub use logout::{LoggedOut, Logout, LogoutFailure, LogoutNext, LogoutParts};
 pub use master_keys::{GatewayName, MasterKeyWatch};
-pub use metrics::Metrics;
+pub use metrics::{METRICS, Metric, Metrics, MetricsParts, Requests};
 pub use mint::{Mint, MintFailure, MintTurns};
 pub use pressure::{Limit, Pressure};
 pub use providers::{Discovered, Provider, ProviderError, Providers};
 pub use pulse::Pulse;
+pub use readiness::{CertificateEnd, Check, Readiness, ReadinessParts};
 pub use relay_keys::{RelayError, RelayKeys, RelayParts};
 pub use revoke::{AwsAdvice, Counts, InForce, Revoke, RevokedView, good_reason};
 pub use service_keys::{Addresses, KeyRing, ServiceKeys};

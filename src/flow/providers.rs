@@ -7,6 +7,7 @@
 mod error;
 mod follow;
 mod provider;
+mod refreshes;
 mod secret;
 #[cfg(test)]
 mod tests;

@@ -86,11 +86,13 @@ impl Pulse {
 
     /// Whether the store was heard from recently enough to hand out secrets.
     pub fn is_current(&self) -> bool {
-        self.heard
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .elapsed()
-            < SILENCE
+        self.silence() < SILENCE
+    }
+
+    /// How long ago the store was heard from.
+    pub fn silence(&self) -> Duration {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.elapsed()
     }
 
     pub(super) fn beat(&self) {

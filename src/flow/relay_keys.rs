@@ -188,6 +188,12 @@ impl RelayKeys {
         &self.parts.issuer
     }
 
+    /// When the key that signs now was made; `None` where there is none yet.
+    pub fn signer_made_at(&self) -> Option<DateTime<Utc>> {
+        let now = self.parts.clock.now();
+        self.current().signer(now).map(|held| held.created_at)
+    }
+
     /// A token that AWS takes for `grant`'s credentials for five minutes.
     pub async fn token(&self, grant: &Grant) -> Result<RelayToken, RelayError> {
         self.prepare().await?;

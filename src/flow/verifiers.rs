@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::{Limit, Pressure};
+use crate::model::Durations;
 
 /// A verification that takes longer is given up on; a good one takes a millisecond.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -26,6 +28,7 @@ struct Turns {
     waiting: AtomicUsize,
     most: usize,
     pressure: Arc<Pressure>,
+    took: Durations,
 }
 
 impl Verifiers {
@@ -41,12 +44,18 @@ impl Verifiers {
             waiting: AtomicUsize::new(0),
             most,
             pressure,
+            took: Durations::default(),
         }))
     }
 
     /// How many wait for their turn.
     pub fn waiting(&self) -> usize {
         self.0.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How long verifications took, once it was their turn.
+    pub(super) fn took(&self) -> &Durations {
+        &self.0.took
     }
 
     /// Runs `work` when its turn comes.
@@ -64,9 +73,13 @@ impl Verifiers {
             permit.map_err(|_| Busy)?.map_err(|_| Busy)?
         };
         // The work keeps its permit, also if nobody waits for it any longer.
+        let turns = Arc::clone(&self.0);
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            work()
+            let started = Instant::now();
+            let done = work();
+            turns.took.observe(started.elapsed());
+            done
         });
         tokio::time::timeout(DEADLINE, work)
             .await
@@ -125,5 +138,6 @@ mod tests {
         assert!(first.await.unwrap().unwrap() && second.await.unwrap().unwrap());
         assert!(verifiers.run(|| true).await.unwrap());
         assert_eq!(verifiers.waiting(), 0);
+        assert_eq!(verifiers.took().read().count, 4);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
-use crate::flow::{Idps, Providers, Pulse};
+use crate::flow::{Check, Readiness};
 
 /// Whether the gateway is about to end.
 #[derive(Debug, Default)]
@@ -15,6 +15,15 @@ impl Leaving {
     /// Says so from now on, so that balancers send nobody any more.
     pub fn announce(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Check {
+        let about_to_end = self.0.load(Ordering::Relaxed);
+        Check {
+            name: "leaving",
+            needed: true,
+            problem: about_to_end.then(|| "the gateway is about to end".to_owned()),
+        }
     }
 }
 
@@ -26,49 +35,53 @@ pub(super) async fn healthz() -> HttpResponse {
 }
 
 #[derive(Serialize)]
-struct Readiness {
+struct Answer {
     ready: bool,
+    /// What is wrong, in words.
     problems: Vec<String>,
+    checks: Vec<CheckAnswer>,
 }
 
-/// 200 where people can be served, else 503; what is missing stands there either way.
+#[derive(Serialize)]
+struct CheckAnswer {
+    name: &'static str,
+    ok: bool,
+    /// Whether it takes the gateway out of service.
+    needed: bool,
+}
+
+impl From<Vec<Check>> for Answer {
+    fn from(checks: Vec<Check>) -> Self {
+        Self {
+            ready: checks.iter().all(Check::lets_serve),
+            checks: checks
+                .iter()
+                .map(|check| CheckAnswer {
+                    name: check.name,
+                    ok: check.problem.is_none(),
+                    needed: check.needed,
+                })
+                .collect(),
+            problems: checks
+                .into_iter()
+                .filter_map(|check| check.problem)
+                .collect(),
+        }
+    }
+}
+
+/// 200 where people and jobs can be served, else 503; what is wrong stands there either way.
 pub(super) async fn readyz(
-    pulse: web::Data<Pulse>,
-    idps: web::Data<Idps>,
-    providers: web::Data<Providers>,
+    readiness: web::Data<Readiness>,
     leaving: web::Data<Leaving>,
 ) -> HttpResponse {
-    let mut problems = Vec::new();
-    let leaving = leaving.0.load(Ordering::Relaxed);
-    if leaving {
-        problems.push("the gateway is about to end".to_owned());
-    }
-    let current = pulse.is_current();
-    if !current {
-        let away = "the store has not answered for 5 seconds; look at its log and disk";
-        problems.push(away.to_owned());
-    }
-    if idps.is_empty() && providers.is_empty() {
-        let none = "no IdP is configured; add [[saml.idp]] with its metadata_url or metadata_file, or [[oidc.provider]] with its issuer";
-        problems.push(none.to_owned());
-    }
-    for idp in idps.waiting() {
-        problems.push(format!(
-            "IdP {idp} cannot be used yet: its metadata_url has not given good metadata; `rolegate idps list` says why"
-        ));
-    }
-    for name in providers.waiting() {
-        problems.push(format!(
-            "OpenID provider {name} cannot be used yet: it has not answered as it should; `rolegate idps list` says why"
-        ));
-    }
-    // One IdP that waits does not take the gateway away from the people of the others.
-    let usable = !idps.all().is_empty() || !providers.names().is_empty();
-    let ready = current && usable && !leaving;
-    let mut response = if ready {
+    let mut checks = readiness.checks().await;
+    checks.insert(0, leaving.check());
+    let answer = Answer::from(checks);
+    let mut response = if answer.ready {
         HttpResponse::Ok()
     } else {
         HttpResponse::ServiceUnavailable()
     };
-    response.json(Readiness { ready, problems })
+    response.json(answer)
 }

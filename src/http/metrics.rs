@@ -18,17 +18,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `GET /metrics` beside the other routes.
 pub(super) async fn with_token(_: Auditing, metrics: web::Data<Metrics>) -> HttpResponse {
-    text(&metrics)
+    text(&metrics).await
 }
 
 async fn without_token(metrics: web::Data<Metrics>) -> HttpResponse {
-    text(&metrics)
+    text(&metrics).await
 }
 
-fn text(metrics: &Metrics) -> HttpResponse {
+async fn text(metrics: &Metrics) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(CONTENT_TYPE)
-        .body(metrics.text())
+        .body(metrics.text().await)
 }
 
 /// Serves `/metrics` alone on `listener`, to whoever reaches it, until the returned server is stopped.

@@ -8,7 +8,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use actix_web::middleware::Next;
@@ -16,7 +16,10 @@ use actix_web::web::Bytes;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 use tokio::time::Instant;
 
+use super::request_id::{RequestId, RequestIds};
+use super::routes::Position;
 use super::{Problem, Site, address};
+use crate::flow::Requests;
 use crate::model::Reference;
 
 /// Reads a body of at most `limit` bytes that arrives within `patience`.
@@ -115,36 +118,73 @@ pub(super) async fn secure(
     Ok(response)
 }
 
-/// Logs one line a request: never a query, a header or a body. That a job was served is in the audit the first
-/// time and after that of no news, so its line is for debugging.
+/// Where an answer says by which id its line is found.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Counts each request and logs one line of it: never a query, a header or a body. That a job was served is in the
+/// audit the first time and after that of no news, so its line is for debugging. The handbook's page of the request
+/// log names every field.
 pub(super) async fn log(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
-    let response = next.call(request).await?;
+    let requests = request.app_data::<web::Data<Requests>>().cloned();
+    let id = request
+        .app_data::<web::Data<RequestIds>>()
+        .map(|ids| ids.next());
+    let method = request.method().clone();
+    let mut response = match next.call(request).await {
+        Ok(response) => response,
+        Err(error) => {
+            if let Some(requests) = requests {
+                let status = error.as_response_error().status_code().as_u16();
+                requests.count(None, method.as_str(), status, started.elapsed());
+            }
+            return Err(error);
+        }
+    };
+    let position = response.request().app_data::<Position>();
+    let position = position.map(|position| position.0);
+    if let Some(requests) = &requests {
+        let status = response.status().as_u16();
+        requests.count(position, method.as_str(), status, started.elapsed());
+    }
+    if let Some(id) = id
+        && let Ok(value) = HeaderValue::from_str(&id.to_string())
+    {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
     let served = response.status() == StatusCode::OK && response.request().path() == FETCHES;
     if !served || tracing::enabled!(tracing::Level::DEBUG) {
-        tell(&response, served, started);
+        let route = requests.as_ref().map(|requests| requests.route(position));
+        let line = Line { id, route, served };
+        tell(&response, &line, started);
     }
     Ok(response)
 }
 
-fn tell(response: &ServiceResponse<impl MessageBody>, served: bool, started: Instant) {
+/// What the line says beside what stands in the answer.
+struct Line {
+    id: Option<RequestId>,
+    route: Option<&'static str>,
+    served: bool,
+}
+
+fn tell(response: &ServiceResponse<impl MessageBody>, line: &Line, started: Instant) {
     let request = response.request();
     let (method, status) = (request.method(), response.status().as_u16());
     let site = request.app_data::<web::Data<Site>>();
     let peer = site.map(|site| tracing::field::display(address::client(request, site)));
-    let route = request.match_pattern();
-    let route = route.as_deref().unwrap_or("(none)");
+    let (request_id, route) = (line.id.map(tracing::field::display), line.route);
     let reference = {
         let extensions = request.extensions();
         extensions.get::<Noted>().map(|noted| noted.0.clone())
     };
     let microseconds = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    if served {
-        tracing::debug!(event = "request", %method, route, status, microseconds, peer, reference, "request");
+    if line.served {
+        tracing::debug!(event = "request", request_id, %method, route, status, microseconds, peer, reference, "request");
     } else {
-        tracing::info!(event = "request", %method, route, status, microseconds, peer, reference, "request");
+        tracing::info!(event = "request", request_id, %method, route, status, microseconds, peer, reference, "request");
     }
 }

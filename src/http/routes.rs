@@ -163,7 +163,10 @@ pub const ROUTES: &[RouteEntry] = &[
     row!("GET", "/admin/explain", AdminBrowser, || web::get()
         .to(admin::explain_page)),
     row!("GET", "/healthz", Nobody, || web::get().to(health::healthz)),
+    row!("HEAD", "/healthz", Nobody, || web::head()
+        .to(health::healthz)),
     row!("GET", "/readyz", Nobody, || web::get().to(health::readyz)),
+    row!("HEAD", "/readyz", Nobody, || web::head().to(health::readyz)),
 ];
 
 /// Whether the route that `request` met takes tokens alone, whatever the method.
@@ -176,15 +179,28 @@ pub(super) fn needs_token(request: &HttpRequest) -> bool {
     rows.clone().next().is_some() && rows.all(|row| !open.contains(&row.needs))
 }
 
+/// Where a request's path stands among the patterns; requests of the path carry it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Position(pub(super) usize);
+
+/// The rows of each path, with the path.
+fn paths() -> impl Iterator<Item = (&'static str, &'static [RouteEntry])> {
+    let paths = ROUTES.chunk_by(|one, other| one.path == other.path);
+    paths.filter_map(|rows| Some((rows.first()?.path, rows)))
+}
+
+/// The pattern of every path, in the order of the table: what requests are counted by.
+pub fn route_patterns() -> impl Iterator<Item = &'static str> {
+    paths().map(|(path, _)| path)
+}
+
 /// Registers the table, a resource for each path, so that a wrong method is 405 and not 404.
 pub(super) fn register(app: &mut web::ServiceConfig) {
-    for rows in ROUTES.chunk_by(|one, other| one.path == other.path) {
-        let Some(first) = rows.first() else { continue };
+    for (position, (path, rows)) in paths().enumerate() {
+        let resource = web::resource(path).app_data(Position(position));
         let resource = rows
             .iter()
-            .fold(web::resource(first.path), |resource, row| {
-                resource.route((row.make)())
-            })
+            .fold(resource, |resource, row| resource.route((row.make)()))
             .default_service(web::to(super::error::method_not_allowed));
         app.service(resource);
     }

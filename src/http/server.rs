@@ -15,10 +15,12 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use super::connections::{self, Connections, Terms};
-use super::{Leaving, Limits, Problem, Tls, TlsError, arrival, limits, middleware, peer, routes};
+use super::{
+    Leaving, Limits, Problem, RequestIds, Tls, TlsError, arrival, limits, middleware, peer, routes,
+};
 use crate::flow::{
     Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
-    Metrics, Pressure, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
+    Metrics, Pressure, Providers, Readiness, RelayKeys, Revoke, ServiceKeys, SignIn,
 };
 use crate::model::IdpName;
 
@@ -109,8 +111,10 @@ pub struct Flows {
     pub keys: Arc<ServiceKeys>,
     /// The keys of rolegate as an OIDC issuer.
     pub relay_keys: Arc<RelayKeys>,
-    /// When the store was last heard from.
-    pub pulse: Arc<Pulse>,
+    /// Whether all that is needed is there.
+    pub readiness: Arc<Readiness>,
+    /// Names requests.
+    pub request_ids: Arc<RequestIds>,
     /// Who callers are.
     pub access: Arc<Access>,
     /// Says why.
@@ -276,11 +280,13 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.assignments))
         .app_data(web::Data::from(flows.idps))
         .app_data(web::Data::from(flows.providers))
+        .app_data(web::Data::from(flows.metrics.requests()))
         .app_data(web::Data::from(flows.metrics))
         .app_data(web::Data::from(flows.keys))
         .app_data(web::Data::from(flows.relay_keys))
         .app_data(web::Data::from(flows.logout))
-        .app_data(web::Data::from(flows.pulse))
+        .app_data(web::Data::from(flows.readiness))
+        .app_data(web::Data::from(flows.request_ids))
         .app_data(web::Data::from(flows.access))
         .app_data(web::Data::from(flows.explain))
         .app_data(web::Data::from(flows.admins))

@@ -11,6 +11,8 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use openssl::asn1::Asn1Time;
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
@@ -172,6 +174,14 @@ impl Tls {
         }
         *before = Arc::new(read);
         Ok(true)
+    }
+
+    /// When the certificate in force ends; `None` where its time cannot be read.
+    pub fn not_after(&self) -> Option<DateTime<Utc>> {
+        let epoch = Asn1Time::from_unix(0).ok()?;
+        let left = epoch.diff(self.pair().leaf.not_after()).ok()?;
+        let seconds = i64::from(left.days) * 86_400 + i64::from(left.secs);
+        DateTime::from_timestamp(seconds, 0)
     }
 
     fn pair(&self) -> Arc<Pair> {

@@ -7,6 +7,7 @@ mod arn;
 mod certificate_name;
 mod clock;
 mod credentials;
+mod durations;
 mod entropy;
 mod entry;
 mod hex;
@@ -28,6 +29,7 @@ pub use arn::{AccountId, ArnError, Partition, RoleArn, SamlProviderArn, split_ar
 pub use certificate_name::{CertificateName, CertificateNameError};
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339, seconds_between};
 pub use credentials::{Credentials, IssueKey};
+pub use durations::{DurationCounts, Durations};
 pub use entropy::{Entropy, OsEntropy};
 pub use entry::{Effect, Entry, EntryDraft, EntryProblem, EntrySource, Method};
 pub use hex::hex;

@@ -57,6 +57,11 @@ impl Rules {
         &self.limits
     }
 
+    /// How many entries there are.
+    pub fn count(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Whether an entry allows roles by `method`.
     pub fn allow_by(&self, method: Method) -> bool {
         let allows = |entry: &Entry| entry.draft.effect == Effect::Allow;

@@ -215,6 +215,15 @@ async fn seal_head(
     write_meta(connection, HEAD.row, blob).await
 }
 
+/// Seals the head anew as it is: what an append needs, without one.
+pub(super) async fn seal_again(
+    connection: &mut AnyConnection,
+    sealer: &Sealer,
+) -> Result<(), StoreError> {
+    let head = read_head(connection, sealer).await?;
+    seal_head(connection, sealer, head).await
+}
+
 async fn read_head(
     connection: &mut AnyConnection,
     sealer: &Sealer,

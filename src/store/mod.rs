@@ -22,6 +22,7 @@ mod key;
 mod key_source;
 mod leases;
 mod ledger;
+mod levels;
 mod logins;
 mod look;
 mod master_keys;
@@ -71,6 +72,7 @@ pub use key::{MasterKey, MasterKeyId, MasterKeys, NoMasterKeyId};
 pub use key_source::{KeySource, Stamp};
 pub use leases::{LeaseFilter, Standing};
 pub use ledger::{AcceptError, Fresh, Taken};
+pub use levels::{Levels, PoolLevel, TokenEnd};
 pub use logins::{
     LOGIN_LIVES, LOGINS_KEPT, LOGINS_PER_ADDRESS, LoginAnswer, LoginPoll, NewLogin, PendingLogin,
 };

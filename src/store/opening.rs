@@ -260,6 +260,22 @@ impl Engine {
         })
     }
 
+    /// The bytes that the database takes up on its disk.
+    pub(super) fn size_query(self) -> &'static str {
+        match self {
+            Self::Sqlite => {
+                "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+            }
+            Self::Postgres => "SELECT pg_database_size(current_database())",
+        }
+    }
+
+    /// The schema that this program knows.
+    pub(super) fn known_schema(self) -> i64 {
+        let versions = self.migrator().iter().map(|migration| migration.version);
+        versions.max().unwrap_or(0)
+    }
+
     /// Brings the schema to today's, within the caller's transaction: two processes may start at once.
     pub(super) async fn migrate(
         self,

@@ -7,6 +7,7 @@
 
 mod answer;
 mod ask;
+mod calls;
 mod console;
 mod error;
 mod identity;
@@ -29,6 +30,7 @@ use aws_sdk_sts::Client;
 use aws_sdk_sts::config::SharedHttpClient;
 use chrono::TimeDelta;
 
+pub use calls::{CallOutcome, Calls};
 pub use console::{CONSOLE_SOURCES, Federation, FederationError};
 pub use error::IssueError;
 pub use identity::{CallerIdentity, caller_identity_from_environment};
@@ -102,6 +104,7 @@ pub struct Sts {
     clock: Arc<dyn Clock>,
     unsigned: OnceLock<Unsigned>,
     own: Own,
+    calls: Calls,
 }
 
 impl fmt::Debug for Sts {
@@ -127,7 +130,13 @@ impl Sts {
             clock,
             unsigned: OnceLock::new(),
             own: Own::default(),
+            calls: Calls::default(),
         }
+    }
+
+    /// What STS was asked so far.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// Asks for credentials with the assertion (`AssumeRoleWithSAML`).
@@ -261,7 +270,9 @@ impl Sts {
         let mut retried = 0;
         let mut pause = BACKOFF;
         loop {
-            match ask::ask(call, duration, &*self.clock).await {
+            let under_way = self.calls.begin(call.grant.method());
+            let answer = ask::ask(call, duration, &*self.clock).await;
+            match under_way.came_to(answer) {
                 Err(IssueError::DurationTooLong { .. }) if duration > SessionDuration::DEFAULT => {
                     duration = SessionDuration::DEFAULT;
                 }

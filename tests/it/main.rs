@@ -33,6 +33,7 @@ mod logout;
 mod long_jobs;
 mod many_values;
 mod metadata;
+mod metrics;
 mod museum;
 mod mutants;
 mod oidc;

@@ -186,6 +186,15 @@ impl Idps {
         waiting.map(|slot| slot.settings.name.clone()).collect()
     }
 
+    /// The IdPs of the configuration, in its order.
+    pub fn names(&self) -> Vec<IdpName> {
+        let slots = self.slots();
+        slots
+            .iter()
+            .map(|slot| slot.settings.name.clone())
+            .collect()
+    }
+
     /// Whether none is configured.
     pub fn is_empty(&self) -> bool {
         self.slots().is_empty()

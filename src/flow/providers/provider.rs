@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 
 use super::error::ProviderError;
+use super::refreshes::Refreshes;
 use super::secret::{Look, SecretInForce};
 use crate::config::{self, Config};
 use crate::flow::IdpView;
@@ -40,6 +41,7 @@ pub struct Provider {
     /// When a sign-in or a token last had the provider asked; held over the asking, so that those who come meanwhile wait
     /// for its answer.
     wanted_at: Mutex<Option<DateTime<Utc>>>,
+    refreshes: Refreshes,
 }
 
 #[derive(Default)]
@@ -67,7 +69,13 @@ impl Provider {
             clock,
             state: RwLock::default(),
             wanted_at: Mutex::new(None),
+            refreshes: Refreshes::default(),
         })
+    }
+
+    /// How refreshes went.
+    pub(in crate::flow) fn refreshes(&self) -> &Refreshes {
+        &self.refreshes
     }
 
     /// Metadata and keys in force; `None` before the first good answer.
@@ -110,9 +118,12 @@ impl Provider {
         refresh_token: &Secret,
     ) -> Result<TokenAnswer, OidcError> {
         let secret = self.secret();
-        self.client
+        let answer = self
+            .client
             .refresh(&self.settings, metadata, &secret, refresh_token)
-            .await
+            .await;
+        self.refreshes.count(&answer);
+        answer
     }
 
     /// Asks for metadata and keys, and takes both up or neither; gives for how long the keys may be kept by

@@ -5,6 +5,7 @@
 //! stranger every refusal looks alike; the reason goes to log and audit under the reference, and every
 //! check to the keeper, behind the answer.
 
+mod counts;
 mod error;
 mod keeper;
 mod oidc;
@@ -18,6 +19,7 @@ use std::sync::atomic::AtomicU64;
 
 use tokio::sync::{Semaphore, mpsc};
 
+use counts::SignInCounts;
 pub use error::SignInError;
 use error::{Reason, Stop};
 use keeper::{Examiner, Form, Refused};
@@ -70,6 +72,7 @@ pub struct SignIn {
     refusals: Arc<Semaphore>,
     keeper: mpsc::Sender<(Refused, Counted)>,
     begun: AtomicU64,
+    counts: SignInCounts,
 }
 
 impl SignIn {
@@ -80,7 +83,10 @@ impl SignIn {
             rules: parts.rules.clone(),
             allow_list: Arc::clone(&parts.mint.allow_list),
         };
+        let providers = parts.providers.all().iter();
+        let providers = providers.map(|provider| provider.settings.name.clone());
         Self {
+            counts: SignInCounts::of(parts.idps.names().into_iter().chain(providers)),
             keeper: keeper::start(examiner, parts.store.clone()),
             parts,
             refusals: Arc::new(Semaphore::new(REFUSALS)),
@@ -90,13 +96,25 @@ impl SignIn {
 
     /// Takes what was posted to the ACS.
     pub async fn accept(&self, posted: Posted<'_>) -> Result<SignedIn, SignInError> {
+        let mut idp = None;
+        let outcome = self.accepted(posted, &mut idp).await;
+        self.counts.count(idp.as_ref(), &outcome);
+        outcome
+    }
+
+    /// As [`Self::accept`]; `idp` becomes the one that the response names, once it is one of ours.
+    async fn accepted(
+        &self,
+        posted: Posted<'_>,
+        idp: &mut Option<IdpName>,
+    ) -> Result<SignedIn, SignInError> {
         let (kind, encoding) = (posted.content_type, posted.content_encoding);
         let form = RawResponse::from_form(kind, encoding, posted.body).map_err(|problem| {
             let reference = self.refuse(Reason::Form(problem.clone()), None, None);
             SignInError::Form(problem, reference)
         })?;
         let relay_state = form.relay_state;
-        match self.journey(form.response, relay_state, &posted).await {
+        match self.journey(form.response, relay_state, &posted, idp).await {
             Ok(signed_in) => Ok(signed_in),
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Refused(reason)) => {
@@ -111,6 +129,7 @@ impl SignIn {
         raw: RawResponse,
         relay_state: Option<String>,
         posted: &Posted<'_>,
+        known: &mut Option<IdpName>,
     ) -> Result<SignedIn, Stop> {
         let response = self.off_thread(move || raw.read()).await??;
         let idp = self
@@ -120,6 +139,7 @@ impl SignIn {
             .ok_or_else(|| {
                 Reason::UnknownIssuer(response.issuer_hint().chars().take(256).collect())
             })?;
+        *known = Some(idp.settings.name.clone());
         let request = self.request_of(&response, &idp, posted.binding).await?;
         let request_id = request.as_ref().map(|request| request.id.clone());
         let verified = self.verify(response, Arc::clone(&idp), request_id).await?;

@@ -58,6 +58,13 @@ impl SignIn {
 
     /// Takes what a provider's page sent the browser here with.
     pub async fn arrive(&self, arrived: Arrived<'_>) -> Result<SignedIn, SignInError> {
+        let idp = arrived.provider.parse().ok();
+        let outcome = self.arrived(arrived).await;
+        self.counts.count(idp.as_ref(), &outcome);
+        outcome
+    }
+
+    async fn arrived(&self, arrived: Arrived<'_>) -> Result<SignedIn, SignInError> {
         let (provider, discovered) = self.provider(arrived.provider).await?;
         match self.callback(&provider, &discovered, &arrived).await {
             Ok(signed_in) => Ok(signed_in),

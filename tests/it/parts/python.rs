@@ -30,6 +30,24 @@ pub(crate) fn run_job(script: &str, env: &[(&str, &str)]) -> Output {
         .unwrap()
 }
 
+/// What `watching.py` makes of `text`: `openmetrics` by Prometheus's own client, or `yaml`.
+pub(crate) fn watching(kind: &str, text: &str) -> serde_json::Value {
+    let mut child = Command::new(python())
+        .arg("-I")
+        .arg(super::kept("python").join("watching.py"))
+        .arg(kind)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, text.as_bytes()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{kind}: {text}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// Starts a job with one boto3 client.
 pub(crate) fn long_job(limits: Limits, env: &[(&str, &str)]) -> LongJob {
     start("long_job.py", limits, env)

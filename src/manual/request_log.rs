@@ -1,0 +1,74 @@
+//! # The request log
+//!
+//! The log goes to standard error, a JSON object a line; `RUST_LOG` sets what is told (`info` where it is not set, and
+//! `rolegate=debug` for one line of every fetch that was served). Every line has `timestamp` (RFC 3339, UTC), `level`, `target` (a
+//! module of rolegate's) and `fields`, in which `event` names what happened and `message` says it in words. Names of
+//! events and of the fields listed here are stable; messages are not.
+//!
+//! Never in the log: a token, a cookie, an assertion, a key or a credential; a query, a header or a body of a request. A person's
+//! user name stands where it says whom something concerns.
+//!
+//! # The line of a request
+//!
+//! One line for each request once it is answered, `event` `request`, at level info; a fetch that was served is in the
+//! audit the first time and no news after that, so its line is at level debug. A field that has no value is left out.
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `request_id` | sixteen hexadecimal digits, also in the answer's header `x-request-id`. Made by the gateway; what a client sends in such a header counts for nothing. It comes once in the life of a process |
+//! | `method` | the request's method |
+//! | `route` | the pattern of the route, such as `/api/v1/leases/{lease}`, or `(none)`; the path itself is not logged, since it may name a person |
+//! | `status` | the answer's status |
+//! | `microseconds` | from the head of the request to the answer's |
+//! | `peer` | the address that the connection came from; behind a proxy the proxy's |
+//! | `reference` | what the person was shown with a refusal, by which the audit and `explain` find it |
+//!
+//! # Every event
+//!
+//! | event | level | meaning |
+//! |---|---|---|
+//! | `access_revoked` | warn | An admin, or a person, revoked: `what`, `by` whom, how many `sessions` and `leases`, and whether with a `hold`. |
+//! | `assignment_unaudited` | error | An assignment stands that the audit does not know: it is to be set again. |
+//! | `audit_lost` | error | A record is not in the audit: the store did not take it. |
+//! | `audit_overrun` | error | More refusals came than the audit takes at once; this one, by its `reference`, stands in the log alone. |
+//! | `configuration` | warn | A warning that `rolegate check` prints too, at the start. |
+//! | `console_failed` | warn | AWS's console sign-in gave nothing; the person was told to try again. |
+//! | `explain_failed` | error | A response could not be examined for `explain`. |
+//! | `idp_certificate_expires` | error, warn | A signing certificate of an IdP ends within 60, 30 or 7 `days`, or has ended. |
+//! | `idp_metadata_bad` | error | An IdP's metadata cannot be had or used; said once for each reason. |
+//! | `idp_metadata_changed` | info | Other metadata of an IdP is in force. |
+//! | `issue_failed` | warn | STS issued nothing for a role: `code` and `reason` say why and what mends it. |
+//! | `levels_unread` | warn | What the store holds could not be counted for the metrics. |
+//! | `logout_refused` | warn | A logout message was refused; the audit has it by its `reference`. |
+//! | `logout_unsigned` | error | A logout message of ours could not be signed. |
+//! | `metadata_failed` | error | rolegate's own SAML metadata could not be written. |
+//! | `metrics_failed` | error | A scrape is incomplete. |
+//! | `mint_lost` | error | What STS said could not be kept. |
+//! | `oidc_keys_stay` | warn | A token does not verify with a provider's keys in force, and newer ones cannot be had. |
+//! | `oidc_provider_answers` | info | An OpenID provider that did not answer does again. |
+//! | `oidc_provider_away` | warn | Nobody can sign in at an OpenID provider now. |
+//! | `oidc_provider_bad` | error | An OpenID provider's metadata or keys cannot be had or used; said once for each reason. |
+//! | `oidc_secret_bad` | error | A client secret's file cannot be used; the secret before stays in force. |
+//! | `oidc_secret_changed` | info | A client secret was taken up. |
+//! | `page_failed` | error | A page could not be made. |
+//! | `purge_failed` | warn | What has run out stays until the next purge. |
+//! | `refresh_failed` | warn | An ID token was not renewed: `code` and `reason`. |
+//! | `refresh_lost` | error | What a provider gave could not be kept in time; the person may have to sign in again. |
+//! | `refresh_waits` | warn | No ID token is renewed ahead of need until the store answers. |
+//! | `refusal_unreadable` | error | What was kept of a refusal cannot be read; `explain` shows the audit's reason alone. |
+//! | `refusals_lost` | error | What `explain` would show of some refusals is not kept. |
+//! | `relay_key_bad` | error | A relay key that cannot be read is left out. |
+//! | `relay_key_missing` | error, warn | There is no relay key yet; it is made when it is first needed. |
+//! | `relay_key_stays` | warn | The relay key is not followed by a new one yet. |
+//! | `request` | info, debug | A request was answered: the fields above. At level debug for a job that was served. |
+//! | `server_failed` | error | The server did not end well. |
+//! | `service_key_bad` | error | A key pair of rolegate's own that cannot be read is left out. |
+//! | `serving` | info | The gateway serves, at `address`, as `public_url`. |
+//! | `session_ended` | warn | A provider ended a sign-in: it takes the refresh token no more. |
+//! | `session_nearly_full` | warn | Session policy and tags are near what AWS packs into a session. |
+//! | `sign_in_refused` | warn | A sign-in was refused: `reference`, `code` and `reason`. What the person saw is the reference alone. |
+//! | `stopping` | info | The process was asked to end, and finishes what it began. |
+//! | `store_away` | error | The store does not answer; what could not be done is the message. Said once by the gateway itself, and by each request that needed it. |
+//! | `store_back` | info | The store answers again. |
+//! | `tls_certificate_bad` | error | The files of the server's certificate cannot be used; the one before stays in force. |
+//! | `tls_certificate_changed` | info | The server's certificate was taken up. |
