@@ -1,6 +1,7 @@
 //! The one place where parts are put together: configuration in, a running gateway out.
 
 mod flows;
+mod telemetry;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::saml::metadata_url::MetadataFetchError;
 use crate::store::{MasterKey, Store, StoreError, StoreSettings, database_exists};
 use crate::sts::StsSettings;
 use flows::{Parts, background, flows, parts};
+pub use telemetry::Traces;
 
 /// Time and randomness, handed to every part.
 #[derive(Clone)]

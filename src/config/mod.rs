@@ -18,6 +18,7 @@ mod saml;
 mod schema;
 mod server;
 mod store;
+mod telemetry;
 mod urls;
 mod values;
 mod warning;
@@ -35,7 +36,7 @@ pub use problem::{ConfigError, ConfigErrors, Problem};
 pub use values::{
     Admin, ClientSecret, Config, IdpInitiated, LeaseLimits, Limits, MetadataSource, OidcProvider,
     Relay, RequireSigned, Roles, Saml, SamlIdp, Server, SessionLimits, SingleLogout, StoreConfig,
-    Sts, Tls, issuer_problem,
+    Sts, Telemetry, Tls, issuer_problem,
 };
 pub use warning::Warning;
 
@@ -106,6 +107,7 @@ fn check(
     let sts = access::sts(raw.sts, environment, findings);
     let admin = access::admin(raw.admin, idps, findings);
     let relay = access::relay(raw.relay, server.as_ref(), findings);
+    let telemetry = telemetry::check(raw.telemetry, &folder, findings);
     let config = Config {
         path: path.to_owned(),
         server: server?,
@@ -118,6 +120,7 @@ fn check(
         sts,
         admin,
         relay,
+        telemetry,
         warnings: Vec::new(),
     };
     worth::note(&config, findings);

@@ -46,6 +46,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// rolegate as an issuer that AWS trusts.
     pub relay: Relay,
+    /// Where traces go; nowhere without it.
+    pub telemetry: Option<Telemetry>,
     /// What is legal but probably not meant.
     pub warnings: Vec<Warning>,
 }
@@ -376,6 +378,19 @@ impl Relay {
             .split_once("://")
             .map_or(self.issuer.as_str(), |(_, name)| name)
     }
+}
+
+/// `[telemetry]` with an endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Telemetry {
+    /// Where spans are posted, `/v1/traces` included: https, or http on loopback.
+    pub endpoint: Url,
+    /// A file of secret headers that was good at start; ask [`Telemetry::headers()`].
+    pub headers_file: Option<PathBuf>,
+    /// The share of traces that is sent, from 0 to 1.
+    pub sample_ratio: f64,
+    /// What rolegate is called there.
+    pub service_name: String,
 }
 
 /// The longest URL of an OIDC provider (IAM API, `CreateOpenIDConnectProvider`).

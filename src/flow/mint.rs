@@ -13,11 +13,12 @@ use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::outcome::{event_of, reasons};
 use super::{AllowList, Issuer, TokenProblem};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Clock, Method, RoleArn, SamlProof, Subject};
+use crate::model::{Clock, Method, RoleArn, SamlProof, Subject, TRACES};
 use crate::policy::{Grant, Rules, decide_all, grantable};
 use crate::store::{Claim, ClaimOrder, LeaseFilter, Store, StoreError};
 use crate::sts::{IssueError, Sts};
@@ -130,14 +131,16 @@ impl Mint {
     /// Starts to mint for `subject`; the task goes on whether or not anybody waits for it.
     pub fn start(self: &Arc<Self>, subject: Arc<Subject>, proof: SamlProof) -> JoinHandle<()> {
         let mint = Arc::clone(self);
-        tokio::spawn(async move { mint.all(&subject, &proof).await })
+        let span = tracing::info_span!(target: TRACES, "mint");
+        tokio::spawn(async move { mint.all(&subject, &proof).await }.instrument(span))
     }
 
     /// Starts what an OpenID Connect sign-in is followed by: where the provider gave a refresh token, nothing but
     /// the record of the decisions.
     pub fn start_with_id_token(self: &Arc<Self>, subject: Arc<Subject>) -> JoinHandle<()> {
         let mint = Arc::clone(self);
-        tokio::spawn(async move { mint.all_with_id_token(&subject).await })
+        let span = tracing::info_span!(target: TRACES, "mint");
+        tokio::spawn(async move { mint.all_with_id_token(&subject).await }.instrument(span))
     }
 
     async fn all(&self, subject: &Subject, proof: &SamlProof) {
@@ -191,7 +194,9 @@ impl Mint {
         rules: &Rules,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let decisions = decide_all(subject, None, rules, now);
+        let span = tracing::info_span!(target: TRACES, "decide");
+        let decisions = span.in_scope(|| decide_all(subject, None, rules, now));
+        drop(span);
         let granted = decisions.grants.iter().map(|grant| Event {
             granted: Some(true),
             ..event_of(EventKind::Decision, grant)
@@ -243,7 +248,10 @@ impl Mint {
             claimant: &self.claimant,
             instead_of: None,
         };
-        let claim = self.store.claim(&order).await?;
+        let claim = self.store.claim(&order);
+        let claim = claim
+            .instrument(tracing::info_span!(target: TRACES, "store.claim"))
+            .await?;
         if !matches!(claim, Claim::Won) {
             return Ok(());
         }
@@ -253,6 +261,7 @@ impl Mint {
                 let kept = self
                     .store
                     .put_credentials(&key, &self.claimant, credentials)
+                    .instrument(tracing::info_span!(target: TRACES, "store.put_credentials"))
                     .await?;
                 if !kept {
                     // The session was ended in between: what was issued for it is dropped.

@@ -15,8 +15,9 @@ use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 use tokio::time::Instant;
+use tracing::Instrument;
 
-use super::{Problem, Site};
+use super::{Problem, Site, span};
 use crate::model::Reference;
 
 /// Reads a body of at most `limit` bytes that arrives within `patience`.
@@ -69,7 +70,13 @@ fn too_slow() -> Problem {
 const FETCHES: &str = "/v1/credentials";
 
 /// The reference of a refusal, for the log line.
-struct Noted(String);
+pub(super) struct Noted(String);
+
+impl Noted {
+    pub(super) fn reference(&self) -> &str {
+        &self.0
+    }
+}
 
 /// Has the request's log line carry `reference`.
 pub(super) fn note_reference(request: &HttpRequest, reference: &Reference) {
@@ -115,14 +122,16 @@ pub(super) async fn secure(
     Ok(response)
 }
 
-/// Logs one line a request: never a query, a header or a body. That a job was served is in the audit the first
+/// Logs one line a request, and has it traced: never a query, a header or a body. That a job was served is in the audit the first
 /// time and after that of no news, so its line is for debugging.
 pub(super) async fn log(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
-    let response = next.call(request).await?;
+    let span = span::begin(&request);
+    let response = next.call(request).instrument(span.clone()).await?;
+    span::end(&span, &response);
     let served = response.status() == StatusCode::OK && response.request().path() == FETCHES;
     if !served || tracing::enabled!(tracing::Level::DEBUG) {
         tell(&response, served, started);

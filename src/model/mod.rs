@@ -22,6 +22,7 @@ mod service_key;
 mod session;
 mod subject;
 mod token;
+mod trace;
 
 pub use arn::{AccountId, ArnError, Partition, RoleArn, SamlProviderArn, split_arn_list};
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339, seconds_between};
@@ -49,3 +50,4 @@ pub use subject::{
     Subject, SubjectParts, WebIdentity,
 };
 pub use token::{Role, Token, TokenError, TokenHash, TokenKind, TokenRecord};
+pub use trace::TRACES;

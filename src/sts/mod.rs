@@ -15,6 +15,7 @@ mod own;
 mod proof;
 mod refusal;
 pub mod relay;
+mod span;
 mod transport;
 
 #[cfg(test)]
@@ -261,7 +262,7 @@ impl Sts {
         let mut retried = 0;
         let mut pause = BACKOFF;
         loop {
-            match ask::ask(call, duration, &*self.clock).await {
+            match span::traced(call, ask::ask(call, duration, &*self.clock)).await {
                 Err(IssueError::DurationTooLong { .. }) if duration > SessionDuration::DEFAULT => {
                     duration = SessionDuration::DEFAULT;
                 }

@@ -16,6 +16,7 @@ mod shapes;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
+use tracing::Instrument;
 
 pub use error::SignInError;
 use error::{Reason, Stop};
@@ -27,7 +28,7 @@ pub use shapes::{Arrived, Confirmed, Output, Posted, SignedIn, Started};
 use super::{Busy, Fetch, Idp, Idps, Mint, Providers, Verifiers};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::IdpInitiated;
-use crate::model::{Clock, Entropy, IdpName, Reference, Token};
+use crate::model::{Clock, Entropy, IdpName, Reference, TRACES, Token};
 use crate::saml::{RawResponse, UnverifiedResponse, VerifiedAssertion, verify};
 use crate::store::{AcceptError, ConsumedRequest, SignInRequest, Store};
 
@@ -114,9 +115,14 @@ impl SignIn {
             })?;
         let request = self.request_of(&response, &idp, posted.binding).await?;
         let request_id = request.as_ref().map(|request| request.id.clone());
-        let verified = self.verify(response, Arc::clone(&idp), request_id).await?;
+        let verified = self
+            .verify(response, Arc::clone(&idp), request_id)
+            .instrument(tracing::info_span!(target: TRACES, "saml.verify"))
+            .await?;
         let consumed = self.consume(request.as_ref()).await?;
-        let fresh = match self.parts.store.accept(verified, consumed.as_ref()).await {
+        let accepted = self.parts.store.accept(verified, consumed.as_ref());
+        let span = tracing::info_span!(target: TRACES, "store.accept");
+        let fresh = match accepted.instrument(span).await {
             Ok(fresh) => fresh,
             Err(AcceptError::Replayed) => return Err(Reason::Replayed.into()),
             Err(AcceptError::RequestUnknown) => {
