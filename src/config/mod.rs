@@ -33,10 +33,11 @@ use std::path::Path;
 use toml::Table;
 
 pub use problem::{ConfigError, ConfigErrors, Problem};
+pub use telemetry::Telemetry;
 pub use values::{
     Admin, ClientSecret, Config, IdpInitiated, LeaseLimits, Limits, MetadataSource, OidcProvider,
     Relay, RequireSigned, Roles, Saml, SamlIdp, Server, SessionLimits, SingleLogout, StoreConfig,
-    Sts, Telemetry, Tls, issuer_problem,
+    Sts, Tls, issuer_problem,
 };
 pub use warning::Warning;
 

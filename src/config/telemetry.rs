@@ -14,7 +14,6 @@ use super::findings::Findings;
 use super::problem::ConfigError;
 use super::raw::RawTelemetry;
 use super::urls;
-use super::values::Telemetry;
 
 const ENDPOINT: &str = "telemetry.otlp_endpoint";
 const HEADERS: &str = "telemetry.otlp_headers_file";
@@ -29,6 +28,19 @@ const PATH: &str = "/v1/traces";
 /// Enough for every collector; more is another file than was meant.
 const MAX_FILE_BYTES: usize = 16 * 1024;
 const MAX_NAME: usize = 256;
+
+/// `[telemetry]` with an endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Telemetry {
+    /// Where spans are posted, `/v1/traces` included: https, or http on loopback.
+    pub endpoint: Url,
+    /// A file of secret headers that was good at start; ask [`Telemetry::headers()`].
+    pub headers_file: Option<PathBuf>,
+    /// The share of traces that is sent, from 0 to 1.
+    pub sample_ratio: f64,
+    /// What rolegate is called there.
+    pub service_name: String,
+}
 
 pub(super) fn check(
     raw: Option<RawTelemetry>,

@@ -18,8 +18,8 @@ use crate::model::{
     Entry, IdpName, Method, Partition, SamlProviderArn, Secret, SessionDuration, UserName,
 };
 
-use super::Warning;
 use super::urls::is_loopback;
+use super::{Telemetry, Warning};
 
 /// Everything that the file and the environment say.
 #[derive(Debug, Clone)]
@@ -378,19 +378,6 @@ impl Relay {
             .split_once("://")
             .map_or(self.issuer.as_str(), |(_, name)| name)
     }
-}
-
-/// `[telemetry]` with an endpoint.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Telemetry {
-    /// Where spans are posted, `/v1/traces` included: https, or http on loopback.
-    pub endpoint: Url,
-    /// A file of secret headers that was good at start; ask [`Telemetry::headers()`].
-    pub headers_file: Option<PathBuf>,
-    /// The share of traces that is sent, from 0 to 1.
-    pub sample_ratio: f64,
-    /// What rolegate is called there.
-    pub service_name: String,
 }
 
 /// The longest URL of an OIDC provider (IAM API, `CreateOpenIDConnectProvider`).

@@ -48,4 +48,5 @@ mod routes;
 mod sign_in;
 mod soak;
 mod tls;
+mod traces;
 mod users;

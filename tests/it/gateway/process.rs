@@ -117,6 +117,13 @@ impl Gateway {
         (self.child, self.log) = starting.serves().await;
     }
 
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn end(&mut self) -> ExitStatus {
+        signal("TERM", &self.child);
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait());
+        ended.await.expect("it does not end").unwrap()
+    }
+
     /// Its resident memory, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = format!("/proc/{}/status", self.child.id().unwrap());
@@ -243,9 +250,13 @@ fn program(folder: &Path) -> Command {
 }
 
 fn hang_up(child: &Child) {
+    signal("HUP", child);
+}
+
+fn signal(name: &str, child: &Child) {
     // The shell's own `kill`: a bare system has no other.
     let sent = std::process::Command::new("sh")
-        .args(["-c", &format!("kill -HUP {}", child.id().unwrap())])
+        .args(["-c", &format!("kill -{name} {}", child.id().unwrap())])
         .status()
         .unwrap();
     assert!(sent.success());
