@@ -40,7 +40,7 @@ use crate::config::{ConfigError, Telemetry};
 use crate::model::{Secret, TRACES};
 
 /// Finished spans that may wait; what comes beyond is lost.
-const QUEUE: usize = 4096;
+const QUEUE: usize = 2048;
 /// How many are posted together.
 const BATCH: usize = 512;
 /// How long a span waits for others at most.
