@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
-use tracing::Subscriber;
+use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -54,7 +54,7 @@ pub(super) fn table(headings: &[&str], rows: Vec<Vec<String>>) {
 pub(super) fn start_logging(traces: Option<&Traces>) {
     let words = std::env::var("RUST_LOG").ok();
     // A second start in one process, as in the demo, keeps the first.
-    let _already = subscriber(levels(words.as_deref()), traces).try_init();
+    let _already = dispatch(levels(words.as_deref()), traces).try_init();
 }
 
 /// What the log takes; of the spans of traces nothing, so that where there are no traces none is made.
@@ -71,11 +71,14 @@ fn levels(words: Option<&str>) -> Targets {
         .with_target(TRACES, LevelFilter::OFF)
 }
 
-fn subscriber(levels: Targets, traces: Option<&Traces>) -> impl Subscriber + Send + Sync + use<> {
+fn dispatch(levels: Targets, traces: Option<&Traces>) -> Dispatch {
     let log = fmt::layer().json().with_writer(std::io::stderr);
-    registry()
-        .with(log.with_filter(levels))
-        .with(traces.map(Traces::layer))
+    let log = registry().with(log.with_filter(levels));
+    // Not `with(None)`: a layer that does nothing would still have every span made.
+    match traces {
+        Some(traces) => log.with(traces.layer()).into(),
+        None => log.into(),
+    }
 }
 
 #[cfg(test)]
@@ -83,9 +86,9 @@ mod tests {
     use super::*;
 
     fn is_made(traces: Option<&Traces>) -> bool {
-        let subscriber = subscriber(levels(Some("trace")), traces);
+        let dispatch = dispatch(levels(Some("trace")), traces);
         let made = || !tracing::info_span!(target: TRACES, "a span").is_disabled();
-        tracing::subscriber::with_default(subscriber, made)
+        tracing::dispatcher::with_default(&dispatch, made)
     }
 
     #[tokio::test]

@@ -9,8 +9,8 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::web;
-use tracing::Span;
 use tracing::field::Empty;
+use tracing::{Level, Span};
 
 use super::Site;
 use super::middleware::Noted;
@@ -18,15 +18,23 @@ use crate::model::TRACES;
 
 /// The span that a request is served in.
 pub(super) fn begin(request: &ServiceRequest) -> Span {
+    if !tracing::span_enabled!(target: TRACES, Level::INFO) {
+        return Span::none();
+    }
+    let method = method(request.method());
+    let route = request.match_pattern();
+    let name = route
+        .as_ref()
+        .map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
     tracing::info_span!(
         target: TRACES,
         parent: None,
         "request",
-        otel.name = Empty,
+        otel.name = name,
         otel.kind = "server",
         otel.status_code = Empty,
-        http.request.method = method(request.method()),
-        http.route = Empty,
+        http.request.method = method,
+        http.route = route,
         http.response.status_code = Empty,
         url.scheme = scheme(request),
         rolegate.reference = Empty,
@@ -38,23 +46,13 @@ pub(super) fn end(span: &Span, response: &ServiceResponse<impl MessageBody>) {
     if span.is_disabled() {
         return;
     }
-    let request = response.request();
-    let method = method(request.method());
-    match request.match_pattern() {
-        Some(route) => {
-            span.record("otel.name", format!("{method} {route}"));
-            span.record("http.route", route);
-        }
-        None => {
-            span.record("otel.name", method);
-        }
-    }
     let status = response.status();
     span.record("http.response.status_code", status.as_u16());
     if status.is_server_error() {
         span.record("otel.status_code", "error");
     }
-    if let Some(noted) = request.extensions().get::<Noted>() {
+    let extensions = response.request().extensions();
+    if let Some(noted) = extensions.get::<Noted>() {
         span.record("rolegate.reference", noted.reference());
     }
 }
