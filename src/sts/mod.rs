@@ -262,7 +262,8 @@ impl Sts {
         let mut retried = 0;
         let mut pause = BACKOFF;
         loop {
-            match span::traced(call, ask::ask(call, duration, &*self.clock)).await {
+            let asked = Box::pin(ask::ask(call, duration, &*self.clock));
+            match span::traced(call, asked).await {
                 Err(IssueError::DurationTooLong { .. }) if duration > SessionDuration::DEFAULT => {
                     duration = SessionDuration::DEFAULT;
                 }

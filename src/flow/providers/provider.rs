@@ -105,7 +105,7 @@ impl Provider {
             .exchange(&self.settings, metadata, &secret, code, verifier);
         let span = tracing::info_span!(target: TRACES, "oidc.exchange", otel.kind = "client",
             otel.status_code = Empty, rolegate.idp = %name, "error.type" = Empty);
-        traced(span, asked).await
+        traced(span, Box::pin(asked)).await
     }
 
     /// Asks for new tokens with `refresh_token`. Whoever calls it holds the session's claim.
@@ -120,7 +120,7 @@ impl Provider {
             .refresh(&self.settings, metadata, &secret, refresh_token);
         let span = tracing::info_span!(target: TRACES, "oidc.refresh", otel.kind = "client",
             otel.status_code = Empty, rolegate.idp = %name, "error.type" = Empty);
-        traced(span, asked).await
+        traced(span, Box::pin(asked)).await
     }
 
     /// Asks for metadata and keys, and takes both up or neither; gives for how long the keys may be kept by
