@@ -83,6 +83,8 @@ fn dispatch(levels: Targets, traces: Option<&Traces>) -> Dispatch {
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
 
     fn is_made(traces: Option<&Traces>) -> bool {
@@ -108,7 +110,6 @@ mod tests {
     #[test]
     fn the_log_is_at_info_unless_it_is_told_otherwise() {
         let takes = |words, target, level| levels(words).would_enable(target, &level);
-        use tracing::Level;
         assert!(takes(None, "rolegate::app", Level::INFO));
         assert!(!takes(None, "rolegate::app", Level::DEBUG));
         assert!(!takes(None, "sqlx::query", Level::INFO));
