@@ -3,6 +3,7 @@
 mod flows;
 mod measuring;
 mod open_files;
+mod telemetry;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::store::{
 };
 use crate::sts::StsSettings;
 use flows::{Parts, background, flows, parts};
+pub use telemetry::Traces;
 
 /// Time and randomness, handed to every part.
 #[derive(Clone)]

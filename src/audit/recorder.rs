@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
 
 use super::{AuditCounts, Event, chain};
-use crate::model::Clock;
+use crate::model::{Clock, TRACES};
 use crate::store::{Store, StoreError};
 
 /// How many events may wait; who comes after waits for room.
@@ -64,8 +65,12 @@ impl Recorder {
             at: self.clock.now(),
             written,
         };
-        self.queue.send(waiting).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        let recorded = async {
+            self.queue.send(waiting).await.map_err(|_| stopped())?;
+            answer.await.map_err(|_| stopped())?
+        };
+        let span = tracing::info_span!(target: TRACES, "audit.record");
+        recorded.instrument(span).await
     }
 }
 

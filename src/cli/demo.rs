@@ -47,7 +47,7 @@ struct Stage {
 
 pub(super) async fn run(arguments: &Arguments, world: &World) -> Outcome {
     if !arguments.once {
-        output::start_logging();
+        output::start_logging(None);
     }
     let stage = set(world).await?;
     let outcome = if arguments.once {

@@ -111,6 +111,7 @@ mod tests {
             std::fs::write(folder.path().join(format!("{idp}.xml")), "<x/>").unwrap();
             std::fs::write(folder.path().join(format!("{idp}.secret")), "s").unwrap();
         }
+        std::fs::write(folder.path().join("otlp.headers"), "X-Key: s").unwrap();
         let mut inside = false;
         let text: Vec<&str> = TEXT
             .lines()
@@ -127,6 +128,6 @@ mod tests {
         assert_eq!(config.oidc.len(), 4);
         assert_eq!(config.oidc[0].role_claim, "roles");
         assert_eq!(config.roles.entries.len(), 3);
-        assert!(config.admin.is_some());
+        assert!(config.admin.is_some() && config.telemetry.is_some());
     }
 }

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 
 use crate::agent;
-use crate::app::{self, StartError, World};
+use crate::app::{self, StartError, Traces, World};
 use crate::config::{self, Config};
 use crate::flow::KeyRing;
 use crate::model::{OsEntropy, SystemClock};
@@ -214,14 +214,23 @@ fn environment() -> BTreeMap<String, String> {
 }
 
 async fn serve(at: &Context) -> Outcome {
-    output::start_logging();
     let signals = app::Signals::listen().map_err(StartError::Signals)?;
     let mut config = at.config()?;
-    check::forget_settled(&mut config, at).await?;
+    let traces = config.telemetry.as_ref().map(Traces::start);
+    output::start_logging(traces.as_ref());
+    let served = serve_with(&mut config, at, signals).await;
+    if let Some(traces) = traces {
+        traces.stop().await;
+    }
+    served
+}
+
+async fn serve_with(config: &mut Config, at: &Context, signals: app::Signals) -> Outcome {
+    check::forget_settled(config, at).await?;
     for warning in &config.warnings {
         tracing::warn!(event = "configuration", "{warning}");
     }
-    app::serve(&config, &at.world, signals).await?;
+    app::serve(config, &at.world, signals).await?;
     Ok(ExitCode::SUCCESS)
 }
 

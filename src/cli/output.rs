@@ -4,7 +4,15 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
-use tracing_subscriber::EnvFilter;
+use tracing::Dispatch;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt, registry};
+
+use crate::app::Traces;
+use crate::model::TRACES;
 
 /// Prints a line of the result. A reader that went away is none of our trouble.
 pub(super) fn line(text: &str) {
@@ -42,14 +50,72 @@ pub(super) fn table(headings: &[&str], rows: Vec<Vec<String>>) {
     line(&table.trim_fmt());
 }
 
-/// Starts the log: JSON lines on standard error, as `RUST_LOG` says or at `info`.
-pub(super) fn start_logging() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,actix_server=warn"));
+/// Starts the log: JSON lines on standard error, as `RUST_LOG` says or at `info`; and `traces`, where there are some.
+pub(super) fn start_logging(traces: Option<&Traces>) {
+    let words = std::env::var("RUST_LOG").ok();
     // A second start in one process, as in the demo, keeps the first.
-    let _already = tracing_subscriber::fmt()
-        .json()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .try_init();
+    let _already = dispatch(levels(words.as_deref()), traces).try_init();
+}
+
+/// What the log takes; of the spans of traces nothing, so that where there are no traces none is made.
+fn levels(words: Option<&str>) -> Targets {
+    let written = words.and_then(|words| words.parse::<Targets>().ok());
+    let default = || {
+        Targets::new()
+            .with_default(LevelFilter::INFO)
+            .with_target("sqlx", LevelFilter::WARN)
+            .with_target("actix_server", LevelFilter::WARN)
+    };
+    written
+        .unwrap_or_else(default)
+        .with_target(TRACES, LevelFilter::OFF)
+}
+
+fn dispatch(levels: Targets, traces: Option<&Traces>) -> Dispatch {
+    let log = fmt::layer().json().with_writer(std::io::stderr);
+    let log = registry().with(log.with_filter(levels));
+    // Not `with(None)`: a layer that does nothing would still have every span made.
+    match traces {
+        Some(traces) => log.with(traces.layer()).into(),
+        None => log.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    fn is_made(traces: Option<&Traces>) -> bool {
+        let dispatch = dispatch(levels(Some("trace")), traces);
+        let made = || !tracing::info_span!(target: TRACES, "a span").is_disabled();
+        tracing::dispatcher::with_default(&dispatch, made)
+    }
+
+    #[tokio::test]
+    async fn spans_are_made_for_traces_and_for_nobody_else() {
+        let settings = crate::config::Telemetry {
+            endpoint: "http://127.0.0.1:9/v1/traces".parse().unwrap(),
+            headers_file: None,
+            sample_ratio: 1.0,
+            service_name: "rolegate".to_owned(),
+        };
+        assert!(!is_made(None));
+        let traces = Traces::start(&settings);
+        assert!(is_made(Some(&traces)), "the positive twin");
+        traces.stop().await;
+    }
+
+    #[test]
+    fn the_log_is_at_info_unless_it_is_told_otherwise() {
+        let takes = |words, target, level| levels(words).would_enable(target, &level);
+        assert!(takes(None, "rolegate::app", Level::INFO));
+        assert!(!takes(None, "rolegate::app", Level::DEBUG));
+        assert!(!takes(None, "sqlx::query", Level::INFO));
+        assert!(takes(Some("rolegate=debug"), "rolegate::app", Level::DEBUG));
+        assert!(!takes(Some("rolegate=debug"), "hyper", Level::ERROR));
+        assert!(takes(Some("no level=="), "rolegate::app", Level::INFO));
+        assert!(!takes(Some("trace"), TRACES, Level::ERROR));
+    }
 }

@@ -19,6 +19,7 @@ mod saml;
 mod schema;
 mod server;
 mod store;
+mod telemetry;
 mod urls;
 mod values;
 mod warning;
@@ -33,6 +34,7 @@ use std::path::Path;
 use toml::Table;
 
 pub use problem::{ConfigError, ConfigErrors, Problem};
+pub use telemetry::Telemetry;
 pub use values::{
     Admin, ClientSecret, Config, IdpInitiated, LeaseLimits, Limits, MetadataSource, OidcProvider,
     Relay, RequireSigned, Roles, Saml, SamlIdp, Server, SessionLimits, SingleLogout, StoreConfig,
@@ -113,6 +115,7 @@ fn check(
     let sts = access::sts(raw.sts, environment, findings);
     let admin = access::admin(raw.admin, idps, findings);
     let relay = access::relay(raw.relay, server.as_ref(), findings);
+    let telemetry = telemetry::check(raw.telemetry, &folder, findings);
     let config = Config {
         path: path.to_owned(),
         server: server?,
@@ -125,6 +128,7 @@ fn check(
         sts,
         admin,
         relay,
+        telemetry,
         warnings: Vec::new(),
     };
     worth::note(&config, findings);

@@ -215,6 +215,14 @@ pub enum ConfigError {
         /// Why.
         reason: &'static str,
     },
+    /// A file of headers that cannot be sent.
+    #[error("{path}: {reason}; write a line `Name: value` for each header", path = .path.display())]
+    HeadersFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+    },
     /// No domain.
     #[error("is no domain; write one such as example.org, without @")]
     Domain,

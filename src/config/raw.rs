@@ -34,6 +34,7 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) sts: RawSts,
     pub(super) admin: Option<RawAdmin>,
+    pub(super) telemetry: Option<RawTelemetry>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -239,4 +240,13 @@ pub(super) struct RawAdmin {
     pub(super) idp: Option<String>,
     pub(super) users: Option<Vec<String>>,
     pub(super) when: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTelemetry {
+    pub(super) otlp_endpoint: Option<String>,
+    pub(super) otlp_headers_file: Option<String>,
+    pub(super) sample_ratio: Option<f64>,
+    pub(super) service_name: Option<String>,
 }

@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Choice(&'static [&'static str]),
     Integer(i64, i64),
     Boolean,
+    /// A number from 0 to 1.
+    Ratio,
     Texts,
     TextMap,
     TextsOrMap,
@@ -233,6 +235,15 @@ pub(super) const ROOT: &[Key] = &[
             key("when", Kind::TextMap),
         ]),
     ),
+    key(
+        "telemetry",
+        Kind::Table(&[
+            key("otlp_endpoint", Kind::Text),
+            key("otlp_headers_file", Kind::Text),
+            key("sample_ratio", Kind::Ratio),
+            key("service_name", Kind::Text),
+        ]),
+    ),
 ];
 
 impl Kind {
@@ -248,6 +259,7 @@ impl Kind {
             Self::Choice(choices) => format!("one of {} in quotes", choices.join(", ")),
             Self::Integer(least, most) => format!("a whole number from {least} to {most}"),
             Self::Boolean => "true or false".to_owned(),
+            Self::Ratio => "a number from 0 to 1".to_owned(),
             Self::Texts => "a list of texts, [\"...\"]".to_owned(),
             Self::TextMap => "a table of texts, { \"name\" = \"value\" }".to_owned(),
             Self::TextsOrMap => "a table or a list of texts".to_owned(),
@@ -277,8 +289,10 @@ impl Kind {
             (Self::Text | Self::Choice(_), Value::String(_))
             | (Self::Integer(..), Value::Integer(_))
             | (Self::Boolean, Value::Boolean(_))
+            | (Self::Ratio, Value::Integer(0 | 1))
             | (Self::Time, Value::String(_) | Value::Datetime(_))
             | (Self::Table(_), Value::Table(_)) => true,
+            (Self::Ratio, Value::Float(found)) => (0.0..=1.0).contains(found),
             (Self::Texts | Self::TextsOrMap, Value::Array(items)) => {
                 items.iter().all(Value::is_str)
             }

@@ -3,6 +3,7 @@
 mod environment;
 mod oidc;
 mod refusals;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -522,6 +523,7 @@ fn schema_and_shapes_agree() {
             Kind::Choice(choices) => choices[0].into(),
             Kind::Integer(least, _) => least.into(),
             Kind::Boolean => true.into(),
+            Kind::Ratio => 0.5.into(),
             Kind::Texts => vec!["x"].into(),
             Kind::TextMap | Kind::TextsOrMap => {
                 toml::Value::Table([("k".to_owned(), "v".into())].into_iter().collect())

@@ -18,8 +18,8 @@ use crate::model::{
     Entry, IdpName, Method, Partition, SamlProviderArn, Secret, SessionDuration, UserName,
 };
 
-use super::Warning;
 use super::urls::is_loopback;
+use super::{Telemetry, Warning};
 
 /// Everything that the file and the environment say.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// rolegate as an issuer that AWS trusts.
     pub relay: Relay,
+    /// Where traces go; nowhere without it.
+    pub telemetry: Option<Telemetry>,
     /// What is legal but probably not meant.
     pub warnings: Vec<Warning>,
 }

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache;
+use tracing::Instrument;
 
 pub(super) use self::asked::{granted, request_of};
 use self::counts::FetchCounts;
@@ -33,7 +34,9 @@ pub use self::token::HandedOut;
 use super::outcome::best;
 use super::{AllowList, Holds, Issuer, MintFailure, Pulse, issue};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Clock, Credentials, Lease, Person, RoleArn, Subject, TokenHash, rfc3339};
+use crate::model::{
+    Clock, Credentials, Lease, Person, RoleArn, Subject, TRACES, TokenHash, rfc3339,
+};
 use crate::policy::{Grant, Rules};
 use crate::store::{CredentialState, LiveSession, Store};
 
@@ -241,7 +244,10 @@ impl Fetch {
     /// The lease behind `token`, if it is neither over, revoked nor held.
     async fn live_lease(&self, token: &TokenHash) -> Result<Lease, FetchError> {
         self.require_pulse()?;
-        let lease = self.parts.store.lease_by_token(token).await?;
+        let lease = self.parts.store.lease_by_token(token);
+        let lease = lease
+            .instrument(tracing::info_span!(target: TRACES, "store.lease"))
+            .await?;
         let lease = lease.ok_or(FetchError::UnknownToken)?;
         if lease.revoked_at.is_some() {
             return Err(FetchError::LeaseRevoked);
@@ -269,7 +275,10 @@ impl Fetch {
         {
             return Ok(live);
         }
-        let live = self.parts.store.newest_session(person).await?;
+        let live = self.parts.store.newest_session(person);
+        let live = live
+            .instrument(tracing::info_span!(target: TRACES, "store.newest_session"))
+            .await?;
         let live = Arc::new(live.ok_or_else(|| sign_in_needed(person, role))?);
         self.sessions
             .insert(person.clone(), (epoch, arrivals, Arc::clone(&live)))

@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use thiserror::Error;
+use tracing::Instrument;
 
 use self::order::within_reach;
 pub use self::order::{LeaseOrder, Orderer};
 use super::{Fetch, FetchError, Prospect};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
-    Clock, Entropy, IdpName, JobName, Lease, LeaseId, Method, Person, Secret, Token, TokenHash,
-    TokenKind, UserName, rfc3339,
+    Clock, Entropy, IdpName, JobName, Lease, LeaseId, Method, Person, Secret, TRACES, Token,
+    TokenHash, TokenKind, UserName, rfc3339,
 };
 use crate::store::{LeaseFilter, LiveSession, Once, Repeatable, Standing, Store, StoreError};
 
@@ -188,13 +189,16 @@ impl Leases {
         standing: &Standing,
     ) -> Result<Once, StoreError> {
         let (store, lease) = (&self.store, &made.lease);
+        let span = tracing::info_span!(target: TRACES, "store.add_lease");
         if let Some(call) = call {
             let token = &made.token;
             return store
                 .add_lease_once(lease, token, hash, call, standing)
+                .instrument(span)
                 .await;
         }
-        let kept = store.add_lease_of(lease, hash, standing).await?;
+        let kept = store.add_lease_of(lease, hash, standing);
+        let kept = kept.instrument(span).await?;
         Ok(if kept { Once::First } else { Once::Gone })
     }
 

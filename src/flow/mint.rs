@@ -15,11 +15,12 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::outcome::{event_of, reasons};
 use super::{AllowList, Busy, Issuer, Limit, Pressure, TokenProblem, Underway};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Clock, Method, RoleArn, SamlProof, Subject};
+use crate::model::{Clock, Method, RoleArn, SamlProof, Subject, TRACES};
 use crate::policy::{Grant, Rules, decide_all, grantable};
 use crate::store::{Claim, ClaimOrder, LeaseFilter, Store, StoreError};
 use crate::sts::{IssueError, Sts};
@@ -184,10 +185,12 @@ impl Mint {
         turn: MintTurn,
     ) -> JoinHandle<()> {
         let mint = Arc::clone(self);
-        self.underway.spawn(async move {
+        let span = tracing::info_span!(target: TRACES, "mint");
+        let minted = async move {
             mint.all(&subject, &proof).await;
             drop(turn);
-        })
+        };
+        self.underway.spawn(minted.instrument(span))
     }
 
     /// Starts what an OpenID Connect sign-in is followed by: where the provider gave a refresh token, nothing but
@@ -198,10 +201,12 @@ impl Mint {
         turn: MintTurn,
     ) -> JoinHandle<()> {
         let mint = Arc::clone(self);
-        self.underway.spawn(async move {
+        let span = tracing::info_span!(target: TRACES, "mint");
+        let minted = async move {
             mint.all_with_id_token(&subject).await;
             drop(turn);
-        })
+        };
+        self.underway.spawn(minted.instrument(span))
     }
 
     async fn all(&self, subject: &Subject, proof: &SamlProof) {
@@ -255,7 +260,9 @@ impl Mint {
         rules: &Rules,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let decisions = decide_all(subject, None, rules, now);
+        let span = tracing::info_span!(target: TRACES, "decide");
+        let decisions = span.in_scope(|| decide_all(subject, None, rules, now));
+        drop(span);
         let granted = decisions.grants.iter().map(|grant| Event {
             granted: Some(true),
             ..event_of(EventKind::Decision, grant)
@@ -307,7 +314,10 @@ impl Mint {
             claimant: &self.claimant,
             instead_of: None,
         };
-        let claim = self.store.claim(&order).await?;
+        let claim = self.store.claim(&order);
+        let claim = claim
+            .instrument(tracing::info_span!(target: TRACES, "store.claim"))
+            .await?;
         if !matches!(claim, Claim::Won) {
             return Ok(());
         }
@@ -317,6 +327,7 @@ impl Mint {
                 let kept = self
                     .store
                     .put_credentials(&key, &self.claimant, credentials)
+                    .instrument(tracing::info_span!(target: TRACES, "store.put_credentials"))
                     .await?;
                 if !kept {
                     // The session was ended in between: what was issued for it is dropped.

@@ -15,10 +15,11 @@ use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::request_id::{RequestId, RequestIds};
 use super::routes::Position;
-use super::{Problem, Site, address};
+use super::{Problem, Site, address, span};
 use crate::flow::Requests;
 use crate::model::Reference;
 
@@ -72,7 +73,13 @@ fn too_slow() -> Problem {
 const FETCHES: &str = "/v1/credentials";
 
 /// The reference of a refusal, for the log line.
-struct Noted(String);
+pub(super) struct Noted(String);
+
+impl Noted {
+    pub(super) fn reference(&self) -> &str {
+        &self.0
+    }
+}
 
 /// Has the request's log line carry `reference`.
 pub(super) fn note_reference(request: &HttpRequest, reference: &Reference) {
@@ -121,7 +128,7 @@ pub(super) async fn secure(
 /// Where an answer says by which id its line is found.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Counts each request and logs one line of it: never a query, a header or a body. That a job was served is in the
+/// Counts each request, has it traced and logs one line of it: never a query, a header or a body. That a job was served is in the
 /// audit the first time and after that of no news, so its line is for debugging. The handbook's page of the request
 /// log names every field.
 pub(super) async fn log(
@@ -134,7 +141,8 @@ pub(super) async fn log(
         .app_data::<web::Data<RequestIds>>()
         .map(|ids| ids.next());
     let method = request.method().clone();
-    let mut response = match next.call(request).await {
+    let span = span::begin(&request);
+    let mut response = match next.call(request).instrument(span.clone()).await {
         Ok(response) => response,
         Err(error) => {
             if let Some(requests) = requests {
@@ -144,6 +152,7 @@ pub(super) async fn log(
             return Err(error);
         }
     };
+    span::end(&span, &response);
     let position = response.request().app_data::<Position>();
     let position = position.map(|position| position.0);
     if let Some(requests) = &requests {

@@ -32,6 +32,7 @@ mod revoke;
 mod routes;
 mod server;
 mod slo;
+mod span;
 mod tls;
 mod well_known;
 

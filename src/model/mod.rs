@@ -24,6 +24,7 @@ mod service_key;
 mod session;
 mod subject;
 mod token;
+mod trace;
 
 pub use arn::{AccountId, ArnError, Partition, RoleArn, SamlProviderArn, split_arn_list};
 pub use certificate_name::{CertificateName, CertificateNameError};
@@ -53,3 +54,4 @@ pub use subject::{
     Subject, SubjectParts, WebIdentity,
 };
 pub use token::{Role, Token, TokenError, TokenHash, TokenKind, TokenRecord};
+pub use trace::TRACES;

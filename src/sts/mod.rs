@@ -16,6 +16,7 @@ mod own;
 mod proof;
 mod refusal;
 pub mod relay;
+mod span;
 mod transport;
 
 #[cfg(test)]
@@ -271,7 +272,8 @@ impl Sts {
         let mut pause = BACKOFF;
         loop {
             let under_way = self.calls.begin(call.grant.method());
-            let answer = ask::ask(call, duration, &*self.clock).await;
+            let asked = Box::pin(ask::ask(call, duration, &*self.clock));
+            let answer = span::traced(call, asked).await;
             match under_way.came_to(answer) {
                 Err(IssueError::DurationTooLong { .. }) if duration > SessionDuration::DEFAULT => {
                     duration = SessionDuration::DEFAULT;

@@ -51,4 +51,5 @@ mod sealing;
 mod sign_in;
 mod soak;
 mod tls;
+mod traces;
 mod users;

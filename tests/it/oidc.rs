@@ -9,3 +9,4 @@ mod jobs;
 mod refreshes;
 mod several;
 mod stage;
+mod traces;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::error::not_granted;
 use super::{FetchError, REDEEMABLE};
-use crate::model::{Lease, Method, Subject};
+use crate::model::{Lease, Method, Subject, TRACES};
 use crate::policy::{Grant, Request, Rules, decide};
 
 /// What a lease asks for.
@@ -25,6 +25,8 @@ pub(in crate::flow) fn granted(
     request: &Request<'_>,
     rules: &Rules,
 ) -> Result<Grant, FetchError> {
+    let span = tracing::info_span!(target: TRACES, "decide");
+    let _deciding = span.enter();
     let refused = |denial| not_granted(subject, &denial);
     let settled = Request {
         duration: None,

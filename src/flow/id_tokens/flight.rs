@@ -5,9 +5,10 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use super::TokenProblem;
-use crate::model::{IdToken, SessionId};
+use crate::model::{IdToken, SessionId, TRACES};
 
 type Outcome = Result<IdToken, TokenProblem>;
 type Tower = watch::Receiver<Option<Outcome>>;
@@ -37,7 +38,8 @@ impl Flights {
                 flights: self.clone(),
                 session: session.clone(),
             };
-            let work = work(session.clone());
+            let span = tracing::info_span!(target: TRACES, "id_token");
+            let work = work(session.clone()).instrument(span);
             tokio::spawn(async move {
                 let outcome = work.await;
                 // Off the list first: who comes after this looks for himself.

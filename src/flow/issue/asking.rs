@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tracing::Instrument;
 
 use super::Issuer;
 use super::flight::Outcome;
@@ -12,7 +13,7 @@ use crate::audit::{Event, EventKind};
 use crate::flow::fetch::REDEEMABLE;
 use crate::flow::outcome::event_of;
 use crate::flow::{MintFailure, RelayError, TokenProblem};
-use crate::model::{IdToken, IssueKey, Method};
+use crate::model::{IdToken, IssueKey, Method, TRACES};
 use crate::policy::Grant;
 use crate::store::{Claim, ClaimOrder, StoreError};
 use crate::sts::{IssueError, Issued};
@@ -94,7 +95,9 @@ impl Issuer {
         // Before anything is read or asked: what comes of it may be revoked meanwhile.
         let epoch = self.epoch();
         for _ in 0..LOOKS {
-            match self.parts.store.claim(&order).await? {
+            let claim = self.parts.store.claim(&order);
+            let span = tracing::info_span!(target: TRACES, "store.claim");
+            match claim.instrument(span).await? {
                 Claim::Won => {
                     let order = Elected {
                         key,
@@ -132,6 +135,7 @@ impl Issuer {
         let kept = parts
             .store
             .put_credentials(key, claimant, &credentials)
+            .instrument(tracing::info_span!(target: TRACES, "store.put_credentials"))
             .await?;
         if !kept {
             // The session was ended in between: what was issued for it is dropped.

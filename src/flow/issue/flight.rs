@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use super::hot::Hot;
 use crate::flow::{MintFailure, Underway};
-use crate::model::{Clock, IssueKey};
+use crate::model::{Clock, IssueKey, TRACES};
 
 /// A failure keeps everybody from asking again for so long.
 const REMEMBERED: TimeDelta = TimeDelta::seconds(2);
@@ -103,7 +104,8 @@ impl Flights {
             key: key.clone(),
             lives,
         };
-        let work = work(key.clone());
+        let span = tracing::info_span!(target: TRACES, "issue");
+        let work = work(key.clone()).instrument(span);
         self.underway.spawn(async move {
             let outcome = work.await;
             landing.note(&outcome);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::error::ProviderError;
 use super::refreshes::Refreshes;
@@ -12,7 +14,7 @@ use super::secret::{Look, SecretInForce};
 use crate::config::{self, Config};
 use crate::flow::IdpView;
 use crate::flow::idps::view::whole;
-use crate::model::{Clock, Secret, seconds_between};
+use crate::model::{Clock, Secret, TRACES, seconds_between};
 use crate::oidc::{
     ClaimNames, ClaimPath, KeySet, OidcClient, OidcError, ProviderMetadata, ProviderSettings,
     TokenAnswer,
@@ -105,10 +107,13 @@ impl Provider {
         code: &str,
         verifier: &Secret,
     ) -> Result<TokenAnswer, OidcError> {
-        let secret = self.secret();
-        self.client
-            .exchange(&self.settings, metadata, &secret, code, verifier)
-            .await
+        let (secret, name) = (self.secret(), &self.settings.name);
+        let asked = self
+            .client
+            .exchange(&self.settings, metadata, &secret, code, verifier);
+        let span = tracing::info_span!(target: TRACES, "oidc.exchange", otel.kind = "client",
+            otel.status_code = Empty, rolegate.idp = %name, "error.type" = Empty);
+        traced(span, Box::pin(asked)).await
     }
 
     /// Asks for new tokens with `refresh_token`. Whoever calls it holds the session's claim.
@@ -117,11 +122,13 @@ impl Provider {
         metadata: &ProviderMetadata,
         refresh_token: &Secret,
     ) -> Result<TokenAnswer, OidcError> {
-        let secret = self.secret();
-        let answer = self
+        let (secret, name) = (self.secret(), &self.settings.name);
+        let asked = self
             .client
-            .refresh(&self.settings, metadata, &secret, refresh_token)
-            .await;
+            .refresh(&self.settings, metadata, &secret, refresh_token);
+        let span = tracing::info_span!(target: TRACES, "oidc.refresh", otel.kind = "client",
+            otel.status_code = Empty, rolegate.idp = %name, "error.type" = Empty);
+        let answer = traced(span, Box::pin(asked)).await;
         self.refreshes.count(&answer);
         answer
     }
@@ -261,6 +268,19 @@ impl Provider {
             }
         })
     }
+}
+
+/// Has a question at the token endpoint traced: of a failure its code, which is ours.
+async fn traced<T>(
+    span: Span,
+    asked: impl Future<Output = Result<T, OidcError>>,
+) -> Result<T, OidcError> {
+    let answer = asked.instrument(span.clone()).await;
+    if let Err(error) = &answer {
+        span.record("otel.status_code", "error");
+        span.record("error.type", error.code());
+    }
+    answer
 }
 
 /// Whether the floor lets the provider be asked again that was asked `at`.

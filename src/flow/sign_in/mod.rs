@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use tokio::sync::{Semaphore, mpsc};
+use tracing::Instrument;
 
 use counts::SignInCounts;
 pub use error::SignInError;
@@ -31,7 +32,7 @@ use super::mint::MintTurn;
 use super::{Busy, Counted, Fetch, Idp, Idps, Mint, Providers, Underway, Verifiers};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::config::IdpInitiated;
-use crate::model::{Clock, Entropy, IdpName, Reference, Token};
+use crate::model::{Clock, Entropy, IdpName, Reference, TRACES, Token};
 use crate::saml::{RawResponse, UnverifiedResponse, VerifiedAssertion, verify};
 use crate::store::{AcceptError, ConsumedRequest, SignInRequest, Store};
 
@@ -142,10 +143,15 @@ impl SignIn {
         *known = Some(idp.settings.name.clone());
         let request = self.request_of(&response, &idp, posted.binding).await?;
         let request_id = request.as_ref().map(|request| request.id.clone());
-        let verified = self.verify(response, Arc::clone(&idp), request_id).await?;
+        let verified = self
+            .verify(response, Arc::clone(&idp), request_id)
+            .instrument(tracing::info_span!(target: TRACES, "saml.verify"))
+            .await?;
         let turn = self.turn().await?;
         let consumed = self.consume(request.as_ref()).await?;
-        let fresh = match self.parts.store.accept(verified, consumed.as_ref()).await {
+        let accepted = self.parts.store.accept(verified, consumed.as_ref());
+        let span = tracing::info_span!(target: TRACES, "store.accept");
+        let fresh = match accepted.instrument(span).await {
             Ok(fresh) => fresh,
             Err(AcceptError::Replayed) => return Err(Reason::Replayed.into()),
             Err(AcceptError::RequestUnknown) => {

@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use super::error::{Reason, Stop};
 use super::oidc_reason::OidcReason;
 use super::{Arrived, SignIn, SignInError, SignedIn, Started, is_bound};
 use crate::flow::{Discovered, Provider, refresh_at};
-use crate::model::{IdpName, Secret};
+use crate::model::{IdpName, Secret, TRACES};
 use crate::oidc::{
     Callback, IdTokenExpectation, KeySet, OidcError, Refusal, TokenAnswer, VerifiedIdToken,
     authorize, verify,
@@ -108,6 +110,7 @@ impl SignIn {
         let (keys, nonce) = (&discovered.keys, &kept.nonce);
         let verified = self
             .verify_token(provider, keys, answer, nonce, request.id())
+            .instrument(tracing::info_span!(target: TRACES, "oidc.verify"))
             .await?;
         self.accept_token(verified, &request, name).await
     }
@@ -187,7 +190,9 @@ impl SignIn {
         let (session, new) = (&doors.new.id, doors.new.clone());
         let refresh_at = refresh_at(verified.id_token(), session, parts.clock.now());
         let turn = self.turn().await?;
-        let fresh = match parts.store.accept(verified, Some(request)).await {
+        let accepted = parts.store.accept(verified, Some(request));
+        let span = tracing::info_span!(target: TRACES, "store.accept");
+        let fresh = match accepted.instrument(span).await {
             Ok(fresh) => fresh,
             Err(AcceptError::Replayed) => return Err(OidcReason::Replayed(provider.clone()).into()),
             Err(AcceptError::RequestUnknown) => {
@@ -198,6 +203,7 @@ impl SignIn {
         let opened = parts
             .store
             .open_session_with_tokens(fresh, new, refresh_at)
+            .instrument(tracing::info_span!(target: TRACES, "store.open_session"))
             .await?;
         let return_to = request.return_to().map(str::to_owned);
         let mint = |subject, _tokens| parts.mint.start_with_id_token(subject, turn);

@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::error::{Reason, Stop};
 use super::{Confirmed, SignIn, SignInError, SignedIn, Started, return_target};
 use crate::audit::{Event, EventKind};
 use crate::flow::assignments;
 use crate::flow::mint::MintTurn;
-use crate::model::{IdpName, Secret, SessionId, Subject, Token, TokenHash, TokenKind, hex};
+use crate::model::{IdpName, Secret, SessionId, Subject, TRACES, Token, TokenHash, TokenKind, hex};
 use crate::saml::{VerifiedAssertion, authn_request};
 use crate::store::{Fresh, NewSession, Opened, SessionState, SignInRequest};
 
@@ -112,7 +113,10 @@ impl SignIn {
     ) -> Result<SignedIn, Stop> {
         let parts = &self.parts;
         let doors = self.doors(confirm);
-        let opened = parts.store.open_session(fresh, doors.new.clone()).await?;
+        let opened = parts.store.open_session(fresh, doors.new.clone());
+        let opened = opened
+            .instrument(tracing::info_span!(target: TRACES, "store.open_session"))
+            .await?;
         let mint = |subject, proof| parts.mint.start(subject, proof, turn);
         self.welcome(opened, doors, return_to, mint).await
     }

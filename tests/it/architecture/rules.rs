@@ -51,6 +51,9 @@ pub(super) const KEPT_CRATES: &[(&str, &[&str])] = &[
     ("josekit", &["sts", "oidc", "demo"]),
     ("openidconnect", &["oidc"]),
     ("actix*", &["http", "agent", "demo"]),
+    ("opentelemetry*", &["app"]),
+    ("tracing_opentelemetry", &["app"]),
+    ("prost", &["app"]),
 ];
 
 /// Where a [`rolegate::model::Subject`] is made.
@@ -63,6 +66,7 @@ pub(super) const EXPOSERS: &[&str] = &[
     "src/agent/gateway.rs",
     "src/agent/token_file.rs",
     "src/agent/wire.rs",
+    "src/app/telemetry.rs",
     "src/cli/demo.rs",
     "src/cli/tokens.rs",
     "src/demo/sts/assume.rs",

@@ -122,6 +122,13 @@ impl Gateway {
         self.child.kill().await.unwrap();
     }
 
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn end(&mut self) -> ExitStatus {
+        signal(&self.child, "TERM");
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait());
+        ended.await.expect("it does not end").unwrap()
+    }
+
     /// Its resident memory, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = format!("/proc/{}/status", self.child.id().unwrap());
