@@ -395,3 +395,32 @@ async fn a_value_that_does_not_open_is_passed_over_and_told_of() {
     let refused = store.retire_master_key(id(OLD)).await;
     assert!(matches!(refused, Err(RetireError::InUse { values: 1, .. })));
 }
+
+#[tokio::test]
+async fn a_backup_and_a_copy_have_the_keys_standing_with_them() {
+    let (file, server) = (Bench::in_file(), Bench::new());
+    let from = file.open_ring(&[OLD, NEW]).await.unwrap();
+    let filled = fill(&file, &from).await;
+    from.rotate_master_key(id(NEW)).await.unwrap();
+    assert_eq!(from.reseal_step(2).await, Ok(2));
+    let path = file.path().with_file_name("backup.db");
+    from.backup(&path).await.unwrap();
+    let url = format!("sqlite:{}", path.display());
+    let both = crate::store::MasterKeys::given([OLD, NEW], "a test");
+    let copy = file.open_holding(url, both).await.unwrap();
+    assert_eq!(copy.sealer().current(), Some(id(NEW)));
+    read_all(&copy, &filled).await;
+    if !server.is_on_server() {
+        return;
+    }
+    let into = server.open_ring(&[OLD, NEW]).await.unwrap();
+    from.copy_into(&into).await.unwrap();
+    into.close().await;
+    let into = server.open_ring(&[OLD, NEW]).await.unwrap();
+    assert_eq!(into.sealer().current(), Some(id(NEW)));
+    assert!(reseal_all(&into).await > 0);
+    assert_eq!(into.retire_master_key(id(OLD)).await, Ok(true));
+    into.close().await;
+    let into = server.open_with(NEW).await.unwrap();
+    read_all(&into, &filled).await;
+}
