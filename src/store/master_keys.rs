@@ -363,5 +363,4 @@ fn place(row: &str) -> Place<'_> {
 }
 
 #[cfg(test)]
-#[path = "master_keys_tests.rs"]
 mod tests;

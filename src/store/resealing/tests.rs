@@ -93,6 +93,17 @@ async fn fill(bench: &Bench, store: &Store) -> Filled {
     let good = document(bench);
     let saved = store.save_idp_metadata(&idp("okta"), url, &good).await;
     saved.unwrap();
+    fill_keys(bench, store).await;
+    let recorder = Recorder::start(store.clone(), bench.clock.clone());
+    recorder.record(Event::new(EventKind::Alarm)).await.unwrap();
+    Filled {
+        session,
+        oidc: oidc.session().clone(),
+        lease_token,
+    }
+}
+
+async fn fill_keys(bench: &Bench, store: &Store) {
     let service = ServiceKeyRecord {
         id: "key_1".parse().unwrap(),
         usage: KeyUse::Signing,
@@ -112,13 +123,6 @@ async fn fill(bench: &Bench, store: &Store) -> Filled {
         retired_at: None,
     };
     assert!(store.add_relay_key(&relay).await.unwrap());
-    let recorder = Recorder::start(store.clone(), bench.clock.clone());
-    recorder.record(Event::new(EventKind::Alarm)).await.unwrap();
-    Filled {
-        session,
-        oidc: oidc.session().clone(),
-        lease_token,
-    }
 }
 
 /// Reads everything that [`fill`] wrote.
