@@ -83,9 +83,8 @@ fn key_command(raw: &RawStore, folder: &Folder, findings: &mut Findings) -> Opti
     };
     if program.contains('/') {
         let path = folder.path(program);
-        *program = findings
-            .take(KEY, path.to_str().ok_or(ConfigError::PathText))?
-            .to_owned();
+        let path = findings.take(KEY, path.to_str().ok_or(ConfigError::PathText))?;
+        path.clone_into(program);
     }
     Some(words)
 }

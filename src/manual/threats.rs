@@ -249,6 +249,9 @@
 //!   minutes, so that a stolen token is worth little. `rolegate keys retire` takes a key out of what is
 //!   published; AWS forgets it when it reads the issuer's keys again. Trust policies that pin the token's
 //!   subject (`rolegate trust-policy` prints such) keep one role's tokens from another's.
+//! * **A stolen master key** opens every copy of the database that was made under it. `rolegate keys rotate` takes
+//!   it out of use: once it is retired nothing is sealed under it, and the database refuses what would be. What
+//!   was copied before stays open, so that keys, sessions and leases are to be replaced too.
 //! * **rolegate's own AWS identity**, for `broker`, may assume every role that trusts it. Give it that
 //!   permission and no other; the role it runs as is refused to everybody
 //!   ([`OwnRole`](crate::sts::IssueError::OwnRole)).

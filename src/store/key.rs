@@ -181,7 +181,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<MasterKey>, String> {
     }
     match keys.len() {
         0 => Err("does not hold 32 bytes in base64; restore the key, or make one with `openssl rand -base64 32` for a new database".to_owned()),
-        ..=MOST => Ok(keys),
+        1..=MOST => Ok(keys),
         more => Err(format!("holds {more} keys, which is more than {MOST}; remove those that were retired")),
     }
 }
@@ -217,10 +217,14 @@ mod tests {
         }
         let wrong = parse(&format!("{}\nYWJj\n", *one.line())).unwrap_err();
         assert!(wrong.contains("line 2"), "{wrong}");
-        let many: String = (0..33_u8)
-            .map(|byte| format!("{}\n", *MasterKey::new([byte; 32]).line()))
+        let many: Vec<String> = (0..33_u8)
+            .map(|byte| MasterKey::new([byte; 32]).line().to_string())
             .collect();
-        assert!(parse(&many).unwrap_err().contains("more than 32"));
+        assert!(
+            parse(&many.join("\n"))
+                .unwrap_err()
+                .contains("more than 32")
+        );
     }
 
     #[test]

@@ -239,9 +239,10 @@ impl KeySource {
 
     fn unusable(&self, problem: String) -> StoreError {
         StoreError::MasterKeyUnusable {
-            from: match self {
-                Self::File(_) => format!("the master key file {self}"),
-                _ => format!("`store.master_key_command`: {self}"),
+            from: if let Self::File(_) = self {
+                format!("the master key file {self}")
+            } else {
+                format!("`store.master_key_command`: {self}")
             },
             problem,
         }
@@ -338,5 +339,4 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-#[path = "key_source_tests.rs"]
 mod tests;

@@ -393,5 +393,4 @@ fn place(row: &str) -> Place<'_> {
 }
 
 #[cfg(test)]
-#[path = "master_keys_tests.rs"]
 mod tests;

@@ -125,7 +125,7 @@ impl SealedColumn {
         let mut sql = format!("UPDATE {table} SET {column} = $1 WHERE {column} = $2");
         let texts = self.bound.iter().filter_map(|part| part.text());
         for (name, number) in texts.zip(3..) {
-            sql.push_str(&format!(" AND {name} = ${number}"));
+            sql.extend([" AND ", name, " = $", &number.to_string()]);
         }
         sql
     }
@@ -284,5 +284,4 @@ pub(super) async fn count_under(
 }
 
 #[cfg(test)]
-#[path = "resealing_tests.rs"]
 mod tests;

@@ -96,9 +96,9 @@ async fn another_key_takes_over_while_jobs_fetch_and_people_sign_in() {
     assert!(fetching.await.unwrap() > 0 && signed_in > 0);
     assert!(rotated["resealed"].as_u64().unwrap() > 0, "{rotated}");
     let new = rotated["id"].as_str().unwrap().to_owned();
-    let states = master_keys(&world.gateway).await;
+    let known = master_keys(&world.gateway).await;
     let of = |id: &str| {
-        states
+        known
             .iter()
             .find(|key| key.0 == id)
             .map(|key| key.1.as_str())

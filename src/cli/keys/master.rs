@@ -16,8 +16,8 @@ use crate::audit::EventKind;
 use crate::config::Config;
 use crate::model::rfc3339;
 use crate::store::{
-    GatewayRow, KeySource, MasterKeyId, MasterKeyRow, MasterKeyState, RotateError, Store,
-    StoreError, database_exists,
+    GatewayRow, KeySource, MasterKey, MasterKeyId, MasterKeyRow, MasterKeyState, RotateError,
+    Store, StoreError, database_exists,
 };
 
 /// How long gateways may take to read a new key: a file is read again within ten seconds of a change.
@@ -44,12 +44,11 @@ pub(super) async fn rotate(at: &Context, as_json: bool) -> Outcome {
     if unfinished {
         output::note("the rotation before was cut short and goes on; no other key takes over");
     } else {
-        let next = match next {
-            Some(id) => id,
-            None => {
-                made = true;
-                add(at, &store).await?
-            }
+        let next = if let Some(id) = next {
+            id
+        } else {
+            made = true;
+            add(at, &store).await?
         };
         take_over(&store, next).await?;
         rotated = true;
@@ -147,15 +146,12 @@ fn lacking(source: &KeySource, id: MasterKeyId, gateways: &[GatewayRow]) -> Fail
             format!("{host} (rolegate {version}, heard from at {heard})")
         })
         .collect();
-    let mend = match source {
-        KeySource::File(path) => format!(
-            "copy {} to each, where it is read again within 10 s",
-            path.display()
-        ),
-        _ => {
-            "let the command there print the key too; it is asked again every minute and at SIGHUP"
-                .to_owned()
-        }
+    let mend = if let KeySource::File(path) = source {
+        let path = path.display();
+        format!("copy {path} to each, where it is read again within 10 s")
+    } else {
+        "let the command there print the key too; it is asked again every minute and at SIGHUP"
+            .to_owned()
     };
     Failure(format!(
         "gateways at work lack the master key {id}, so nothing was changed in the store: {}; {mend}, then repeat `rolegate keys rotate`",
@@ -256,7 +252,7 @@ pub(in crate::cli) async fn check(config: &Config, at: &Context) -> Result<(), F
     }
     let store = app::open_store(config, &at.world).await?;
     let known = store.master_keys().await?;
-    let written: Vec<MasterKeyId> = source.read().await?.iter().map(|key| key.id()).collect();
+    let written: Vec<MasterKeyId> = source.read().await?.iter().map(MasterKey::id).collect();
     for key in &known {
         let id = key.id;
         match key.state {

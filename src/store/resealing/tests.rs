@@ -93,6 +93,17 @@ async fn fill(bench: &Bench, store: &Store) -> Filled {
     let good = document(bench);
     let saved = store.save_idp_metadata(&idp("okta"), url, &good).await;
     saved.unwrap();
+    fill_keys(bench, store).await;
+    let recorder = Recorder::start(store.clone(), bench.clock.clone());
+    recorder.record(Event::new(EventKind::Alarm)).await.unwrap();
+    Filled {
+        session,
+        oidc: oidc.session().clone(),
+        lease_token,
+    }
+}
+
+async fn fill_keys(bench: &Bench, store: &Store) {
     let service = ServiceKeyRecord {
         id: "key_1".parse().unwrap(),
         usage: KeyUse::Signing,
@@ -112,13 +123,6 @@ async fn fill(bench: &Bench, store: &Store) -> Filled {
         retired_at: None,
     };
     assert!(store.add_relay_key(&relay).await.unwrap());
-    let recorder = Recorder::start(store.clone(), bench.clock.clone());
-    recorder.record(Event::new(EventKind::Alarm)).await.unwrap();
-    Filled {
-        session,
-        oidc: oidc.session().clone(),
-        lease_token,
-    }
 }
 
 /// Reads everything that [`fill`] wrote.
@@ -394,4 +398,33 @@ async fn a_value_that_does_not_open_is_passed_over_and_told_of() {
     );
     let refused = store.retire_master_key(id(OLD)).await;
     assert!(matches!(refused, Err(RetireError::InUse { values: 1, .. })));
+}
+
+#[tokio::test]
+async fn a_backup_and_a_copy_have_the_keys_standing_with_them() {
+    let (file, server) = (Bench::in_file(), Bench::new());
+    let from = file.open_ring(&[OLD, NEW]).await.unwrap();
+    let filled = fill(&file, &from).await;
+    from.rotate_master_key(id(NEW)).await.unwrap();
+    assert_eq!(from.reseal_step(2).await, Ok(2));
+    let path = file.path().with_file_name("backup.db");
+    from.backup(&path).await.unwrap();
+    let url = format!("sqlite:{}", path.display());
+    let both = crate::store::MasterKeys::given([OLD, NEW], "a test");
+    let copy = file.open_holding(url, both).await.unwrap();
+    assert_eq!(copy.sealer().current(), Some(id(NEW)));
+    read_all(&copy, &filled).await;
+    if !server.is_on_server() {
+        return;
+    }
+    let into = server.open_ring(&[OLD, NEW]).await.unwrap();
+    from.copy_into(&into).await.unwrap();
+    into.close().await;
+    let into = server.open_ring(&[OLD, NEW]).await.unwrap();
+    assert_eq!(into.sealer().current(), Some(id(NEW)));
+    assert!(reseal_all(&into).await > 0);
+    assert_eq!(into.retire_master_key(id(OLD)).await, Ok(true));
+    into.close().await;
+    let into = server.open_with(NEW).await.unwrap();
+    read_all(&into, &filled).await;
 }
