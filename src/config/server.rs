@@ -18,6 +18,14 @@ const LISTEN: &str = "127.0.0.1:8080";
 /// SDKs try three or four times where a token is wrong.
 const BAD_TOKENS: NonZeroU32 = NonZeroU32::new(200).unwrap();
 
+impl Server {
+    /// Whether clients are asked for a certificate.
+    pub fn asks_for_certificates(&self) -> bool {
+        let tls = self.tls.as_ref();
+        tls.is_some_and(|tls| tls.client_ca_file.is_some())
+    }
+}
+
 pub(super) fn check(raw: RawServer, folder: &Folder, findings: &mut Findings) -> Option<Server> {
     let listen = raw.listen.as_deref().unwrap_or(LISTEN);
     let listen = address("server.listen", listen, findings);
@@ -96,7 +104,7 @@ fn tls(raw: RawTls, folder: &Folder, findings: &mut Findings) -> Option<Tls> {
     let key = key_file
         .as_deref()
         .and_then(|path| findings.take(KEY, private_key(path)));
-    let client_ca_file = raw.client_ca_file.map(|path| folder.path(&path));
+    let client_ca_file = raw.client_ca.map(|path| folder.path(&path));
     let authority = client_ca_file
         .as_deref()
         .map(|path| findings.take(CLIENT_CA, certificate(path)));
