@@ -295,10 +295,15 @@ async fn revoke(at: &Context, token: &str, leases: bool) -> Outcome {
 }
 
 async fn audit(recorder: &Recorder, kind: EventKind, record: &TokenRecord) -> Result<(), Failure> {
+    let certificate = match &record.certificate_subject {
+        None => String::new(),
+        Some(name) if record.without_token => format!(", by {name} alone"),
+        Some(name) => format!(", with {name}"),
+    };
     let event = Event {
         token: Some(record.id.clone()),
         by: Some(local_user()),
-        reason: Some(format!("{} {}", record.role, record.name)),
+        reason: Some(format!("{} {}{certificate}", record.role, record.name)),
         ..Event::new(kind)
     };
     Ok(recorder.record(event).await?)
