@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::roles::{self, Expiry};
 use super::{Context, Failure, Outcome, local_user, output};
@@ -191,12 +191,15 @@ fn show(record: &TokenRecord, token: Option<&Secret>, json: bool) -> Outcome {
         output::line(token.map_or(record.id.as_str(), Secret::expose));
         return Ok(ExitCode::SUCCESS);
     }
-    let mut shown = json!({ "id": record.id, "name": record.name, "role": record.role });
+    let mut shown = Map::new();
+    shown.insert("id".to_owned(), json!(record.id));
+    shown.insert("name".to_owned(), json!(record.name));
+    shown.insert("role".to_owned(), json!(record.role));
     if let Some(token) = token {
-        shown["token"] = token.expose().into();
+        shown.insert("token".to_owned(), token.expose().into());
     }
     if let Some(name) = &record.certificate_subject {
-        shown["certificate_subject"] = name.as_str().into();
+        shown.insert("certificate_subject".to_owned(), json!(name));
     }
     output::json(&shown)?;
     Ok(ExitCode::SUCCESS)
@@ -292,10 +295,15 @@ async fn revoke(at: &Context, token: &str, leases: bool) -> Outcome {
 }
 
 async fn audit(recorder: &Recorder, kind: EventKind, record: &TokenRecord) -> Result<(), Failure> {
+    let certificate = match &record.certificate_subject {
+        None => String::new(),
+        Some(name) if record.without_token => format!(", by {name} alone"),
+        Some(name) => format!(", with {name}"),
+    };
     let event = Event {
         token: Some(record.id.clone()),
         by: Some(local_user()),
-        reason: Some(format!("{} {}", record.role, record.name)),
+        reason: Some(format!("{} {}{certificate}", record.role, record.name)),
         ..Event::new(kind)
     };
     Ok(recorder.record(event).await?)

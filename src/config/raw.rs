@@ -56,7 +56,8 @@ pub(super) struct RawServer {
 pub(super) struct RawTls {
     pub(super) certificate_file: Option<String>,
     pub(super) key_file: Option<String>,
-    pub(super) client_ca_file: Option<String>,
+    #[serde(rename = "client_ca_file")]
+    pub(super) client_ca: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

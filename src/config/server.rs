@@ -24,6 +24,14 @@ const SIGN_IN_STARTS: NonZeroU32 = NonZeroU32::new(300).unwrap();
 /// Thirty failures a minute of a job whose SDK tries four times.
 const REFUSALS_PER_TOKEN: NonZeroU32 = NonZeroU32::new(120).unwrap();
 
+impl Server {
+    /// Whether clients are asked for a certificate.
+    pub fn asks_for_certificates(&self) -> bool {
+        let tls = self.tls.as_ref();
+        tls.is_some_and(|tls| tls.client_ca_file.is_some())
+    }
+}
+
 pub(super) fn check(raw: RawServer, folder: &Folder, findings: &mut Findings) -> Option<Server> {
     let listen = raw.listen.as_deref().unwrap_or(LISTEN);
     let listen = address("server.listen", listen, findings);
@@ -102,7 +110,7 @@ fn tls(raw: RawTls, folder: &Folder, findings: &mut Findings) -> Option<Tls> {
     let key = key_file
         .as_deref()
         .and_then(|path| findings.take(KEY, private_key(path)));
-    let client_ca_file = raw.client_ca_file.map(|path| folder.path(&path));
+    let client_ca_file = raw.client_ca.map(|path| folder.path(&path));
     let authority = client_ca_file
         .as_deref()
         .map(|path| findings.take(CLIENT_CA, certificate(path)));

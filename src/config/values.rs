@@ -131,12 +131,6 @@ impl Server {
     pub fn public_url(&self) -> &str {
         self.public_url.as_str().trim_end_matches('/')
     }
-
-    /// Whether clients are asked for a certificate.
-    pub fn asks_for_certificates(&self) -> bool {
-        let tls = self.tls.as_ref();
-        tls.is_some_and(|tls| tls.client_ca_file.is_some())
-    }
 }
 
 /// `server.tls`: files that were readable and matched at start.

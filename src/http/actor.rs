@@ -208,10 +208,10 @@ async fn by_certificate(
     names: &[CertificateName],
 ) -> Result<TokenRecord, Problem> {
     access.launcher_by_certificate(names).await?.ok_or_else(|| {
-        let named: Vec<&str> = names.iter().map(CertificateName::as_str).collect();
-        let named = named.join(" or ");
+        let texts: Vec<&str> = names.iter().map(CertificateName::as_str).collect();
         Problem::unauthorized(format!(
-            "the client certificate is of no launcher, of one that has expired or was revoked, or of several; send a token, or have `rolegate tokens create --without-token` name one of: {named}"
+            "the client certificate is of no launcher, of one that has expired or was revoked, or of several; send a token, or have `rolegate tokens create --without-token` name one of: {}",
+            texts.join(" or ")
         ))
     })
 }

@@ -8,7 +8,7 @@ use openssl::ssl::SslRef;
 use openssl::stack::{Stack, StackRef};
 use openssl::x509::store::{X509Store, X509StoreBuilder};
 use openssl::x509::verify::X509VerifyFlags;
-use openssl::x509::{X509, X509PurposeId, X509Ref, X509StoreContext};
+use openssl::x509::{X509, X509PurposeId, X509Ref, X509StoreContext, X509StoreContextRef};
 
 /// The authorities of one file.
 pub(super) struct Authorities {
@@ -49,7 +49,7 @@ impl Authorities {
     /// Whether `leaf`, with what came `above` it, leads to one of these now.
     pub(super) fn take(&self, leaf: &X509Ref, above: &StackRef<X509>) -> bool {
         let taken = self.store().and_then(|store| {
-            X509StoreContext::new()?.init(&store, leaf, above, |context| context.verify_cert())
+            X509StoreContext::new()?.init(&store, leaf, above, X509StoreContextRef::verify_cert)
         });
         taken.unwrap_or(false)
     }

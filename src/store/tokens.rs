@@ -30,7 +30,7 @@ impl Store {
         record: &TokenRecord,
         hash: &TokenHash,
     ) -> Result<(), StoreError> {
-        Ok(insert(&mut *self.writer().acquire().await?, record, hash).await?)
+        insert(&mut *self.writer().acquire().await?, record, hash).await
     }
 
     /// Keeps a launcher that has no token and is known by its certificate alone. Another launcher's certificate is
@@ -233,8 +233,8 @@ mod tests {
         };
         let first = alone("nightly");
         store.add_without_token(&first).await.unwrap();
-        let taken = store.add_without_token(&alone("adhoc")).await.unwrap_err();
-        assert!(matches!(&taken, AddLauncherError::Taken(name) if name.as_str() == "nightly"));
+        let refused = store.add_without_token(&alone("adhoc")).await.unwrap_err();
+        assert!(matches!(&refused, AddLauncherError::Taken(name) if name.as_str() == "nightly"));
         let next = TokenRecord {
             created_at: bench.at(1),
             ..alone("nightly")
