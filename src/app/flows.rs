@@ -50,17 +50,13 @@ pub(super) async fn parts(
     providers: Arc<Providers>,
 ) -> Result<Parts, StoreError> {
     let store = open_store(config, world).await?;
-    let recorder = Recorder::start(store.clone(), Arc::clone(&world.clock));
-    let allow_list = Arc::new(allow_list(config, &store).await?);
-    recorder
-        .record(Event::new(EventKind::GatewayStarted))
-        .await?;
+    let (recorder, allow_list) = begin(config, world, &store).await?;
     let keys = Arc::new(ServiceKeys::load(store.clone(), addresses(config)).await?);
     let relay_keys = Arc::new(relay_keys(config, world, &store, &recorder).await?);
     let pulse = Arc::new(Pulse::started());
     let holds = Arc::new(Holds::load(store.clone()).await?);
     let sts = Arc::new(sts(config, world));
-    let underway = Underway::default();
+    let underway = Underway::here();
     let claimant = LeaseId::fresh(&*world.clock, &*world.entropy).to_string();
     let id_tokens = Arc::new(IdTokens::new(IdTokensParts {
         store: store.clone(),
@@ -118,6 +114,20 @@ pub(super) async fn parts(
         pressure: Arc::default(),
         underway,
     })
+}
+
+/// The audit, with the start as its first word, and the allow-list.
+async fn begin(
+    config: &Config,
+    world: &World,
+    store: &Store,
+) -> Result<(Recorder, Arc<AllowList>), StoreError> {
+    let recorder = Recorder::start(store.clone(), Arc::clone(&world.clock));
+    let allow_list = Arc::new(allow_list(config, store).await?);
+    recorder
+        .record(Event::new(EventKind::GatewayStarted))
+        .await?;
+    Ok((recorder, allow_list))
 }
 
 /// The way to STS.

@@ -10,6 +10,7 @@ mod environment;
 mod files;
 mod findings;
 mod idps;
+mod limits;
 mod oidc;
 mod postgres;
 mod problem;
@@ -33,12 +34,13 @@ use std::path::Path;
 
 use toml::Table;
 
+pub use limits::Limits;
 pub use problem::{ConfigError, ConfigErrors, Problem};
 pub use telemetry::Telemetry;
 pub use values::{
-    Admin, ClientSecret, Config, IdpInitiated, LeaseLimits, Limits, MetadataSource, OidcProvider,
-    Relay, RequireSigned, Roles, Saml, SamlIdp, Server, SessionLimits, SingleLogout, StoreConfig,
-    Sts, Tls, issuer_problem,
+    Admin, ClientSecret, Config, IdpInitiated, LeaseLimits, MetadataSource, OidcProvider, Relay,
+    RequireSigned, Roles, Saml, SamlIdp, Server, SessionLimits, SingleLogout, StoreConfig, Sts,
+    Tls, issuer_problem,
 };
 pub use warning::Warning;
 

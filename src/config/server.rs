@@ -1,28 +1,20 @@
 //! `[server]`: addresses, the public URL, TLS, and the rule on plain http.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
 
 use ipnet::IpNet;
 use url::Url;
 
 use super::files::{Folder, certificate, is_strong, private_key};
 use super::findings::Findings;
+use super::limits;
 use super::problem::ConfigError;
-use super::raw::{RawLimits, RawServer, RawTls};
+use super::raw::{RawServer, RawTls};
 use super::urls;
-use super::values::{Limits, Server, Tls};
+use super::values::{Server, Tls};
 use super::warning::Warning;
 
 const LISTEN: &str = "127.0.0.1:8080";
-/// SDKs try three or four times where a token is wrong.
-const BAD_TOKENS: NonZeroU32 = NonZeroU32::new(200).unwrap();
-/// An office behind one address has a few wrong sign-ins a minute, also when an IdP is set up wrong.
-const REFUSED_SIGN_INS: NonZeroU32 = NonZeroU32::new(60).unwrap();
-/// And many good ones when the day begins.
-const SIGN_IN_STARTS: NonZeroU32 = NonZeroU32::new(300).unwrap();
-/// Thirty failures a minute of a job whose SDK tries four times.
-const REFUSALS_PER_TOKEN: NonZeroU32 = NonZeroU32::new(120).unwrap();
 
 impl Server {
     /// Whether clients are asked for a certificate.
@@ -57,7 +49,7 @@ pub(super) fn check(raw: RawServer, folder: &Folder, findings: &mut Findings) ->
         behind_proxy,
         trusted_proxies,
         return_origins,
-        limits: limits(&raw.limits),
+        limits: limits::check(&raw.limits),
     })
 }
 
@@ -169,29 +161,4 @@ fn origins(origins: Option<Vec<String>>, findings: &mut Findings) -> Vec<String>
         findings.take(&key, urls::origin(text))
     });
     checked.collect()
-}
-
-fn limits(raw: &RawLimits) -> Limits {
-    Limits {
-        bad_tokens_per_minute: raw.bad_tokens_per_minute.unwrap_or(BAD_TOKENS),
-        refused_sign_ins_per_minute: raw.refused_sign_ins_per_minute.unwrap_or(REFUSED_SIGN_INS),
-        sign_in_starts_per_minute: raw.sign_in_starts_per_minute.unwrap_or(SIGN_IN_STARTS),
-        refusals_per_minute_and_token: raw
-            .refusals_per_minute_and_token
-            .unwrap_or(REFUSALS_PER_TOKEN),
-        open_sign_ins: raw.open_sign_ins.unwrap_or(100_000),
-        max_connections: raw.max_connections,
-        connections_per_address: raw.connections_per_address.unwrap_or(512),
-        request_timeout_seconds: raw.request_timeout_seconds.unwrap_or(10),
-        tls_handshake_timeout_seconds: raw.tls_handshake_timeout_seconds.unwrap_or(5),
-        unread_answer_timeout_seconds: raw.unread_answer_timeout_seconds.unwrap_or(30),
-        keep_alive_seconds: raw.keep_alive_seconds.unwrap_or(5),
-        workers: raw.workers,
-        max_head_bytes: raw.max_head_bytes.unwrap_or(32_768),
-        max_body_bytes: raw.max_body_bytes.unwrap_or(262_144),
-        verifications_waiting: raw.verifications_waiting.unwrap_or(256),
-        sign_ins_minting: raw.sign_ins_minting.unwrap_or(200),
-        shutdown_delay_seconds: raw.shutdown_delay_seconds.unwrap_or(0),
-        shutdown_timeout_seconds: raw.shutdown_timeout_seconds.unwrap_or(10),
-    }
 }

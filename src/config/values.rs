@@ -18,6 +18,7 @@ use crate::model::{
     Entry, IdpName, Method, Partition, SamlProviderArn, Secret, SessionDuration, UserName,
 };
 
+use super::limits::Limits;
 use super::urls::is_loopback;
 use super::{Telemetry, Warning};
 
@@ -142,47 +143,6 @@ pub struct Tls {
     pub key_file: PathBuf,
     /// The authorities of clients' certificates, PEM; `None` asks no client for one.
     pub client_ca_file: Option<PathBuf>,
-}
-
-/// `[server.limits]`. README, "Limits", says what a caller sees beyond each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Unknown tokens a minute and address before 429.
-    pub bad_tokens_per_minute: NonZeroU32,
-    /// Refused sign-ins and logout messages a minute and address before 429.
-    pub refused_sign_ins_per_minute: NonZeroU32,
-    /// Sign-ins begun a minute and address before 429.
-    pub sign_in_starts_per_minute: NonZeroU32,
-    /// Refusals (403, 404, 409) a minute and token before 429.
-    pub refusals_per_minute_and_token: NonZeroU32,
-    /// Sign-ins begun and not yet ended that are kept; beyond that the oldest go.
-    pub open_sign_ins: u32,
-    /// Connections at once; `None` is what the open files of the process permit.
-    pub max_connections: Option<usize>,
-    /// Connections at once of one address that is no trusted proxy.
-    pub connections_per_address: usize,
-    /// Seconds that a client may take to send a whole request.
-    pub request_timeout_seconds: u32,
-    /// Seconds that a TLS handshake may take.
-    pub tls_handshake_timeout_seconds: u32,
-    /// Seconds that a client may leave an answer unread.
-    pub unread_answer_timeout_seconds: u32,
-    /// Seconds that a connection may be idle between two requests.
-    pub keep_alive_seconds: u32,
-    /// Threads that serve requests; `None` is one for each core.
-    pub workers: Option<usize>,
-    /// The longest address and headers of a request, in bytes.
-    pub max_head_bytes: usize,
-    /// The largest request body, in bytes.
-    pub max_body_bytes: usize,
-    /// Documents that may wait for a core to be verified on.
-    pub verifications_waiting: usize,
-    /// Sign-ins whose credentials STS may be asked for at once.
-    pub sign_ins_minting: usize,
-    /// Seconds that a gateway told to end goes on serving while `/readyz` says 503.
-    pub shutdown_delay_seconds: u32,
-    /// Seconds that requests under way then have.
-    pub shutdown_timeout_seconds: u32,
 }
 
 /// `[store]`.

@@ -122,12 +122,12 @@ enum Claimed {
 }
 
 impl IdTokens {
-    /// Gives tokens with `parts`.
+    /// Gives tokens with `parts`. Must be called within a Tokio runtime.
     pub fn new(parts: IdTokensParts) -> Self {
         Self {
             turns: Turns::at(&parts.providers),
             parts,
-            flights: Flights::default(),
+            flights: Flights::new(),
             failures: Failures::default(),
             claims: AtomicU64::new(0),
             fetch: OnceLock::new(),

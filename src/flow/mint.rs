@@ -144,13 +144,11 @@ impl MintTurns {
     /// Waits a moment for a turn.
     pub(super) async fn take(&self) -> Result<MintTurn, Busy> {
         let turn = Arc::clone(&self.turns).acquire_owned();
-        match tokio::time::timeout(TURN_WAIT, turn).await {
-            Ok(Ok(permit)) => Ok(MintTurn { _permit: permit }),
-            Ok(Err(_)) | Err(_) => {
-                self.pressure.turn_away(Limit::Minting);
-                Err(Busy)
-            }
+        if let Ok(Ok(permit)) = tokio::time::timeout(TURN_WAIT, turn).await {
+            return Ok(MintTurn { _permit: permit });
         }
+        self.pressure.turn_away(Limit::Minting);
+        Err(Busy)
     }
 }
 

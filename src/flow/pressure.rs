@@ -102,13 +102,13 @@ mod tests {
     #[test]
     fn each_limit_has_a_count_and_a_name_of_its_own() {
         let pressure = Pressure::default();
-        for (at, limit) in Limit::ALL.into_iter().enumerate() {
-            for _ in 0..=at {
+        for (times, limit) in (1_u64..).zip(Limit::ALL) {
+            for _ in 0..times {
                 pressure.turn_away(limit);
             }
         }
-        for (at, limit) in Limit::ALL.into_iter().enumerate() {
-            assert_eq!(pressure.turned_away(limit), at as u64 + 1);
+        for (times, limit) in (1_u64..).zip(Limit::ALL) {
+            assert_eq!(pressure.turned_away(limit), times);
         }
         let mut names: Vec<_> = Limit::ALL.iter().map(|limit| limit.name()).collect();
         names.sort_unstable();

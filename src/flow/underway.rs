@@ -1,31 +1,38 @@
 //! Tasks that no request waits for and that must end before the process does: what was begun for somebody who
 //! was told that it is done.
 //!
-//! Whoever spawns here bounds how many; this counts them alone.
+//! They run where this was made: each worker of the server has a runtime of its own, and what was spawned there ends
+//! with the worker, in the middle of a call. Whoever spawns here bounds how many; this counts them alone.
 
 use std::future::Future;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// The tasks under way; a clone counts the same.
 #[derive(Clone, Debug)]
-pub struct Underway(watch::Sender<usize>);
-
-impl Default for Underway {
-    fn default() -> Self {
-        Self(watch::Sender::new(0))
-    }
+pub struct Underway {
+    count: watch::Sender<usize>,
+    runtime: Handle,
 }
 
 impl Underway {
+    /// On the runtime of whoever calls. Must be called within one.
+    pub fn here() -> Self {
+        Self {
+            count: watch::Sender::new(0),
+            runtime: Handle::current(),
+        }
+    }
+
     /// Spawns `work`, counted until it has ended, also by a panic.
     pub fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         let counted = self.count();
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             let _counted = counted;
             work.await
         })
@@ -33,13 +40,14 @@ impl Underway {
 
     /// Counts until what it gives is dropped.
     pub fn count(&self) -> Counted {
-        self.0.send_modify(|count| *count = count.saturating_add(1));
-        Counted(self.clone())
+        self.count
+            .send_modify(|count| *count = count.saturating_add(1));
+        Counted(self.count.clone())
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        *self.0.borrow()
+        *self.count.borrow()
     }
 
     /// Whether there is none.
@@ -50,19 +58,18 @@ impl Underway {
     /// Waits until there is none.
     pub async fn settle(&self) {
         // The sender is this one's own, so that it is never gone.
-        let mut counts = self.0.subscribe();
+        let mut counts = self.count.subscribe();
         let _none = counts.wait_for(|count| *count == 0).await;
     }
 }
 
 /// One of the tasks under way.
 #[derive(Debug)]
-pub struct Counted(Underway);
+pub struct Counted(watch::Sender<usize>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let Self(Underway(count)) = self;
-        count.send_modify(|count| *count = count.saturating_sub(1));
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
     }
 }
 
@@ -74,9 +81,25 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_task_outlives_the_runtime_that_it_was_spawned_from() {
+        let main = tokio::runtime::Runtime::new().unwrap();
+        let underway = main.block_on(async { Underway::here() });
+        let worker = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let (end, ended) = oneshot::channel::<()>();
+        let work = worker.block_on(async { underway.spawn(async move { ended.await.is_ok() }) });
+        drop(worker);
+        assert_eq!(underway.len(), 1);
+        end.send(()).unwrap();
+        main.block_on(underway.settle());
+        assert!(main.block_on(work).unwrap());
+    }
+
     #[tokio::test]
     async fn whoever_waits_is_told_when_the_last_has_ended() {
-        let underway = Underway::default();
+        let underway = Underway::here();
         underway.settle().await;
         let (end, ended) = oneshot::channel::<()>();
         let work = underway.spawn(async move { ended.await.is_ok() });

@@ -31,6 +31,9 @@ use super::address::is_in;
 use super::limits::network;
 use crate::flow::{Limit, Pressure};
 
+/// What the system keeps of answers that are not read yet, in bytes; it takes twice as many. Left alone it takes
+/// megabytes, and a client that sends requests ahead and reads nothing has them all answered at once.
+const UNREAD: usize = 64 * 1024;
 /// How often connections are looked through.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -78,6 +81,7 @@ impl Connections {
         let socket = SockRef::from(stream);
         // Only the system knows whether the client takes what was sent; a system that cannot be told does without.
         let _told = socket.set_tcp_user_timeout(Some(self.terms.unread));
+        let _told = socket.set_send_buffer_size(UNREAD);
         let peer = stream.peer_addr().ok().map(|peer| peer.ip());
         let counted = peer.filter(|peer| !is_in(*peer, &self.terms.trusted));
         let handle = stream.as_fd().try_clone_to_owned().ok();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::Instrument;
 
@@ -14,10 +15,22 @@ type Outcome = Result<IdToken, TokenProblem>;
 type Tower = watch::Receiver<Option<Outcome>>;
 
 /// The tasks on their way.
-#[derive(Clone, Default)]
-pub(super) struct Flights(Arc<Mutex<HashMap<SessionId, Tower>>>);
+#[derive(Clone)]
+pub(super) struct Flights {
+    flying: Arc<Mutex<HashMap<SessionId, Tower>>>,
+    /// A worker of the server has one of its own, which ends with it.
+    runtime: Handle,
+}
 
 impl Flights {
+    /// On the runtime of whoever calls. Must be called within one.
+    pub(super) fn new() -> Self {
+        Self {
+            flying: Arc::default(),
+            runtime: Handle::current(),
+        }
+    }
+
     /// Joins the task of `session`, or starts `work`; what is returned waits for it.
     pub(super) fn join<W, F>(
         &self,
@@ -40,7 +53,7 @@ impl Flights {
             };
             let span = tracing::info_span!(target: TRACES, "id_token");
             let work = work(session.clone()).instrument(span);
-            tokio::spawn(async move {
+            self.runtime.spawn(async move {
                 let outcome = work.await;
                 // Off the list first: who comes after this looks for himself.
                 drop(landing);
@@ -59,7 +72,7 @@ impl Flights {
     }
 
     fn locked(&self) -> MutexGuard<'_, HashMap<SessionId, Tower>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -63,7 +63,8 @@ async fn a_flood_of_sign_ins_is_turned_away_and_fetches_go_on() {
         .collect();
     while !flood.iter().all(tokio::task::JoinHandle::is_finished) {
         let begun = Instant::now();
-        assert_eq!(world.fetch(&lease).await.0, StatusCode::OK);
+        let (status, body) = world.fetch(&lease).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
         assert!(begun.elapsed() < Duration::from_secs(2));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

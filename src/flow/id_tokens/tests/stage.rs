@@ -162,7 +162,7 @@ impl Stage {
             recorder: recorder.clone(),
             clock: Arc::clone(&clock),
             claimant: claimant.clone(),
-            underway: Underway::default(),
+            underway: Underway::here(),
         }));
         let fetch = Arc::new(Fetch::new(FetchParts {
             store: store.clone(),
@@ -183,7 +183,7 @@ impl Stage {
             clock,
             claimant,
             turns: MintTurns::new(10, Arc::default()),
-            underway: Underway::default(),
+            underway: Underway::here(),
         });
         Gate {
             id_tokens,
