@@ -67,6 +67,7 @@ pub struct Running {
     tls: Option<Arc<Tls>>,
     providers: Arc<Providers>,
     id_tokens: Arc<IdTokens>,
+    recorder: Recorder,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -85,6 +86,7 @@ impl Running {
         for task in self.tasks {
             task.abort();
         }
+        self.recorder.settle().await;
     }
 
     /// Serves until the process is asked to end; SIGHUP has metadata, TLS and secret files read, and metadata URLs
@@ -306,6 +308,7 @@ pub async fn start(
         tls,
         providers: Arc::clone(&parts.providers),
         id_tokens: Arc::clone(&parts.id_tokens),
+        recorder: parts.recorder.clone(),
         tasks,
     })
 }

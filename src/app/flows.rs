@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::{World, addresses, allow_list, open_store, relay_keys, sign_in_rules, sts_settings};
-use crate::audit::{Event, EventKind, Recorder};
-use crate::config::Config;
+use crate::audit::{CopyTo, Event, EventKind, Recorder};
+use crate::config::{AuditCopy, Config};
 use crate::flow::{
     Access, Admins, AllowList, Assignments, Budget, Console, Explain, Fetch, FetchParts, Grants,
     Holds, IdTokens, IdTokensParts, Idps, InForce, Issuer, IssuerParts, Leases, Login, Logout,
@@ -46,7 +46,8 @@ pub(super) async fn parts(
     providers: Arc<Providers>,
 ) -> Result<Parts, StoreError> {
     let store = open_store(config, world).await?;
-    let recorder = Recorder::start(store.clone(), Arc::clone(&world.clock));
+    let (clock, copy) = (Arc::clone(&world.clock), copy_to(config));
+    let recorder = Recorder::start_with(store.clone(), clock, copy);
     let allow_list = Arc::new(allow_list(config, &store).await?);
     recorder
         .record(Event::new(EventKind::GatewayStarted))
@@ -101,6 +102,15 @@ pub(super) async fn parts(
         keys,
         relay_keys,
         holds,
+    })
+}
+
+/// Where the audit is copied to.
+fn copy_to(config: &Config) -> Option<CopyTo> {
+    let copy = config.audit.copy.as_ref()?;
+    Some(match copy {
+        AuditCopy::Stdout => CopyTo::Stdout,
+        AuditCopy::File(path) => CopyTo::File(path.clone()),
     })
 }
 

@@ -6,6 +6,7 @@
 //! further than to see that its file is there.
 
 mod access;
+mod audit;
 mod environment;
 mod files;
 mod findings;
@@ -33,7 +34,7 @@ use toml::Table;
 
 pub use problem::{ConfigError, ConfigErrors, Problem};
 pub use values::{
-    Admin, ClientSecret, Config, IdpInitiated, LeaseLimits, Limits, MetadataSource, OidcProvider,
+    Admin, Audit, AuditCopy, ClientSecret, Config, IdpInitiated, LeaseLimits, Limits, MetadataSource, OidcProvider,
     Relay, RequireSigned, Roles, Saml, SamlIdp, Server, SessionLimits, SingleLogout, StoreConfig,
     Sts, Tls, issuer_problem,
 };
@@ -106,6 +107,7 @@ fn check(
     let sts = access::sts(raw.sts, environment, findings);
     let admin = access::admin(raw.admin, idps, findings);
     let relay = access::relay(raw.relay, server.as_ref(), findings);
+    let audit = audit::check(raw.audit, &folder, findings);
     let config = Config {
         path: path.to_owned(),
         server: server?,
@@ -118,6 +120,7 @@ fn check(
         sts,
         admin,
         relay,
+        audit,
         warnings: Vec::new(),
     };
     worth::note(&config, findings);

@@ -34,6 +34,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) sts: RawSts,
     pub(super) admin: Option<RawAdmin>,
+    #[serde(default)]
+    pub(super) audit: RawAudit,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -223,4 +225,11 @@ pub(super) struct RawAdmin {
     pub(super) idp: Option<String>,
     pub(super) users: Option<Vec<String>>,
     pub(super) when: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAudit {
+    pub(super) keep_days: Option<u32>,
+    pub(super) copy: Option<String>,
 }

@@ -218,6 +218,13 @@ pub(super) const ROOT: &[Key] = &[
             key("when", Kind::TextMap),
         ]),
     ),
+    key(
+        "audit",
+        Kind::Table(&[
+            key("keep_days", Kind::Integer(1, 36_500)),
+            key("copy", Kind::Text),
+        ]),
+    ),
 ];
 
 impl Kind {

@@ -46,6 +46,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// rolegate as an issuer that AWS trusts.
     pub relay: Relay,
+    /// How long the audit is kept, and where it is copied to.
+    pub audit: Audit,
     /// What is legal but probably not meant.
     pub warnings: Vec<Warning>,
 }
@@ -376,6 +378,24 @@ impl Relay {
             .split_once("://")
             .map_or(self.issuer.as_str(), |(_, name)| name)
     }
+}
+
+/// `[audit]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// After how many days records are removed; `None`: never.
+    pub keep_days: Option<u32>,
+    /// Where each record of this process is written too.
+    pub copy: Option<AuditCopy>,
+}
+
+/// `audit.copy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditCopy {
+    /// Standard output.
+    Stdout,
+    /// A file that is appended to.
+    File(PathBuf),
 }
 
 /// The longest URL of an OIDC provider (IAM API, `CreateOpenIDConnectProvider`).

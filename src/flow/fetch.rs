@@ -11,6 +11,7 @@ mod direct;
 mod error;
 mod prospect;
 mod recorded;
+mod refused;
 mod renewal;
 mod token;
 
@@ -143,7 +144,8 @@ impl Fetch {
         {
             return Ok(decided.serve());
         }
-        self.until_settled(|rules| self.look_up(token, rules)).await
+        let served = self.until_settled(|rules| self.look_up(token, rules)).await;
+        self.refusal(token, served).await
     }
 
     /// Does `look` until nothing was revoked, held or edited meanwhile, within the time that an answer may take.

@@ -9,6 +9,7 @@ mod address;
 mod admin;
 mod api;
 mod assignments;
+mod audit;
 mod console;
 mod cookies;
 mod device;

@@ -1,5 +1,6 @@
 //! The two ends of a sign-in: the request to the IdP, and the session that an accepted response opens.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(super) struct Doors {
     token: Token,
     /// The confirm page's button's.
     one_time: Token,
+    /// Where the sign-in came from.
+    address: IpAddr,
 }
 
 impl SignIn {
@@ -82,17 +85,18 @@ impl SignIn {
         &self,
         fresh: Fresh<VerifiedAssertion>,
         confirm: bool,
+        address: IpAddr,
         return_to: Option<String>,
     ) -> Result<SignedIn, Stop> {
         let parts = &self.parts;
-        let doors = self.doors(confirm);
+        let doors = self.doors(confirm, address);
         let opened = parts.store.open_session(fresh, doors.new.clone()).await?;
         let mint = |subject, proof| parts.mint.start(subject, proof);
         self.welcome(opened, doors, return_to, mint).await
     }
 
     /// The ways into a session that is about to be opened.
-    pub(super) fn doors(&self, confirm: bool) -> Doors {
+    pub(super) fn doors(&self, confirm: bool, address: IpAddr) -> Doors {
         let parts = &self.parts;
         let entropy = &*parts.entropy;
         let token = Token::fresh(TokenKind::Session, entropy);
@@ -112,6 +116,7 @@ impl SignIn {
             new,
             token,
             one_time,
+            address,
         }
     }
 
@@ -139,7 +144,8 @@ impl SignIn {
             parts.store.end_session(subject.session()).await?;
             return Err(stop);
         }
-        self.record_or_end(&subject, accepted(&subject)).await?;
+        self.record_or_end(&subject, accepted(&subject, doors.address))
+            .await?;
         parts.fetch.forget_person(subject.person()).await;
         let minting = mint(Arc::clone(&subject), proof);
         if doors.new.state == SessionState::Pending {
@@ -212,8 +218,9 @@ impl SignIn {
     }
 }
 
-fn accepted(subject: &Subject) -> Event {
+fn accepted(subject: &Subject, address: IpAddr) -> Event {
     Event {
+        address: Some(address),
         person: Some(subject.person().clone()),
         session: Some(subject.session().clone()),
         reason: Some(format!("{} roles offered", subject.parts().offers.len())),
