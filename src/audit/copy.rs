@@ -193,7 +193,12 @@ impl Copier {
                     self.state.owed().paid(done);
                 }
                 Ok(None) => {
-                    tracing::error!(event = "audit_copy_gap", first, last, "records were removed before they were copied");
+                    tracing::error!(
+                        event = "audit_copy_gap",
+                        first,
+                        last,
+                        "records were removed before they were copied"
+                    );
                     let gone = count(first, last);
                     self.state.written.fetch_add(gone, Ordering::Relaxed);
                     self.state.owed().paid(last);
@@ -221,7 +226,10 @@ impl Copier {
             Ok(()) => {
                 state.written.fetch_add(records, Ordering::Relaxed);
                 if state.failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!(event = "audit_copy_works", "the copy of the audit is written again");
+                    tracing::info!(
+                        event = "audit_copy_works",
+                        "the copy of the audit is written again"
+                    );
                 }
                 true
             }
@@ -239,3 +247,7 @@ impl Copier {
 fn count(first: i64, last: i64) -> u64 {
     u64::try_from(last - first + 1).unwrap_or(0)
 }
+
+#[cfg(test)]
+#[path = "copy_tests.rs"]
+mod tests;

@@ -10,9 +10,9 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::EventKind;
 use super::chain;
 use super::reading::{Record, export};
-use super::EventKind;
 use crate::model::hex;
 use crate::store::{AuditFilter, AuditHead, Store, StoreError};
 
@@ -162,9 +162,9 @@ async fn named(store: &Store, last: AuditHead) -> Result<Option<bool>, FileError
     }
     if last.seq > base.seq {
         let row = snapshot.page(last.seq, 1).await?.pop();
-        return Ok(Some(row.is_some_and(|row| {
-            row.seq == last.seq && row.hash == last.hash
-        })));
+        return Ok(Some(
+            row.is_some_and(|row| row.seq == last.seq && row.hash == last.hash),
+        ));
     }
     drop(snapshot);
     let filter = AuditFilter {

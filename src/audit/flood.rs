@@ -238,7 +238,11 @@ mod tests {
         let event = from("192.0.2.1");
         assert_eq!(admitted(&flood, &event, "signature_invalid", 0, 500), 20);
         assert_eq!(admitted(&flood, &event, "signature_invalid", 30, 500), 0);
-        assert_eq!(admitted(&flood, &event, "audience", 30, 5), 5, "another reason");
+        assert_eq!(
+            admitted(&flood, &event, "audience", 30, 5),
+            5,
+            "another reason"
+        );
         let other = from("192.0.2.2");
         assert_eq!(admitted(&flood, &other, "signature_invalid", 30, 5), 5);
         assert!(flood.due(at(59), false).is_empty());
@@ -262,9 +266,8 @@ mod tests {
     #[test]
     fn an_ipv6_network_is_one_sender_and_a_lease_is_one_wherever_it_is_used() {
         let flood = Flood::new(at(0));
-        let near = (0..100).filter(|host| {
-            flood.admits(&from(&format!("2001:db8::{host:x}")), "markup", at(0))
-        });
+        let near = (0..100)
+            .filter(|host| flood.admits(&from(&format!("2001:db8::{host:x}")), "markup", at(0)));
         assert_eq!(near.count(), 20);
         assert!(flood.admits(&from("2001:db8:0:1::1"), "markup", at(0)));
         let due = flood.due(at(60), false);

@@ -26,7 +26,9 @@ impl Moment {
     pub fn at(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             Self::At(at) => at,
-            Self::Ago(ago) => now.checked_sub_signed(ago).unwrap_or(DateTime::<Utc>::MIN_UTC),
+            Self::Ago(ago) => now
+                .checked_sub_signed(ago)
+                .unwrap_or(DateTime::<Utc>::MIN_UTC),
         }
     }
 }
@@ -78,14 +80,31 @@ mod tests {
             ("0s", "2026-02-01T00:00:00Z"),
         ] {
             let moment: Moment = text.parse().unwrap();
-            assert_eq!(moment.at(now), at.parse::<DateTime<Utc>>().unwrap(), "{text}");
+            assert_eq!(
+                moment.at(now),
+                at.parse::<DateTime<Utc>>().unwrap(),
+                "{text}"
+            );
         }
         for text in [
-            "", "h", "-1h", "+1h", "1", "1y", "yesterday", "2026-13-01", "2026-01-31 12:00",
-            "1é", "99999999999999999999d", "9223372036854775807d",
+            "",
+            "h",
+            "-1h",
+            "+1h",
+            "1",
+            "1y",
+            "yesterday",
+            "2026-13-01",
+            "2026-01-31 12:00",
+            "1é",
+            "99999999999999999999d",
+            "9223372036854775807d",
         ] {
             assert_eq!(text.parse::<Moment>(), Err(BadMoment), "{text}");
         }
-        assert_eq!(Moment::Ago(TimeDelta::MAX).at(now), DateTime::<Utc>::MIN_UTC);
+        assert_eq!(
+            Moment::Ago(TimeDelta::MAX).at(now),
+            DateTime::<Utc>::MIN_UTC
+        );
     }
 }

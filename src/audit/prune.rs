@@ -172,11 +172,7 @@ struct Due {
     oldest: i64,
 }
 
-async fn due(
-    store: &Store,
-    before: DateTime<Utc>,
-    upto: i64,
-) -> Result<Option<Due>, PruneError> {
+async fn due(store: &Store, before: DateTime<Utc>, upto: i64) -> Result<Option<Due>, PruneError> {
     let mut proof = Proof::begin(store).await?;
     let base = proof.base();
     let mut due: Option<Due> = None;
@@ -274,3 +270,7 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
+
+#[cfg(test)]
+#[path = "prune_tests.rs"]
+mod tests;

@@ -137,3 +137,7 @@ impl Export {
         Ok(Vec::new())
     }
 }
+
+#[cfg(test)]
+#[path = "reading_tests.rs"]
+mod tests;

@@ -97,7 +97,10 @@ impl Recorder {
         };
         if self.queue.try_send(waiting).is_err() {
             self.parts.flood.lost(self.now());
-            tracing::error!(event = "audit_overrun", "more refusals than the audit takes; they are counted");
+            tracing::error!(
+                event = "audit_overrun",
+                "more refusals than the audit takes; they are counted"
+            );
         }
     }
 
@@ -204,3 +207,7 @@ async fn append(parts: &Parts, batch: &[Waiting]) -> Result<(), StoreError> {
 fn stopped() -> StoreError {
     StoreError::Unavailable("the audit task has stopped".to_owned())
 }
+
+#[cfg(test)]
+#[path = "recorder_tests.rs"]
+mod tests;

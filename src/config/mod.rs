@@ -34,9 +34,9 @@ use toml::Table;
 
 pub use problem::{ConfigError, ConfigErrors, Problem};
 pub use values::{
-    Admin, Audit, AuditCopy, ClientSecret, Config, IdpInitiated, LeaseLimits, Limits, MetadataSource, OidcProvider,
-    Relay, RequireSigned, Roles, Saml, SamlIdp, Server, SessionLimits, SingleLogout, StoreConfig,
-    Sts, Tls, issuer_problem,
+    Admin, Audit, AuditCopy, ClientSecret, Config, IdpInitiated, LeaseLimits, Limits,
+    MetadataSource, OidcProvider, Relay, RequireSigned, Roles, Saml, SamlIdp, Server,
+    SessionLimits, SingleLogout, StoreConfig, Sts, Tls, issuer_problem,
 };
 pub use warning::Warning;
 

@@ -54,10 +54,7 @@ pub enum AuditQueryError {
 
 impl AuditQuery {
     /// The query of these keys and values, asked at `now`.
-    pub fn read(
-        pairs: &[(String, String)],
-        now: DateTime<Utc>,
-    ) -> Result<Self, AuditQueryError> {
+    pub fn read(pairs: &[(String, String)], now: DateTime<Utc>) -> Result<Self, AuditQueryError> {
         let mut query = Self {
             filter: AuditFilter::default(),
             after: 0,
@@ -99,7 +96,16 @@ impl AuditQuery {
             "reference" => self.filter.reference = Some(name::<Reference>("reference", value)?),
             _ => return Err(AuditQueryError::Unknown(key.chars().take(64).collect())),
         }
-        let keys = ["after", "limit", "from", "to", "kind", "user", "idp", "reference"];
+        let keys = [
+            "after",
+            "limit",
+            "from",
+            "to",
+            "kind",
+            "user",
+            "idp",
+            "reference",
+        ];
         Ok(keys.into_iter().find(|one| *one == key).unwrap_or("kind"))
     }
 }
@@ -163,7 +169,10 @@ mod tests {
         ])
         .unwrap();
         assert_eq!((query.after, query.limit), (7, 1000));
-        assert_eq!(query.filter.from, Some("2026-01-31T00:00:00Z".parse().unwrap()));
+        assert_eq!(
+            query.filter.from,
+            Some("2026-01-31T00:00:00Z".parse().unwrap())
+        );
         assert_eq!(query.filter.kinds, ["alarm", "decision"].into());
         assert_eq!(read(&[]).unwrap().limit, 100);
         for (pairs, part) in [

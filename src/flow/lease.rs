@@ -16,8 +16,8 @@ pub use self::order::{LeaseOrder, Orderer};
 use super::{Fetch, FetchError, Prospect};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
-    Clock, Entropy, JobName, Lease, LeaseId, Method, Person, Secret, Token, TokenHash,
-    TokenKind, UserName, rfc3339,
+    Clock, Entropy, JobName, Lease, LeaseId, Method, Person, Secret, Token, TokenHash, TokenKind,
+    UserName, rfc3339,
 };
 use crate::store::{LeaseFilter, LiveSession, Once, Repeatable, Standing, Store, StoreError};
 

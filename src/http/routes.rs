@@ -3,8 +3,8 @@
 use actix_web::{Route, web};
 
 use super::{
-    acs, admin, api, assignments, audit, console, device, health, idps, job, leases, metrics, oidc, page,
-    people, revoke, slo, well_known,
+    acs, admin, api, assignments, audit, console, device, health, idps, job, leases, metrics, oidc,
+    page, people, revoke, slo, well_known,
 };
 
 /// Who may call a route.

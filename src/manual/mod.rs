@@ -6,7 +6,9 @@
 //! * [`way_through`]: the way of a response from the post to the credentials.
 //! * [`threats`]: every published attack on SAML that we know of, and what stops it here.
 //! * [`openid`]: the same for OpenID Connect, refresh tokens and assignments.
+//! * [`audit`]: the events that are recorded, and what each says.
 
+pub(crate) mod audit;
 pub(crate) mod openid;
 pub(crate) mod threats;
 pub(crate) mod way_through;

@@ -145,7 +145,8 @@ impl Store {
 
     /// How much of `span` is looked through now.
     async fn stretch(&self, filter: &AuditFilter, span: Span) -> Result<Span, StoreError> {
-        let indexed = !filter.kinds.is_empty() || filter.user.is_some() || filter.reference.is_some();
+        let indexed =
+            !filter.kinds.is_empty() || filter.user.is_some() || filter.reference.is_some();
         if indexed || filter.idp.is_none() {
             return Ok(span);
         }
@@ -196,7 +197,8 @@ impl Store {
         let mut texts = filter.texts();
         texts.extend(kind.map(|kind| ("kind", kind)));
         // The plus keeps the index on times out: these rows are wanted by their numbers.
-        let mut sql = "SELECT * FROM audit WHERE seq > $1 AND seq <= $2 AND +at >= $3 AND +at < $4".to_owned();
+        let mut sql = "SELECT * FROM audit WHERE seq > $1 AND seq <= $2 AND +at >= $3 AND +at < $4"
+            .to_owned();
         for (at, (column, _)) in texts.iter().enumerate() {
             sql.push_str(&format!(" AND {column} = ${}", at + 6));
         }

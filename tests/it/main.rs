@@ -16,6 +16,7 @@
 
 mod agent;
 mod architecture;
+mod audit;
 mod commands;
 mod console;
 mod endurance;

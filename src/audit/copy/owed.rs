@@ -17,7 +17,9 @@ impl Owed {
 
     /// The first range.
     pub(super) fn next(&self) -> Option<(i64, i64)> {
-        self.0.first_key_value().map(|(first, last)| (*first, *last))
+        self.0
+            .first_key_value()
+            .map(|(first, last)| (*first, *last))
     }
 
     pub(super) fn add(&mut self, mut first: i64, mut last: i64) {
@@ -82,7 +84,11 @@ mod tests {
         }
         let ranges = ranges(&owed);
         assert_eq!(ranges.len(), RANGES);
-        let covered = |seq: i64| ranges.iter().any(|(first, last)| (*first..=*last).contains(&seq));
+        let covered = |seq: i64| {
+            ranges
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(&seq))
+        };
         assert!((0..20_000).all(|at| covered(at * 2)));
     }
 }

@@ -11,7 +11,9 @@ pub(super) async fn run(before: Moment, export: Option<&Path>, at: &Context) -> 
     let now = at.world.clock.now();
     let before = before.at(now);
     if before > now {
-        output::error("--before is in the future; write a time that has passed, or how long ago: 400d");
+        output::error(
+            "--before is in the future; write a time that has passed, or how long ago: 400d",
+        );
         return Ok(ExitCode::from(WRONG_USAGE));
     }
     let (_, store) = at.store().await?;

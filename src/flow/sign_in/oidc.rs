@@ -65,7 +65,12 @@ impl SignIn {
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Refused(reason)) => {
                 let idp = Some(provider.settings.name.clone());
-                Err(SignInError::Refused(self.refuse(reason, arrived.address, None, idp)))
+                Err(SignInError::Refused(self.refuse(
+                    reason,
+                    arrived.address,
+                    None,
+                    idp,
+                )))
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
@@ -115,6 +115,17 @@ impl Gateway {
         self.child.kill().await.unwrap();
         let starting = spawn(&self.folder, &self.sts_url, &self.variables);
         (self.child, self.log) = starting.serves().await;
+    }
+
+    /// Asks it to end by SIGTERM, waits until it has, and gives what it wrote to standard output.
+    pub(crate) async fn stop(mut self) -> String {
+        signal(&self.child, "TERM");
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        assert!(ended.expect("it does not end").unwrap().success());
+        let mut written = String::new();
+        let mut stdout = self.child.stdout.take().unwrap();
+        stdout.read_to_string(&mut written).await.unwrap();
+        written
     }
 
     /// Its resident memory, in KiB.
@@ -243,9 +254,13 @@ fn program(folder: &Path) -> Command {
 }
 
 fn hang_up(child: &Child) {
+    signal(child, "HUP");
+}
+
+fn signal(child: &Child, name: &str) {
     // The shell's own `kill`: a bare system has no other.
     let sent = std::process::Command::new("sh")
-        .args(["-c", &format!("kill -HUP {}", child.id().unwrap())])
+        .args(["-c", &format!("kill -{name} {}", child.id().unwrap())])
         .status()
         .unwrap();
     assert!(sent.success());
