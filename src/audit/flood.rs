@@ -215,6 +215,7 @@ fn is_over(since: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{FixedClock, OsEntropy};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         "2026-01-02T03:04:05Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(seconds)
@@ -274,7 +275,8 @@ mod tests {
         assert_eq!(due[0].address, Some("2001:db8::".parse().unwrap()));
 
         let mut lease = Event::new(EventKind::FetchRefused);
-        lease.lease = Some("lease_1".parse().unwrap());
+        let clock = FixedClock::new(at(0));
+        lease.lease = Some(LeaseId::fresh(&clock, &OsEntropy));
         assert_eq!(admitted(&flood, &lease, "revoked", 60, 50), 20);
         lease.address = Some("192.0.2.9".parse().unwrap());
         assert_eq!(admitted(&flood, &lease, "revoked", 60, 50), 0);

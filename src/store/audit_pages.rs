@@ -120,16 +120,12 @@ impl Store {
         if i64::from(full) == i64::try_from(within.count()).unwrap_or(0) {
             return Ok(Some(all));
         }
-        // The sum keeps PostgreSQL from walking the numbers from either end.
-        let row = sqlx::query(
-            "SELECT MIN(seq + 0) AS least, MAX(seq + 0) AS most FROM audit
-             WHERE at >= $1 AND at < $2 AND seq > $3",
-        )
-        .bind(from)
-        .bind(to)
-        .bind(after)
-        .fetch_one(self.reader())
-        .await?;
+        let row = sqlx::query(ENDS)
+            .bind(from)
+            .bind(to)
+            .bind(after)
+            .fetch_one(self.reader())
+            .await?;
         let ends = (
             row.try_get::<Option<i64>, _>("least")?,
             row.try_get::<Option<i64>, _>("most")?,
@@ -196,13 +192,8 @@ impl Store {
     ) -> Result<Vec<AuditRow>, StoreError> {
         let mut texts = filter.texts();
         texts.extend(kind.map(|kind| ("kind", kind)));
-        // The plus keeps the index on times out: these rows are wanted by their numbers.
-        let mut sql = "SELECT * FROM audit WHERE seq > $1 AND seq <= $2 AND +at >= $3 AND +at < $4"
-            .to_owned();
-        for (at, (column, _)) in texts.iter().enumerate() {
-            sql.push_str(&format!(" AND {column} = ${}", at + 6));
-        }
-        sql.push_str(" ORDER BY seq LIMIT $5");
+        let columns: Vec<&str> = texts.iter().map(|(column, _)| *column).collect();
+        let sql = select(&columns);
         let (from, to) = filter.times();
         let query = sqlx::query(AssertSqlSafe(sql))
             .bind(span.after)
@@ -215,5 +206,61 @@ impl Store {
             .fold(query, |query, (_, text)| query.bind(text.to_owned()));
         let rows = query.fetch_all(self.reader()).await?;
         rows.iter().map(read).collect()
+    }
+}
+
+/// The rows of a stretch whose `columns` have given values.
+fn select(columns: &[&str]) -> String {
+    // The plus keeps the index on times out: these rows are wanted by their numbers.
+    let mut sql =
+        String::from("SELECT * FROM audit WHERE seq > $1 AND seq <= $2 AND +at >= $3 AND +at < $4");
+    for (at, column) in columns.iter().enumerate() {
+        sql.push_str(&format!(" AND {column} = ${}", at + 6));
+    }
+    sql.push_str(" ORDER BY seq LIMIT $5");
+    sql
+}
+
+/// The ends of a range of times. The sum keeps PostgreSQL from walking the numbers from either end.
+const ENDS: &str = "SELECT MIN(seq + 0) AS least, MAX(seq + 0) AS most FROM audit
+    WHERE at >= $1 AND at < $2 AND seq > $3";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::Bench;
+
+    #[tokio::test]
+    async fn each_question_goes_by_an_index_and_sorts_nothing() {
+        let bench = Bench::in_file();
+        let store = bench.open().await;
+        let plan = async |sql: String| -> String {
+            let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+            let rows = sqlx::query(sql).fetch_all(store.reader()).await.unwrap();
+            let steps = rows.iter().map(|row| row.get::<String, _>("detail"));
+            steps.collect::<Vec<_>>().join("; ")
+        };
+        for (columns, wanted) in [
+            (
+                &[][..],
+                "SEARCH audit USING INDEX sqlite_autoindex_audit_1 (seq>? AND seq<?)",
+            ),
+            (
+                &["kind"],
+                "SEARCH audit USING INDEX audit_kind (kind=? AND seq>? AND seq<?)",
+            ),
+            (
+                &["user_name"],
+                "SEARCH audit USING INDEX audit_user (user_name=? AND seq>? AND seq<?)",
+            ),
+            (
+                &["idp"],
+                "SEARCH audit USING INDEX sqlite_autoindex_audit_1 (seq>? AND seq<?)",
+            ),
+        ] {
+            assert_eq!(plan(select(columns)).await, wanted, "{columns:?}");
+        }
+        let ends = "SEARCH audit USING COVERING INDEX audit_at (at>? AND at<?)";
+        assert_eq!(plan(ENDS.to_owned()).await, ends);
     }
 }

@@ -10,11 +10,16 @@ use crate::gateway::{Setting, World, command, role};
 
 fn lines(text: &str) -> Vec<Value> {
     let lines = text.lines().filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn of<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    records.iter().filter(|record| record["kind"] == kind).collect()
+    records
+        .iter()
+        .filter(|record| record["kind"] == kind)
+        .collect()
 }
 
 async fn exported(world: &World, more: &[&str]) -> Vec<Value> {
@@ -48,7 +53,10 @@ async fn an_export_is_the_same_by_command_and_by_api() {
     let eyes = token(&world, "auditor").await;
     let here = world.gateway.command(&["audit", "export"]).await.good();
     let url = world.gateway.at("");
-    let remote = [("ROLEGATE_URL", url.as_str()), ("ROLEGATE_TOKEN", eyes.as_str())];
+    let remote = [
+        ("ROLEGATE_URL", url.as_str()),
+        ("ROLEGATE_TOKEN", eyes.as_str()),
+    ];
     let nowhere = tempfile::tempdir().unwrap();
     let there = command(nowhere.path(), &["audit", "export"], &remote).await;
     assert_eq!(there.good(), here, "to the letter");
@@ -56,15 +64,33 @@ async fn an_export_is_the_same_by_command_and_by_api() {
     let all = lines(&here);
     let by_kind = exported(&world, &["--kind", "sign_in_accepted", "--user", "alice"]).await;
     assert_eq!(by_kind.len(), 2);
-    assert_eq!(by_kind[0]["person"], json!({ "idp": "demo", "user": "alice" }));
+    assert_eq!(
+        by_kind[0]["person"],
+        json!({ "idp": "demo", "user": "alice" })
+    );
     assert_eq!(by_kind[0]["address"], "127.0.0.1");
     let after = by_kind[0]["seq"].to_string();
-    let export = ["audit", "export", "--kind", "sign_in_accepted", "--kind", "decision", "--after", &after];
+    let export = [
+        "audit",
+        "export",
+        "--kind",
+        "sign_in_accepted",
+        "--kind",
+        "decision",
+        "--after",
+        &after,
+    ];
     let rest = command(nowhere.path(), &export, &remote).await.good();
     let rest = lines(&rest);
-    assert!(rest.iter().all(|record| record["seq"].as_i64() > by_kind[0]["seq"].as_i64()));
+    assert!(
+        rest.iter()
+            .all(|record| record["seq"].as_i64() > by_kind[0]["seq"].as_i64())
+    );
     assert_eq!(of(&rest, "sign_in_accepted").len(), 1);
-    assert!(of(&rest, "decision").len() >= 3, "those of the second sign-in");
+    assert!(
+        of(&rest, "decision").len() >= 3,
+        "those of the second sign-in"
+    );
     assert_eq!(exported(&world, &["--from", "1h"]).await, all);
     assert!(exported(&world, &["--to", "1h"]).await.is_empty());
     assert!(exported(&world, &["--idp", "other"]).await.is_empty());
@@ -76,7 +102,10 @@ async fn an_export_is_the_same_by_command_and_by_api() {
         (["--kind", "sign_in"], "sign_in_accepted"),
         (["--user", "a"], "--user"),
     ] {
-        let told = world.gateway.command(&["audit", "export", wrong[0], wrong[1]]).await;
+        let told = world
+            .gateway
+            .command(&["audit", "export", wrong[0], wrong[1]])
+            .await;
         assert_eq!(told.status.code(), Some(2), "{wrong:?}");
         assert!(told.stderr.contains(part), "{}", told.stderr);
     }
@@ -118,7 +147,9 @@ async fn the_api_pages_and_says_what_to_write() {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
         assert!(told["title"].as_str().unwrap().contains(part), "{told}");
     }
-    let (status, _) = world.api("GET", "/api/v1/admin/audit", &session, None).await;
+    let (status, _) = world
+        .api("GET", "/api/v1/admin/audit", &session, None)
+        .await;
     assert_eq!(status, StatusCode::UNAUTHORIZED, "no auditor");
 }
 
@@ -133,17 +164,39 @@ async fn what_is_pruned_is_kept_in_a_file_and_the_rest_is_proved() {
     assert_eq!(told, format!("records 1 to {last} were removed"));
     world.sign_in().await;
     let told = world.gateway.command(&["audit", "verify"]).await.good();
-    assert!(told.starts_with(&format!("records 1 to {last} were removed by retention at ")), "{told}");
+    assert!(
+        told.starts_with(&format!(
+            "records 1 to {last} were removed by retention at "
+        )),
+        "{told}"
+    );
     assert!(told.ends_with("are as they were written"), "{told}");
     let kept = std::fs::read_to_string(world.folder.path().join("gone.jsonl")).unwrap();
     assert_eq!(lines(&kept), before);
-    let proved = world.gateway.command(&["audit", "verify", "gone.jsonl"]).await.good();
-    assert!(proved.contains("the store names the last one's hash"), "{proved}");
+    let proved = world
+        .gateway
+        .command(&["audit", "verify", "gone.jsonl"])
+        .await
+        .good();
+    assert!(
+        proved.contains("the store names the last one's hash"),
+        "{proved}"
+    );
     let nowhere = tempfile::tempdir().unwrap();
-    std::fs::copy(world.folder.path().join("gone.jsonl"), nowhere.path().join("gone.jsonl")).unwrap();
-    let alone = command(nowhere.path(), &["audit", "verify", "gone.jsonl"], &[]).await.good();
+    std::fs::copy(
+        world.folder.path().join("gone.jsonl"),
+        nowhere.path().join("gone.jsonl"),
+    )
+    .unwrap();
+    let alone = command(nowhere.path(), &["audit", "verify", "gone.jsonl"], &[])
+        .await
+        .good();
     assert!(alone.contains("no store is at hand"), "{alone}");
-    std::fs::write(nowhere.path().join("gone.jsonl"), kept.replace("alice", "bobby")).unwrap();
+    std::fs::write(
+        nowhere.path().join("gone.jsonl"),
+        kept.replace("alice", "bobby"),
+    )
+    .unwrap();
     let changed = command(nowhere.path(), &["audit", "verify", "gone.jsonl"], &[]).await;
     assert_eq!(changed.status.code(), Some(1));
     assert!(changed.stderr.contains("was changed"), "{}", changed.stderr);
@@ -153,10 +206,16 @@ async fn what_is_pruned_is_kept_in_a_file_and_the_rest_is_proved() {
     assert!(removal[0]["by"].as_str().unwrap().starts_with("local:"));
     let again = world.gateway.command(&prune).await;
     assert_eq!(again.status.code(), Some(1), "the file is there");
-    let future = world.gateway.command(&["audit", "prune", "--before", "2999-01-01"]).await;
+    let future = world
+        .gateway
+        .command(&["audit", "prune", "--before", "2999-01-01"])
+        .await;
     assert_eq!(future.status.code(), Some(2));
 
-    tamper(&world, &format!("DELETE FROM audit WHERE seq = {}", last + 1));
+    tamper(
+        &world,
+        &format!("DELETE FROM audit WHERE seq = {}", last + 1),
+    );
     let told = world.gateway.command(&["audit", "verify"]).await;
     assert_eq!(told.status.code(), Some(1));
     let first = format!("record {} is missing", last + 1);
@@ -223,7 +282,11 @@ async fn a_full_disk_under_the_copy_stops_no_sign_in() {
     world.gateway.logged("audit_copy_failed").await;
     world.sign_in().await;
     let log = world.gateway.log();
-    assert_eq!(log.matches("\"event\":\"audit_copy_failed\"").count(), 1, "once");
+    assert_eq!(
+        log.matches("\"event\":\"audit_copy_failed\"").count(),
+        1,
+        "once"
+    );
     world.gateway.command(&["audit", "verify"]).await.good();
 }
 
@@ -252,16 +315,27 @@ async fn a_thousand_bad_posts_leave_few_records_with_their_number() {
     let (_, signed) = world.post(&world.idp.sign(&plan)).await;
     world.sign_in().await;
     let logged = world.gateway.log();
-    assert_eq!(logged.matches("\"event\":\"sign_in_refused\"").count(), 1001, "a line for each");
+    assert_eq!(
+        logged.matches("\"event\":\"sign_in_refused\"").count(),
+        1001,
+        "a line for each"
+    );
 
-    let World { gateway, folder, .. } = world;
+    let World {
+        gateway, folder, ..
+    } = world;
     let url = gateway.at("");
     let last = references.last().unwrap().clone();
-    let asked = [("ROLEGATE_URL", url.as_str()), ("ROLEGATE_TOKEN", eyes.as_str())];
+    let asked = [
+        ("ROLEGATE_URL", url.as_str()),
+        ("ROLEGATE_TOKEN", eyes.as_str()),
+    ];
     // Kept check by check, or not known by itself.
     command(folder.path(), &["explain", "--reference", &last], &asked).await;
     gateway.stop().await;
-    let export = command(folder.path(), &["audit", "export"], &[]).await.good();
+    let export = command(folder.path(), &["audit", "export"], &[])
+        .await
+        .good();
     let records = lines(&export);
     let refused = of(&records, "sign_in_refused");
     let (by_signed, strangers): (Vec<&Value>, Vec<&Value>) = refused
@@ -269,9 +343,17 @@ async fn a_thousand_bad_posts_leave_few_records_with_their_number() {
         .partition(|record| record["reference"] == signed["reference"]);
     assert_eq!(by_signed.len(), 1);
     let counted = of(&records, "refusals_counted");
-    let number: u64 = counted.iter().map(|one| one["count"].as_u64().unwrap()).sum();
+    let number: u64 = counted
+        .iter()
+        .map(|one| one["count"].as_u64().unwrap())
+        .sum();
     assert_eq!(strangers.len() + usize::try_from(number).unwrap(), 1000);
-    assert!(strangers.len() <= 40 && counted.len() <= 3, "{} {}", strangers.len(), counted.len());
+    assert!(
+        strangers.len() <= 40 && counted.len() <= 3,
+        "{} {}",
+        strangers.len(),
+        counted.len()
+    );
     assert_eq!(counted[0]["address"], "127.0.0.1");
     assert_eq!(counted[0]["counted_kind"], "sign_in_refused");
 
@@ -284,7 +366,9 @@ async fn a_thousand_bad_posts_leave_few_records_with_their_number() {
     let strange = "ref_00000000000000000000000000";
     let told = command(folder.path(), &["explain", "--reference", strange], &[]).await;
     assert!(told.stdout.is_empty(), "{}", told.stdout);
-    command(folder.path(), &["audit", "verify"], &[]).await.good();
+    command(folder.path(), &["audit", "verify"], &[])
+        .await
+        .good();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -303,9 +387,13 @@ async fn a_refused_fetch_and_a_refused_lease_are_recorded_and_a_loop_is_counted(
     }
     let (status, refused) = world.lease(&launcher, "admin").await;
     assert_eq!(status, StatusCode::FORBIDDEN, "{refused}");
-    let World { gateway, folder, .. } = world;
+    let World {
+        gateway, folder, ..
+    } = world;
     gateway.stop().await;
-    let export = command(folder.path(), &["audit", "export"], &[]).await.good();
+    let export = command(folder.path(), &["audit", "export"], &[])
+        .await
+        .good();
     let records = lines(&export);
     let fetches = of(&records, "fetch_refused");
     let number: u64 = of(&records, "refusals_counted")
@@ -316,7 +404,12 @@ async fn a_refused_fetch_and_a_refused_lease_are_recorded_and_a_loop_is_counted(
     assert!(fetches.len() <= 40);
     assert_eq!(fetches[0]["lease"], lease["lease"]);
     assert_eq!(fetches[0]["person"]["user"], "alice");
-    assert!(fetches[0]["reason"].as_str().unwrap().starts_with("revoked: "));
+    assert!(
+        fetches[0]["reason"]
+            .as_str()
+            .unwrap()
+            .starts_with("revoked: ")
+    );
     let refused = of(&records, "lease_refused");
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0]["role"], role("admin"));

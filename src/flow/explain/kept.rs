@@ -126,11 +126,17 @@ fn one_of_many(fields: &Map<String, Value>) -> Check {
     let count = fields.get("count").and_then(Value::as_u64).unwrap_or(0);
     let (first, last) = (text(fields, "first_at"), text(fields, "last_at"));
     let (code, address) = (text(fields, "reason"), text(fields, "address"));
-    let from = if address.is_empty() { "several senders" } else { address };
+    let from = if address.is_empty() {
+        "several senders"
+    } else {
+        address
+    };
     Check::failed(
         "one_of_many",
         "",
-        format!("it may be one of {count} refusals ({code}) of {from} between {first} and {last}, which were counted and not recorded one by one"),
+        format!(
+            "it may be one of {count} refusals ({code}) of {from} between {first} and {last}, which were counted and not recorded one by one"
+        ),
         "the log has a line for each of them, with its reference and its reason",
     )
 }
@@ -198,7 +204,11 @@ mod tests {
         let count = r#"{"count":980,"reason":"not_utf8","address":"192.0.2.1","first_at":"a","last_at":"b"}"#;
         let many = super::check(&self::record("refusals_counted", count));
         assert_eq!((many.check.as_str(), many.ok), ("one_of_many", false));
-        assert!(many.found.contains("one of 980 refusals (not_utf8) of 192.0.2.1"), "{many:?}");
+        assert!(
+            many.found
+                .contains("one of 980 refusals (not_utf8) of 192.0.2.1"),
+            "{many:?}"
+        );
         let fine = super::check(&self::record("session_confirmed", "{}"));
         assert!(fine.ok);
     }
