@@ -95,9 +95,9 @@ fn walk(path: &Path) -> Result<(i64, AuditHead), FileError> {
         if line.is_empty() {
             continue;
         }
-        let link = Link::read(&line).ok_or(FileError::Line(at + 1))?;
+        let record = Link::read(&line).ok_or(FileError::Line(at + 1))?;
         let before = ends.map(|(_, last)| last);
-        let head = link.follows(before)?;
+        let head = record.follows(before)?;
         ends = Some((ends.map_or(head.seq, |(first, _)| first), head));
     }
     ends.ok_or(FileError::Empty)

@@ -62,8 +62,8 @@ impl Key {
         }
         key.address = event.address.map(network);
         if key.address.is_none() {
-            key.person = event.person.clone();
-            key.by = event.by.clone();
+            key.person.clone_from(&event.person);
+            key.by.clone_from(&event.by);
         }
         key
     }

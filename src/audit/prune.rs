@@ -141,7 +141,7 @@ async fn batch(
             link
         };
         if store.prune_audit(due.base, due.last, link).await? {
-            recorder.copy(record.into_iter().collect());
+            recorder.copy(record.as_slice());
             return Ok(Some(Pruned {
                 first: due.base.seq + 1,
                 last: due.last.seq,

@@ -122,9 +122,9 @@ impl Recorder {
     }
 
     /// Copies what was written beside the task.
-    pub(super) fn copy(&self, records: Vec<Record>) {
+    pub(super) fn copy(&self, records: &[Record]) {
         if let Some(copying) = &self.parts.copying {
-            copying.take(&records);
+            copying.take(records);
         }
     }
 

@@ -1,10 +1,29 @@
-//! `[audit]`.
+//! `[audit]`: its check, and its values.
+
+use std::path::PathBuf;
 
 use super::files::Folder;
 use super::findings::Findings;
 use super::problem::ConfigError;
 use super::raw::RawAudit;
-use super::values::{Audit, AuditCopy};
+
+/// `[audit]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// After how many days records are removed; `None`: never.
+    pub keep_days: Option<u32>,
+    /// Where each record of this process is written too.
+    pub copy: Option<AuditCopy>,
+}
+
+/// `audit.copy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditCopy {
+    /// Standard output.
+    Stdout,
+    /// A file that is appended to.
+    File(PathBuf),
+}
 
 const COPY: &str = "audit.copy";
 

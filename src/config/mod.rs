@@ -32,11 +32,12 @@ use std::path::Path;
 
 use toml::Table;
 
+pub use audit::{Audit, AuditCopy};
 pub use problem::{ConfigError, ConfigErrors, Problem};
 pub use values::{
-    Admin, Audit, AuditCopy, ClientSecret, Config, IdpInitiated, LeaseLimits, Limits,
-    MetadataSource, OidcProvider, Relay, RequireSigned, Roles, Saml, SamlIdp, Server,
-    SessionLimits, SingleLogout, StoreConfig, Sts, Tls, issuer_problem,
+    Admin, ClientSecret, Config, IdpInitiated, LeaseLimits, Limits, MetadataSource, OidcProvider,
+    Relay, RequireSigned, Roles, Saml, SamlIdp, Server, SessionLimits, SingleLogout, StoreConfig,
+    Sts, Tls, issuer_problem,
 };
 pub use warning::Warning;
 

@@ -19,6 +19,7 @@ use crate::model::{
 };
 
 use super::Warning;
+use super::audit::Audit;
 use super::urls::is_loopback;
 
 /// Everything that the file and the environment say.
@@ -378,24 +379,6 @@ impl Relay {
             .split_once("://")
             .map_or(self.issuer.as_str(), |(_, name)| name)
     }
-}
-
-/// `[audit]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audit {
-    /// After how many days records are removed; `None`: never.
-    pub keep_days: Option<u32>,
-    /// Where each record of this process is written too.
-    pub copy: Option<AuditCopy>,
-}
-
-/// `audit.copy`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AuditCopy {
-    /// Standard output.
-    Stdout,
-    /// A file that is appended to.
-    File(PathBuf),
 }
 
 /// The longest URL of an OIDC provider (IAM API, `CreateOpenIDConnectProvider`).

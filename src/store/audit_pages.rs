@@ -6,6 +6,7 @@
 //! in a bounded stretch of the chain at a call.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, Row};
@@ -215,7 +216,8 @@ fn select(columns: &[&str]) -> String {
     let mut sql =
         String::from("SELECT * FROM audit WHERE seq > $1 AND seq <= $2 AND +at >= $3 AND +at < $4");
     for (at, column) in columns.iter().enumerate() {
-        sql.push_str(&format!(" AND {column} = ${}", at + 6));
+        // Writing to a text cannot fail.
+        let _written = write!(sql, " AND {column} = ${}", at + 6);
     }
     sql.push_str(" ORDER BY seq LIMIT $5");
     sql
