@@ -1,7 +1,5 @@
 //! The copy, against files that come, go and fill up.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::audit::{Event, EventKind, Recorder, list};
 use crate::store::testing::Bench;
@@ -50,7 +48,7 @@ async fn what_could_not_be_written_follows_from_the_store_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("later/audit.jsonl");
     let copy = Some(CopyTo::File(path.clone()));
-    let recorder = Recorder::start_with(store.clone(), Arc::clone(&bench.clock) as _, copy);
+    let recorder = Recorder::start_with(store.clone(), bench.clock.clone(), copy);
     record(&recorder, 300).await;
     let counts = recorder.copy_counts().unwrap();
     assert_eq!(counts.written, 0);

@@ -1,7 +1,6 @@
 //! Retention, against a database and somebody who edits it.
 
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
 
 use super::*;
 use crate::audit::{CopyTo, FileError, list, verify, verify_file};
@@ -356,7 +355,7 @@ async fn what_a_removal_records_is_copied_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
     let copy = Some(CopyTo::File(path.clone()));
-    let recorder = Recorder::start_with(store.clone(), Arc::clone(&bench.clock) as _, copy);
+    let recorder = Recorder::start_with(store.clone(), bench.clock.clone(), copy);
     prune(&store, &recorder, order(&bench, 0))
         .await
         .unwrap()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::audit::{Event, EventKind, Recorder};
@@ -57,6 +57,37 @@ async fn walked(store: &Store, filter: &AuditFilter, limit: u32) -> Vec<i64> {
     }
 }
 
+fn at(record: &Record) -> DateTime<Utc> {
+    let fields = record.fields();
+    fields["at"].as_str().unwrap().parse().unwrap()
+}
+
+/// A name that the record says, of its person or by itself.
+fn says(record: &Record, name: &str) -> Option<String> {
+    let fields = Value::Object(record.fields());
+    let of_person = fields.pointer(&format!("/person/{name}"));
+    let said = of_person.or(fields.get(name))?;
+    Some(said.as_str()?.to_owned())
+}
+
+fn with(change: impl FnOnce(&mut AuditFilter)) -> AuditFilter {
+    let mut filter = AuditFilter::default();
+    change(&mut filter);
+    filter
+}
+
+/// Whether `filter` means the record, by what the record itself says.
+fn means(filter: &AuditFilter, record: &Record) -> bool {
+    let at = at(record);
+    let user = filter.user.as_ref().map(ToString::to_string);
+    let idp = filter.idp.as_ref().map(ToString::to_string);
+    filter.from.is_none_or(|from| at >= from)
+        && filter.to.is_none_or(|to| at < to)
+        && (filter.kinds.is_empty() || filter.kinds.contains(record.kind.as_str()))
+        && (user.is_none() || says(record, "user") == user)
+        && (idp.is_none() || says(record, "idp") == idp)
+}
+
 #[tokio::test]
 async fn every_filter_finds_its_own_and_pages_join() {
     let bench = Bench::new();
@@ -65,116 +96,35 @@ async fn every_filter_finds_its_own_and_pages_join() {
         .await
         .unwrap();
     assert_eq!((all.records.len(), all.next), (60, None));
-    let at = |record: &Record| -> chrono::DateTime<chrono::Utc> {
-        record.fields()["at"].as_str().unwrap().parse().unwrap()
-    };
-    let text = |record: &Record, pointer: &str| {
-        let value = Value::Object(record.fields());
-        value
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
-    let (from, to) = (bench.at(5), bench.at(40));
-    let users = |record: &Record| text(record, "/person/user").or(text(record, "/user"));
-    let idps = |record: &Record| text(record, "/person/idp").or(text(record, "/idp"));
-    type Means<'a> = Box<dyn Fn(&Record) -> bool + 'a>;
-    let default = AuditFilter::default;
-    let cases: Vec<(AuditFilter, Means<'_>)> = vec![
-        (default(), Box::new(|_| true)),
-        (
-            AuditFilter {
-                from: Some(from),
-                ..default()
-            },
-            Box::new(|one| at(one) >= from),
-        ),
-        (
-            AuditFilter {
-                to: Some(to),
-                ..default()
-            },
-            Box::new(|one| at(one) < to),
-        ),
-        (
-            AuditFilter {
-                from: Some(from),
-                to: Some(to),
-                ..default()
-            },
-            Box::new(|one| at(one) >= from && at(one) < to),
-        ),
-        (
-            AuditFilter {
-                kinds: ["alarm"].into(),
-                ..default()
-            },
-            Box::new(|one| one.kind == "alarm"),
-        ),
-        (
-            AuditFilter {
-                kinds: ["alarm", "decision"].into(),
-                from: Some(from),
-                ..default()
-            },
-            Box::new(|one| one.kind != "sign_in_accepted" && at(one) >= from),
-        ),
-        (
-            AuditFilter {
-                user: Some("ann".parse().unwrap()),
-                ..default()
-            },
-            Box::new(|one| users(one).as_deref() == Some("ann")),
-        ),
-        (
-            AuditFilter {
-                idp: Some("okta".parse().unwrap()),
-                ..default()
-            },
-            Box::new(|one| idps(one).as_deref() == Some("okta")),
-        ),
-        (
-            AuditFilter {
-                user: Some("ann".parse().unwrap()),
-                idp: Some("entra".parse().unwrap()),
-                kinds: ["decision"].into(),
-                to: Some(to),
-                ..default()
-            },
-            Box::new(|one| {
-                users(one).as_deref() == Some("ann")
-                    && idps(one).as_deref() == Some("entra")
-                    && one.kind == "decision"
-                    && at(one) < to
-            }),
-        ),
-        (
-            AuditFilter {
-                from: Some(bench.at(90_000)),
-                ..default()
-            },
-            Box::new(|_| false),
-        ),
+    let (from, to) = (Some(bench.at(5)), Some(bench.at(40)));
+    let cases = [
+        AuditFilter::default(),
+        with(|one| one.from = from),
+        with(|one| one.to = to),
+        with(|one| (one.from, one.to) = (from, to)),
+        with(|one| one.kinds = ["alarm"].into()),
+        with(|one| (one.kinds, one.from) = (["alarm", "decision"].into(), from)),
+        with(|one| one.user = Some("ann".parse().unwrap())),
+        with(|one| one.idp = Some("okta".parse().unwrap())),
+        with(|one| {
+            one.user = Some("ann".parse().unwrap());
+            one.idp = Some("entra".parse().unwrap());
+            one.kinds = ["decision"].into();
+            one.to = to;
+        }),
+        with(|one| one.from = Some(bench.at(90_000))),
     ];
-    for (filter, means) in cases {
-        let meant = all.records.iter().filter(|one| means(one));
+    for filter in cases {
+        let meant = all.records.iter().filter(|one| means(&filter, one));
         let meant: Vec<i64> = meant.map(|one| one.seq).collect();
         for limit in [1, 2, 7, 100] {
-            assert_eq!(
-                walked(&store, &filter, limit).await,
-                meant,
-                "{filter:?} by {limit}"
-            );
+            let found = walked(&store, &filter, limit).await;
+            assert_eq!(found, meant, "{filter:?} by {limit}");
         }
         let mut pages = export(&store, filter, Some(30));
-        let mut exported = Vec::new();
-        loop {
-            let page = pages.next_page().await.unwrap();
-            if page.is_empty() {
-                break;
-            }
-            exported.extend(page.into_iter().map(|one| one.seq));
-        }
+        let exported = pages.next_page().await.unwrap();
+        assert!(pages.next_page().await.unwrap().is_empty());
+        let exported: Vec<i64> = exported.iter().map(|one| one.seq).collect();
         let behind: Vec<i64> = meant.into_iter().filter(|seq| *seq > 30).collect();
         assert_eq!(exported, behind);
     }
