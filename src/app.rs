@@ -78,6 +78,7 @@ pub struct Running {
     providers: Arc<Providers>,
     id_tokens: Arc<IdTokens>,
     master_keys: Arc<MasterKeyWatch>,
+    recorder: Recorder,
     tasks: Vec<JoinHandle<()>>,
     leaving: Arc<Leaving>,
     underway: Underway,
@@ -112,6 +113,7 @@ impl Running {
                 "what was begun did not end in time"
             );
         }
+        self.recorder.settle().await;
         self.master_keys.leave().await;
     }
 
@@ -387,6 +389,7 @@ pub async fn start(
         providers: Arc::clone(&parts.providers),
         id_tokens: Arc::clone(&parts.id_tokens),
         master_keys,
+        recorder: parts.recorder.clone(),
         tasks,
         leaving,
         underway: parts.underway.clone(),

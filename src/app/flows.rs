@@ -7,8 +7,8 @@ use tokio::task::JoinHandle;
 
 use super::measuring::{self, Measured};
 use super::{World, addresses, allow_list, open_store, relay_keys, sign_in_rules, sts_settings};
-use crate::audit::{Event, EventKind, Recorder};
-use crate::config::{self, Config};
+use crate::audit::{CopyTo, Event, EventKind, Recorder};
+use crate::config::{self, AuditCopy, Config};
 use crate::flow::{
     Access, Admins, AllowList, Assignments, Budget, Console, Explain, Fetch, FetchParts, Grants,
     Holds, IdTokens, IdTokensParts, Idps, InForce, Issuer, IssuerParts, JobParts, Jobs, Leases,
@@ -122,12 +122,22 @@ async fn begin(
     world: &World,
     store: &Store,
 ) -> Result<(Recorder, Arc<AllowList>), StoreError> {
-    let recorder = Recorder::start(store.clone(), Arc::clone(&world.clock));
+    let (clock, copy) = (Arc::clone(&world.clock), copy_to(config));
+    let recorder = Recorder::start_with(store.clone(), clock, copy);
     let allow_list = Arc::new(allow_list(config, store).await?);
     recorder
         .record(Event::new(EventKind::GatewayStarted))
         .await?;
     Ok((recorder, allow_list))
+}
+
+/// Where the audit is copied to.
+fn copy_to(config: &Config) -> Option<CopyTo> {
+    let copy = config.audit.copy.as_ref()?;
+    Some(match copy {
+        AuditCopy::Stdout => CopyTo::Stdout,
+        AuditCopy::File(path) => CopyTo::File(path.clone()),
+    })
 }
 
 /// The way to STS.

@@ -34,6 +34,8 @@ pub(super) fn link(head: AuditHead, event: &Event, at: DateTime<Utc>) -> AuditLi
         at,
         kind: event.kind.as_str(),
         reference: event.reference.as_ref().map(ToString::to_string),
+        user: event.user().map(ToString::to_string),
+        idp: event.idp().map(ToString::to_string),
         record,
     }
 }
@@ -46,6 +48,15 @@ pub(super) struct Told {
     at: DateTime<Utc>,
     kind: String,
     reference: Option<String>,
+    person: Option<ToldPerson>,
+    user: Option<String>,
+    idp: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ToldPerson {
+    user: String,
+    idp: String,
 }
 
 impl Told {
@@ -60,10 +71,23 @@ impl Told {
         self.at.timestamp_millis() == row.at
             && self.kind == row.kind
             && self.reference == row.reference
+            && self.user() == row.user.as_ref()
+            && self.idp() == row.idp.as_ref()
+    }
+
+    fn user(&self) -> Option<&String> {
+        let person = self.person.as_ref().map(|person| &person.user);
+        person.or(self.user.as_ref())
+    }
+
+    fn idp(&self) -> Option<&String> {
+        let person = self.person.as_ref().map(|person| &person.idp);
+        person.or(self.idp.as_ref())
     }
 }
 
-fn hash(previous: &str, record: &str) -> [u8; 32] {
+/// The hash of `record`, which names `previous`.
+pub(super) fn hash(previous: &str, record: &str) -> [u8; 32] {
     let mut hasher = openssl::sha::Sha256::new();
     hasher.update(previous.as_bytes());
     hasher.update(record.as_bytes());

@@ -3,18 +3,28 @@
 //! Every record names the one before by hash; the store seals where the chain ends and gives each
 //! record a code that only a holder of the master key can make. Whoever edits the database can neither
 //! change, add nor take away a record without [`verify()`] naming it. What nobody without the key can
-//! notice is a whole database put back to an older state. No secret goes in: an [`Event`]'s fields are
+//! notice is a whole database put back to an older state. Retention removes the oldest records alone, after they were
+//! proved, and seals where the chain begins from then on. No secret goes in: an [`Event`]'s fields are
 //! typed, and none of them holds one.
 
 mod chain;
+mod copy;
 mod counts;
 mod event;
+mod file;
+mod flood;
+mod moment;
+mod prune;
 mod reading;
 mod recorder;
 mod verify;
 
+pub use copy::{CopyCounts, CopyTo};
 pub use counts::AuditCounts;
-pub use event::{Event, EventKind};
-pub use reading::{Export, Record, by_reference, export, list};
+pub use event::{Event, EventKind, UnknownKind};
+pub use file::{FileError, FileVerdict, verify_file};
+pub use moment::{BadMoment, Moment};
+pub use prune::{Order, PruneError, Pruned, prune, retain};
+pub use reading::{Export, Page, Record, by_reference, export, list, page};
 pub use recorder::Recorder;
 pub use verify::{Verdict, verify};

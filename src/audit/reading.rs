@@ -2,12 +2,11 @@
 //!
 //! Shows what the table holds, damaged or not; whether that can be trusted is for `verify` to say.
 
-use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::model::{Reference, hex};
-use crate::store::{AuditRow, Store, StoreError};
+use crate::store::{AuditFilter, AuditLink, AuditPage, AuditRow, Store, StoreError};
 
 const PAGE: u32 = 500;
 
@@ -25,6 +24,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// What an export has of it: a line of JSON, without its end.
+    pub fn line(&self) -> String {
+        Value::Object(self.fields()).to_string()
+    }
+
     /// The record's fields and its `hash`.
     pub fn fields(&self) -> Map<String, Value> {
         let mut fields = match serde_json::from_str(&self.text) {
@@ -57,10 +61,21 @@ impl From<AuditRow> for Record {
     }
 }
 
+impl From<&AuditLink> for Record {
+    fn from(link: &AuditLink) -> Self {
+        Self {
+            seq: link.head.seq,
+            kind: link.kind.to_owned(),
+            hash: hex(&link.head.hash),
+            text: link.record.clone(),
+        }
+    }
+}
+
 /// At most `limit` records numbered above `after_seq`.
 pub async fn list(store: &Store, after_seq: i64, limit: u32) -> Result<Vec<Record>, StoreError> {
-    let rows = store.audit_rows(after_seq, None, None, limit).await?;
-    Ok(rows.into_iter().map(Record::from).collect())
+    let filter = AuditFilter::default();
+    Ok(page(store, &filter, after_seq, limit).await?.records)
 }
 
 /// The records that carry `reference`.
@@ -69,13 +84,35 @@ pub async fn by_reference(store: &Store, reference: &Reference) -> Result<Vec<Re
     Ok(rows.into_iter().map(Record::from).collect())
 }
 
-/// The records of events at `from` or later and before `to`, a page at a time.
-pub fn export(store: &Store, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Export {
+/// A page of records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// They, in the chain's order.
+    pub records: Vec<Record>,
+    /// After which number to ask for more; `None`: there is no more. A page with more to come may be empty.
+    pub next: Option<i64>,
+}
+
+/// The first `limit` records numbered above `after` that `filter` means.
+pub async fn page(
+    store: &Store,
+    filter: &AuditFilter,
+    after: i64,
+    limit: u32,
+) -> Result<Page, StoreError> {
+    let AuditPage { rows, next } = store.audit_page(filter, after, limit).await?;
+    Ok(Page {
+        records: rows.into_iter().map(Record::from).collect(),
+        next,
+    })
+}
+
+/// The records that `filter` means, numbered above `after`, a page at a time.
+pub fn export(store: &Store, filter: AuditFilter, after: Option<i64>) -> Export {
     Export {
         store: store.clone(),
-        from,
-        to,
-        after: i64::MIN,
+        filter,
+        after: Some(after.unwrap_or(i64::MIN)),
     }
 }
 
@@ -83,21 +120,24 @@ pub fn export(store: &Store, from: Option<DateTime<Utc>>, to: Option<DateTime<Ut
 #[derive(Debug)]
 pub struct Export {
     store: Store,
-    from: Option<DateTime<Utc>>,
-    to: Option<DateTime<Utc>>,
-    after: i64,
+    filter: AuditFilter,
+    after: Option<i64>,
 }
 
 impl Export {
     /// The next records; none at the end.
     pub async fn next_page(&mut self) -> Result<Vec<Record>, StoreError> {
-        let rows = self
-            .store
-            .audit_rows(self.after, self.from, self.to, PAGE)
-            .await?;
-        if let Some(row) = rows.last() {
-            self.after = row.seq;
+        while let Some(after) = self.after {
+            let next = page(&self.store, &self.filter, after, PAGE).await?;
+            self.after = next.next;
+            if !next.records.is_empty() {
+                return Ok(next.records);
+            }
         }
-        Ok(rows.into_iter().map(Record::from).collect())
+        Ok(Vec::new())
     }
 }
+
+#[cfg(test)]
+#[path = "reading_tests.rs"]
+mod tests;

@@ -1,15 +1,21 @@
 //! Recording: what `record` acknowledged is on disk.
 //!
 //! One task writes. Events that come while it waits for the disk go into the next transaction
-//! together, so that a hundred sign-ins cost one wait and not a hundred.
+//! together, so that a hundred sign-ins cost one wait and not a hundred. Refusals that anybody can cause are handed
+//! over without waiting, and beyond a measure they are counted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::Instrument;
 
-use super::{AuditCounts, Event, chain};
+use super::copy::{CopyCounts, CopyTo, Copying};
+use super::flood::Flood;
+use super::reading::Record;
+use super::{AuditCounts, Event, EventKind, chain};
 use crate::model::{Clock, TRACES};
 use crate::store::{Store, StoreError};
 
@@ -17,37 +23,57 @@ use crate::store::{Store, StoreError};
 const QUEUE: usize = 1024;
 /// How many go into one transaction.
 const BATCH: usize = 256;
+/// How often it is looked whether counted refusals are to be recorded.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a process that ends waits for the copy.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// The way into the audit chain; a clone leads to the same task.
 #[derive(Clone)]
 pub struct Recorder {
     queue: mpsc::Sender<Waiting>,
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    store: Store,
     clock: Arc<dyn Clock>,
-    counts: Arc<AuditCounts>,
+    counts: AuditCounts,
+    flood: Flood,
+    copying: Option<Copying>,
 }
 
 struct Waiting {
-    event: Event,
+    /// None where somebody only waits for those before.
+    event: Option<Event>,
     at: DateTime<Utc>,
-    written: oneshot::Sender<Result<(), StoreError>>,
+    /// Who waits for the answer; nobody does for a refusal.
+    written: Option<oneshot::Sender<Result<(), StoreError>>>,
 }
 
 impl Recorder {
     /// Starts the writing task, which ends with the last clone. Must be called within a Tokio runtime.
     pub fn start(store: Store, clock: Arc<dyn Clock>) -> Self {
+        Self::start_with(store, clock, None)
+    }
+
+    /// As [`Recorder::start`], with a copy of what is recorded.
+    pub fn start_with(store: Store, clock: Arc<dyn Clock>, copy: Option<CopyTo>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let counts = Arc::new(AuditCounts::default());
-        tokio::spawn(write(store, waiting, Arc::clone(&counts)));
-        Self {
-            queue,
+        let parts = Arc::new(Parts {
+            flood: Flood::new(clock.now()),
+            copying: copy.map(|to| Copying::start(store.clone(), to)),
+            store,
             clock,
-            counts,
-        }
+            counts: AuditCounts::default(),
+        });
+        tokio::spawn(write(Arc::clone(&parts), waiting));
+        Self { queue, parts }
     }
 
     /// What was written so far, by this recorder and its clones.
     pub fn counts(&self) -> &AuditCounts {
-        &self.counts
+        &self.parts.counts
     }
 
     /// How many events wait for the disk.
@@ -61,9 +87,9 @@ impl Recorder {
     pub async fn record(&self, event: Event) -> Result<(), StoreError> {
         let (written, answer) = oneshot::channel();
         let waiting = Waiting {
-            event,
-            at: self.clock.now(),
-            written,
+            event: Some(event),
+            at: self.now(),
+            written: Some(written),
         };
         let recorded = async {
             self.queue.send(waiting).await.map_err(|_| stopped())?;
@@ -71,6 +97,70 @@ impl Recorder {
         };
         let span = tracing::info_span!(target: TRACES, "audit.record");
         recorded.instrument(span).await
+    }
+
+    /// Appends the refusal `event`, without waiting; or counts it, where the same sender was refused often within
+    /// the minute for the reason `code`. For what anybody can cause at will.
+    pub fn note(&self, event: Event, code: &'static str) {
+        if self.parts.flood.admits(&event, code, self.now()) {
+            self.hand_over(event);
+        }
+    }
+
+    /// Appends the refusal `event`, without waiting, however many there are.
+    pub fn hand_over(&self, event: Event) {
+        let waiting = Waiting {
+            event: Some(event),
+            at: self.now(),
+            written: None,
+        };
+        if self.queue.try_send(waiting).is_err() {
+            self.parts.flood.lost(self.now());
+            tracing::error!(
+                event = "audit_overrun",
+                "more refusals than the audit takes; they are counted"
+            );
+        }
+    }
+
+    /// Waits until what was handed over is written, records what was counted so far, and waits a moment for the copy:
+    /// before the process ends.
+    pub async fn settle(&self) {
+        let (written, answer) = oneshot::channel();
+        let last = Waiting {
+            event: None,
+            at: self.now(),
+            written: Some(written),
+        };
+        if self.queue.send(last).await.is_ok() {
+            // What could not be written is in the log.
+            let _written = answer.await;
+        }
+        for event in self.parts.flood.due(self.now(), true) {
+            if let Err(error) = self.record(event).await {
+                tracing::error!(event = "audit_lost", %error, "counted refusals are not in the audit");
+            }
+        }
+        if let Some(copying) = &self.parts.copying {
+            copying.settle(SETTLE).await;
+        }
+    }
+
+    /// How the copy goes; `None` where there is none.
+    pub fn copy_counts(&self) -> Option<CopyCounts> {
+        self.parts.copying.as_ref().map(Copying::counts)
+    }
+
+    /// Copies what was written beside the task.
+    pub(super) fn copy(&self, records: &[Record]) {
+        if let Some(copying) = &self.parts.copying {
+            copying.take(records);
+        }
+    }
+
+    /// The time that records get.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.parts.clock.now()
     }
 }
 
@@ -80,34 +170,86 @@ impl std::fmt::Debug for Recorder {
     }
 }
 
-async fn write(store: Store, mut waiting: mpsc::Receiver<Waiting>, counts: Arc<AuditCounts>) {
+async fn write(parts: Arc<Parts>, mut waiting: mpsc::Receiver<Waiting>) {
     let mut batch = Vec::with_capacity(BATCH);
-    while waiting.recv_many(&mut batch, BATCH).await > 0 {
-        let written = append(&store, &batch).await;
-        match &written {
-            Ok(()) => counts.wrote(batch.iter().map(|waiting| waiting.event.kind)),
-            Err(_) => counts.lost(batch.len()),
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut open = true;
+    while open {
+        tokio::select! {
+            biased;
+            taken = waiting.recv_many(&mut batch, BATCH) => open = taken > 0,
+            _ = ticks.tick() => {}
         }
-        for waiting in batch.drain(..) {
-            // Who did not wait for the answer needs none.
-            let _ = waiting.written.send(written.clone());
+        let now = parts.clock.now();
+        let due = parts.flood.due(now, !open);
+        batch.extend(due.into_iter().map(|event| Waiting {
+            event: Some(event),
+            at: now,
+            written: None,
+        }));
+        if !batch.is_empty() {
+            let written = append(&parts, &batch).await;
+            match &written {
+                Ok(()) => parts.counts.wrote(kinds(&batch)),
+                Err(_) => parts.counts.lost(kinds(&batch).count()),
+            }
+            answer(&mut batch, &written);
         }
     }
 }
 
-async fn append(store: &Store, batch: &[Waiting]) -> Result<(), StoreError> {
-    store
-        .append_audit(|mut head| {
-            let links = batch.iter().map(|waiting| {
-                let link = chain::link(head, &waiting.event, waiting.at);
-                head = link.head;
-                link
-            });
-            links.collect()
-        })
-        .await
+fn answer(batch: &mut Vec<Waiting>, written: &Result<(), StoreError>) {
+    let mut lost = 0_u32;
+    for waiting in batch.drain(..) {
+        match waiting.written {
+            // Who did not wait for the answer needs none.
+            Some(caller) => {
+                let _gone = caller.send(written.clone());
+            }
+            None => lost += 1,
+        }
+    }
+    if let Err(error) = written
+        && lost > 0
+    {
+        tracing::error!(event = "audit_lost", %error, count = lost, "refusals are not in the audit");
+    }
+}
+
+fn kinds(batch: &[Waiting]) -> impl Iterator<Item = EventKind> {
+    let events = batch.iter().filter_map(|waiting| waiting.event.as_ref());
+    events.map(|event| event.kind)
+}
+
+async fn append(parts: &Parts, batch: &[Waiting]) -> Result<(), StoreError> {
+    if kinds(batch).next().is_none() {
+        return Ok(());
+    }
+    let mut copies = Vec::new();
+    let copying = parts.copying.as_ref();
+    let link = |mut head| {
+        let links = batch.iter().filter_map(|waiting| {
+            let link = chain::link(head, waiting.event.as_ref()?, waiting.at);
+            head = link.head;
+            if copying.is_some() {
+                copies.push(Record::from(&link));
+            }
+            Some(link)
+        });
+        links.collect()
+    };
+    parts.store.append_audit(link).await?;
+    if let Some(copying) = copying {
+        copying.take(&copies);
+    }
+    Ok(())
 }
 
 fn stopped() -> StoreError {
     StoreError::Unavailable("the audit task has stopped".to_owned())
 }
+
+#[cfg(test)]
+#[path = "recorder_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 use super::*;
 use crate::audit::{Event, EventKind, Recorder, by_reference, export, list};
 use crate::model::{OsEntropy, Reference};
+use crate::store::AuditFilter;
 use crate::store::testing::Bench;
 
 async fn recorded(bench: &Bench, count: usize) -> (Store, Recorder) {
@@ -56,23 +57,25 @@ async fn every_edit_is_named_by_its_first_record() {
         ("UPDATE audit SET at = at + 1 WHERE seq = 10", Verdict::Changed { seq: 10 }),
         ("UPDATE audit SET kind = 'alarm' WHERE seq = 2", Verdict::Changed { seq: 2 }),
         ("UPDATE audit SET reference = 'ref_x' WHERE seq = 2", Verdict::Changed { seq: 2 }),
+        ("UPDATE audit SET user_name = 'bob' WHERE seq = 2", Verdict::Changed { seq: 2 }),
+        ("UPDATE audit SET idp = 'okta' WHERE seq = 2", Verdict::Changed { seq: 2 }),
         ("DELETE FROM audit WHERE seq = 1", Verdict::Missing { seq: 1 }),
         ("DELETE FROM audit WHERE seq IN (5, 6)", Verdict::Missing { seq: 5 }),
         ("DELETE FROM audit WHERE seq = 5; UPDATE audit SET seq = seq - 1 WHERE seq > 5", Verdict::Missing { seq: 5 }),
         ("DELETE FROM audit WHERE seq > 7", Verdict::CutOff { after: 7, head }),
         ("UPDATE audit SET seq = 12 WHERE seq = 9", Verdict::Missing { seq: 9 }),
         ("DELETE FROM audit", Verdict::CutOff { after: 0, head }),
-        ("INSERT INTO audit SELECT 0, at, kind, reference, record, hash, mac FROM audit WHERE seq = 1", Verdict::Added { seq: 0 }),
-        ("INSERT INTO audit SELECT 11, at, kind, reference, record, hash, mac FROM audit WHERE seq = 1", Verdict::Added { seq: 11 }),
-        ("INSERT INTO audit SELECT 12, at, kind, reference, record, hash, mac FROM audit WHERE seq = 10", Verdict::Added { seq: 12 }),
+        ("INSERT INTO audit SELECT 0, at, kind, reference, record, hash, mac, user_name, idp FROM audit WHERE seq = 1", Verdict::Added { seq: 0 }),
+        ("INSERT INTO audit SELECT 11, at, kind, reference, record, hash, mac, user_name, idp FROM audit WHERE seq = 1", Verdict::Added { seq: 11 }),
+        ("INSERT INTO audit SELECT 12, at, kind, reference, record, hash, mac, user_name, idp FROM audit WHERE seq = 10", Verdict::Added { seq: 12 }),
         (
             "UPDATE audit SET seq = -seq WHERE seq >= 5; UPDATE audit SET seq = 1 - seq WHERE seq < 0;
-             INSERT INTO audit SELECT 5, at, kind, reference, record, hash, mac FROM audit WHERE seq = 2",
+             INSERT INTO audit SELECT 5, at, kind, reference, record, hash, mac, user_name, idp FROM audit WHERE seq = 2",
             Verdict::Added { seq: 5 },
         ),
         (
             "UPDATE audit SET seq = -seq WHERE seq >= 5; UPDATE audit SET seq = 1 - seq WHERE seq < 0;
-             INSERT INTO audit SELECT 5, 0, 'alarm', NULL, '{}', hash, mac FROM audit WHERE seq = 1",
+             INSERT INTO audit SELECT 5, 0, 'alarm', NULL, '{}', hash, mac, NULL, NULL FROM audit WHERE seq = 1",
             Verdict::Added { seq: 5 },
         ),
         (
@@ -154,10 +157,18 @@ async fn records_are_listed_exported_and_found_by_reference() {
     let before = list(&store, 2, 1).await.unwrap();
     assert_eq!(json[0]["previous"], before[0].hash);
 
-    let mut late = export(&store, Some(bench.at(0)), None);
+    let from = AuditFilter {
+        from: Some(bench.at(0)),
+        ..AuditFilter::default()
+    };
+    let mut late = export(&store, from, None);
     assert_eq!(late.next_page().await.unwrap(), found);
     assert!(late.next_page().await.unwrap().is_empty());
-    let mut early = export(&store, None, Some(bench.at(0)));
+    let to = AuditFilter {
+        to: Some(bench.at(0)),
+        ..AuditFilter::default()
+    };
+    let mut early = export(&store, to, None);
     assert_eq!(early.next_page().await.unwrap().len(), 3);
 }
 

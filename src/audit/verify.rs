@@ -1,5 +1,5 @@
-//! The proof of the chain: walks it from the first record to the sealed head and names the first that
-//! is not as it was written.
+//! The proof of the chain: walks it from the sealed base, or its very first record, to the sealed head and names the
+//! first that is not as it was written.
 //!
 //! Trusts the master key alone. A record counts as genuine if its hash is of its text and the code
 //! over the hash was made by a holder of that key.
@@ -7,9 +7,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use chrono::{DateTime, Utc};
+
 use super::chain::Told;
-use crate::model::hex;
-use crate::store::{AuditHead, AuditRow, AuditSnapshot, Store, StoreError};
+use crate::model::{hex, rfc3339};
+use crate::store::{AuditBase, AuditHead, AuditRow, AuditSnapshot, Store, StoreError};
 
 const PAGE: u32 = 500;
 
@@ -20,6 +22,15 @@ pub enum Verdict {
     Whole {
         /// How many there are.
         records: i64,
+    },
+    /// Retention removed the oldest records, and every other one is as it was written.
+    WholeSince {
+        /// The last one that was removed.
+        removed: i64,
+        /// When it was.
+        removed_at: DateTime<Utc>,
+        /// The last one there is.
+        last: i64,
     },
     /// This record was changed.
     Changed {
@@ -49,6 +60,16 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole { records } => write!(f, "all {records} records are as they were written"),
+            Self::WholeSince {
+                removed,
+                removed_at,
+                last,
+            } => write!(
+                f,
+                "records 1 to {removed} were removed by retention at {}; records {} to {last} are as they were written",
+                rfc3339(*removed_at),
+                removed + 1
+            ),
             Self::Changed { seq } => write!(f, "record {seq} was changed"),
             Self::Missing { seq } => write!(f, "record {seq} is missing"),
             Self::Added { seq } => write!(f, "record {seq} was added by something else"),
@@ -59,21 +80,102 @@ impl fmt::Display for Verdict {
     }
 }
 
+impl Verdict {
+    /// Whether nothing is amiss.
+    pub fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole { .. } | Self::WholeSince { .. })
+    }
+
+    fn whole(base: AuditBase, end: AuditHead) -> Self {
+        if base.seq == 0 {
+            return Self::Whole { records: end.seq };
+        }
+        Self::WholeSince {
+            removed: base.seq,
+            removed_at: DateTime::from_timestamp_millis(base.removed_at).unwrap_or_default(),
+            last: end.seq,
+        }
+    }
+}
+
 /// Proves the chain as it stands now; what is appended meanwhile is left to the next time.
 pub async fn verify(store: &Store) -> Result<Verdict, StoreError> {
-    let snapshot = store.audit_snapshot().await?;
-    let end = snapshot.head();
-    let mut rows = Rows::new(snapshot);
-    let mut head = AuditHead::EMPTY;
-    while let Some((row, next)) = rows.next().await? {
-        if let Some(verdict) = judge(store, &row, next, head, end)? {
-            return Ok(verdict);
-        }
-        head.seq = row.seq;
-        head.hash = <[u8; 32]>::try_from(row.hash.as_slice()).unwrap_or_default();
+    let mut proof = Proof::begin(store).await?;
+    while let Step::Genuine(_) = proof.step().await? {}
+    Ok(proof.end())
+}
+
+/// A proof under way, record by record.
+pub(super) struct Proof {
+    store: Store,
+    rows: Rows,
+    base: AuditBase,
+    head: AuditHead,
+    end: AuditHead,
+    verdict: Option<Verdict>,
+}
+
+/// What a step of a proof came to.
+pub(super) enum Step {
+    /// This record is as it was written.
+    Genuine(AuditRow),
+    /// There is no other, or something is amiss.
+    End,
+}
+
+impl Proof {
+    pub(super) async fn begin(store: &Store) -> Result<Self, StoreError> {
+        let snapshot = store.audit_snapshot().await?;
+        let (base, end) = (snapshot.base(), snapshot.head());
+        Ok(Self {
+            store: store.clone(),
+            rows: Rows::new(snapshot),
+            base,
+            head: base.head(),
+            end,
+            verdict: None,
+        })
     }
-    Ok(if head == end {
-        Verdict::Whole { records: end.seq }
+
+    /// Where the chain begins.
+    pub(super) fn base(&self) -> AuditBase {
+        self.base
+    }
+
+    /// The last record that was proved, or the base.
+    pub(super) fn head(&self) -> AuditHead {
+        self.head
+    }
+
+    /// What is amiss so far.
+    pub(super) fn amiss(&self) -> Option<Verdict> {
+        self.verdict
+    }
+
+    /// Proves the next record.
+    pub(super) async fn step(&mut self) -> Result<Step, StoreError> {
+        let Some((row, next)) = self.rows.next().await? else {
+            return Ok(Step::End);
+        };
+        self.verdict = judge(&self.store, &row, next, self.head, self.end)?;
+        if self.verdict.is_some() {
+            return Ok(Step::End);
+        }
+        self.head.seq = row.seq;
+        self.head.hash = <[u8; 32]>::try_from(row.hash.as_slice()).unwrap_or_default();
+        Ok(Step::Genuine(row))
+    }
+
+    fn end(self) -> Verdict {
+        self.verdict
+            .unwrap_or_else(|| tail(self.base, self.head, self.end))
+    }
+}
+
+/// What a walk that met nothing amiss and got as far as `head` comes to.
+fn tail(base: AuditBase, head: AuditHead, end: AuditHead) -> Verdict {
+    if head == end {
+        Verdict::whole(base, end)
     } else if head.seq < end.seq {
         Verdict::CutOff {
             after: head.seq,
@@ -82,7 +184,7 @@ pub async fn verify(store: &Store) -> Result<Verdict, StoreError> {
     } else {
         // A genuine last record, but not the one that was sealed: one of an older state.
         Verdict::Changed { seq: head.seq }
-    })
+    }
 }
 
 /// What is wrong with `row`, which follows `before`, in a chain that ends with `end`.

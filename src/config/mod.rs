@@ -6,6 +6,7 @@
 //! further than to see that its file is there.
 
 mod access;
+mod audit;
 mod environment;
 mod files;
 mod findings;
@@ -34,6 +35,7 @@ use std::path::Path;
 
 use toml::Table;
 
+pub use audit::{Audit, AuditCopy};
 pub use limits::Limits;
 pub use problem::{ConfigError, ConfigErrors, Problem};
 pub use telemetry::Telemetry;
@@ -118,6 +120,7 @@ fn check(
     let admin = access::admin(raw.admin, idps, findings);
     let relay = access::relay(raw.relay, server.as_ref(), findings);
     let telemetry = telemetry::check(raw.telemetry, &folder, findings);
+    let audit = audit::check(raw.audit, &folder, findings);
     let config = Config {
         path: path.to_owned(),
         server: server?,
@@ -131,6 +134,7 @@ fn check(
         admin,
         relay,
         telemetry,
+        audit,
         warnings: Vec::new(),
     };
     worth::note(&config, findings);

@@ -35,6 +35,8 @@ pub(super) struct Raw {
     pub(super) sts: RawSts,
     pub(super) admin: Option<RawAdmin>,
     pub(super) telemetry: Option<RawTelemetry>,
+    #[serde(default)]
+    pub(super) audit: RawAudit,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -250,4 +252,11 @@ pub(super) struct RawTelemetry {
     pub(super) otlp_headers_file: Option<String>,
     pub(super) sample_ratio: Option<f64>,
     pub(super) service_name: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAudit {
+    pub(super) keep_days: Option<u32>,
+    pub(super) copy: Option<String>,
 }

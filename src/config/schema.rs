@@ -244,6 +244,13 @@ pub(super) const ROOT: &[Key] = &[
             key("service_name", Kind::Text),
         ]),
     ),
+    key(
+        "audit",
+        Kind::Table(&[
+            key("keep_days", Kind::Integer(1, 36_500)),
+            key("copy", Kind::Text),
+        ]),
+    ),
 ];
 
 impl Kind {

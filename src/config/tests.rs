@@ -257,7 +257,18 @@ fn defaults_are_the_contracts() {
     assert_eq!(config.sts.regions.len(), 3);
     assert!(config.sts.endpoint.is_none() && config.admin.is_none());
     assert_eq!(config.relay.issuer, "http://127.0.0.1:8080");
+    assert_eq!((config.audit.keep_days, config.audit.copy), (None, None));
     assert_eq!(config.warnings, [Warning::NoIdp, Warning::NoEntry]);
+}
+
+#[test]
+fn the_audit_is_kept_and_copied_as_it_says() {
+    let desk = Desk::new();
+    let load = |audit: &str| desk.load(&format!("{LEAST}\n[audit]\n{audit}")).audit;
+    assert_eq!(load("keep_days = 400").keep_days, Some(400));
+    assert_eq!(load("copy = \"stdout\"").copy, Some(AuditCopy::Stdout));
+    let file = AuditCopy::File(desk.path("audit.jsonl"));
+    assert_eq!(load("copy = \"audit.jsonl\"").copy, Some(file));
 }
 
 #[test]

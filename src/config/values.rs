@@ -18,6 +18,7 @@ use crate::model::{
     Entry, IdpName, Method, Partition, SamlProviderArn, Secret, SessionDuration, UserName,
 };
 
+use super::audit::Audit;
 use super::limits::Limits;
 use super::urls::is_loopback;
 use super::{Telemetry, Warning};
@@ -49,6 +50,8 @@ pub struct Config {
     pub relay: Relay,
     /// Where traces go; nowhere without it.
     pub telemetry: Option<Telemetry>,
+    /// How long the audit is kept, and where it is copied to.
+    pub audit: Audit,
     /// What is legal but probably not meant.
     pub warnings: Vec<Warning>,
 }

@@ -12,6 +12,7 @@ mod direct;
 mod error;
 mod prospect;
 mod recorded;
+mod refused;
 mod renewal;
 mod token;
 
@@ -154,7 +155,7 @@ impl Fetch {
         // Refuses where the store is away.
         let found = self.until_settled(|rules| self.look_up(token, rules)).await;
         self.counts.found(&found);
-        found
+        self.refusal(token, found).await
     }
 
     /// Does `look` until nothing was revoked, held or edited meanwhile, within the time that an answer may take.

@@ -3,21 +3,22 @@
 //! A launcher may lease what its token's patterns cover, a person only for himself. Whether the role
 //! is permitted is decided at once, and again at every fetch.
 
+mod error;
 mod order;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use thiserror::Error;
 use tracing::Instrument;
 
+pub use self::error::LeaseError;
 use self::order::within_reach;
 pub use self::order::{LeaseOrder, Orderer};
 use super::{Fetch, FetchError, Prospect};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
-    Clock, Entropy, IdpName, JobName, Lease, LeaseId, Method, Person, Secret, TRACES, Token,
-    TokenHash, TokenKind, UserName, rfc3339,
+    Clock, Entropy, JobName, Lease, LeaseId, Method, Person, Secret, TRACES, Token, TokenHash,
+    TokenKind, UserName, rfc3339,
 };
 use crate::store::{LeaseFilter, LiveSession, Once, Repeatable, Standing, Store, StoreError};
 
@@ -36,66 +37,6 @@ pub struct LeaseMade {
     pub limited_by: &'static str,
     /// The job's token.
     pub token: Secret,
-}
-
-/// Why there is no lease.
-#[derive(Debug, Error)]
-pub enum LeaseError {
-    /// Nobody of that name is signed in.
-    #[error("no sign-in of {0} is left to draw on; have {0} sign in at the login_url")]
-    SignInNeeded(UserName),
-    /// Several IdPs know a user of that name.
-    #[error("{user} is signed in at several IdPs; name one of them as `idp`")]
-    UserAmbiguous {
-        /// The user.
-        user: UserName,
-        /// Where.
-        idps: Vec<IdpName>,
-    },
-    /// The token or the session does not reach that far.
-    #[error("{0}")]
-    OutsideToken(String),
-    /// What it rests on was revoked while the call was on its way.
-    #[error(
-        "the session or the launcher's token was revoked while the lease was made; there is none"
-    )]
-    Gone,
-    /// A key of another call.
-    #[error(
-        "the Idempotency-Key was used for another lease within the last 24 hours; send a new key for a new lease"
-    )]
-    KeyReused,
-    /// Credentials stop before the job is done.
-    #[error(
-        "credentials last until {lasts_until}, limited by {limited_by}, but are needed until {needed_until}; {}",
-        longer(limited_by)
-    )]
-    WouldExpireEarly {
-        /// When they stop.
-        lasts_until: String,
-        /// What makes them stop.
-        limited_by: &'static str,
-        /// What was asked.
-        needed_until: String,
-    },
-    /// A time that has passed.
-    #[error("needed_until has passed; send when the job will be done, as RFC 3339 in UTC")]
-    NeededInThePast,
-    /// A lifetime that the gateway does not give.
-    #[error("ttl_seconds must be from 1 to {0}")]
-    TtlOutOfRange(u32),
-    /// No such lease, or not of this actor.
-    #[error("there is no such lease of yours")]
-    NotFound,
-    /// As at a fetch.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-}
-
-impl From<StoreError> for LeaseError {
-    fn from(error: StoreError) -> Self {
-        Self::Fetch(error.into())
-    }
 }
 
 /// Makes, lists and revokes leases.
@@ -119,6 +60,21 @@ pub struct Leases {
 impl Leases {
     /// Makes a lease, or gives the one that the same call made before.
     pub async fn create(&self, by: &Orderer, order: LeaseOrder) -> Result<LeaseMade, LeaseError> {
+        let refused = refused(by, &order);
+        let made = self.make(by, order).await;
+        if let Err(error) = &made
+            && let Some(code) = error.denial()
+        {
+            let event = Event {
+                reason: Some(format!("{code}: {error}")),
+                ..refused
+            };
+            self.recorder.note(event, code);
+        }
+        made
+    }
+
+    async fn make(&self, by: &Orderer, order: LeaseOrder) -> Result<LeaseMade, LeaseError> {
         within_reach(by, &order)?;
         let ttl = order.ttl_seconds.unwrap_or(self.default_ttl_seconds);
         if ttl == 0 || ttl > self.max_ttl_seconds {
@@ -337,18 +293,16 @@ impl Leases {
     }
 }
 
-/// What lets credentials last longer.
-fn longer(limited_by: &str) -> &'static str {
-    match limited_by {
-        "lease" => "ask for a longer ttl_seconds, or for less",
-        "entry" => "an admin lets the entry of the allow-list end later",
-        "id_token" => {
-            "have the user sign in again before the job, or have the provider give a refresh token (scope offline_access)"
-        }
-        "renew_for" => {
-            "have the user sign in again before the job, or an admin raises the entry's renew_for"
-        }
-        _ => "have the user sign in again before the job, or ask for less",
+/// What the audit is told where there is no lease, beside why.
+fn refused(by: &Orderer, order: &LeaseOrder) -> Event {
+    Event {
+        user: Some(order.user.clone()),
+        idp: order.idp.clone(),
+        role: Some(order.role.clone()),
+        job: Some(order.job.clone()),
+        launcher: by.launcher().cloned(),
+        by: Some(by.name()),
+        ..Event::new(EventKind::LeaseRefused)
     }
 }
 

@@ -6,11 +6,11 @@
 
 mod at_provider;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 use thiserror::Error;
-use tokio::sync::Semaphore;
 
 use super::verifiers::{Busy, Verifiers};
 use super::{Addresses, Fetch, Idp, Idps, Providers, ServiceKeys, Unavailable, Underway};
@@ -23,9 +23,6 @@ use crate::saml::logout::{
     VerifiedLogout,
 };
 use crate::store::{LeaseFilter, LiveSession, Store, StoreError};
-
-/// Refusals on their way to the audit at once; what a flood brings beyond stands in the log alone.
-const REFUSALS: usize = 64;
 
 /// What [`Logout`] works with.
 pub struct LogoutParts {
@@ -113,6 +110,14 @@ enum Reason {
 }
 
 impl Reason {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Message(error) => error.code(),
+            Self::UnknownIssuer(_) => "unknown_issuer",
+            Self::Replayed => "replay",
+        }
+    }
+
     fn text(&self) -> String {
         match self {
             Self::Message(error) => format!("{}: {error}", error.code()),
@@ -139,24 +144,26 @@ impl<E: Into<LogoutFailure>> From<E> for Stop {
 /// Follows and sends logout messages.
 pub struct Logout {
     parts: LogoutParts,
-    refusals: Arc<Semaphore>,
 }
 
 impl Logout {
     /// Over `parts`.
     pub fn new(parts: LogoutParts) -> Self {
-        Self {
-            parts,
-            refusals: Arc::new(Semaphore::new(REFUSALS)),
-        }
+        Self { parts }
     }
 
-    /// Follows what arrived at the single logout address.
-    pub async fn follow(&self, delivery: Delivery<'_>) -> Result<LoggedOut, LogoutFailure> {
+    /// Follows what arrived at the single logout address, from `address`.
+    pub async fn follow(
+        &self,
+        delivery: Delivery<'_>,
+        address: IpAddr,
+    ) -> Result<LoggedOut, LogoutFailure> {
         match self.journey(delivery).await {
             Ok(done) => Ok(done),
             Err(Stop::Failed(error)) => Err(error),
-            Err(Stop::Refused(reason)) => Err(LogoutFailure::Refused(self.refuse(&reason))),
+            Err(Stop::Refused(reason)) => {
+                Err(LogoutFailure::Refused(self.refuse(&reason, address)))
+            }
         }
     }
 
@@ -307,26 +314,17 @@ impl Logout {
     }
 
     /// Logs and audits why, not waited for: a stranger's message costs no disk flush of a request.
-    fn refuse(&self, reason: &Reason) -> Reference {
+    fn refuse(&self, reason: &Reason, address: IpAddr) -> Reference {
         let reference = Reference::fresh(&*self.parts.clock, &*self.parts.entropy);
         let text = reason.text();
         tracing::warn!(event = "logout_refused", %reference, reason = ?text, "a logout message was refused");
         let event = Event {
             reference: Some(reference.clone()),
             reason: Some(text),
+            address: Some(address),
             ..Event::new(EventKind::LogoutRefused)
         };
-        let recorder = self.parts.recorder.clone();
-        let Ok(turn) = Arc::clone(&self.refusals).try_acquire_owned() else {
-            tracing::error!(event = "audit_overrun", %reference, "more refusals than the audit takes");
-            return reference;
-        };
-        self.parts.underway.spawn(async move {
-            let _turn = turn;
-            if let Err(error) = recorder.record(event).await {
-                tracing::error!(event = "audit_lost", %error, "a refusal is not in the audit");
-            }
-        });
+        self.parts.recorder.note(event, reason.code());
         reference
     }
 }

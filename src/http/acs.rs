@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cookies::Kind;
 use super::error::wants_json;
-use super::{Problem, Site, actor, middleware, page};
+use super::{Problem, Site, actor, address, middleware, page};
 use crate::flow::{
     Grants, Me, Output, Posted, ServiceKeys, SignIn, SignInError, SignedIn, Started,
 };
@@ -92,6 +92,7 @@ pub(super) async fn accept(
         body: &body,
         binding: binding.as_deref(),
         output,
+        address: address::client(&request, &site),
     };
     if !request.query_string().is_empty() {
         let title = "the ACS takes a form and no query string";

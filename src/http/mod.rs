@@ -10,6 +10,7 @@ mod admin;
 mod api;
 mod arrival;
 mod assignments;
+mod audit;
 mod authorities;
 mod connections;
 mod console;

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use super::cookies::Kind;
-use super::{Problem, Site, acs};
+use super::{Problem, Site, acs, address};
 use crate::flow::{Arrived, Grants, Logout, SignIn};
 
 /// Sends the browser to the provider.
@@ -39,6 +39,7 @@ pub(super) async fn callback(
         provider: &provider,
         query: request.query_string(),
         binding: binding.as_deref(),
+        address: address::client(&request, &site),
     };
     let outcome = sign_in.arrive(arrived).await;
     let output = acs::output(&request);

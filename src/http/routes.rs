@@ -3,8 +3,8 @@
 use actix_web::{HttpRequest, Route, web};
 
 use super::{
-    acs, admin, api, assignments, console, device, health, idps, job, leases, metrics, oidc, page,
-    people, revoke, slo, well_known,
+    acs, admin, api, assignments, audit, console, device, health, idps, job, leases, metrics, oidc,
+    page, people, revoke, slo, well_known,
 };
 
 /// Who may call a route.
@@ -155,6 +155,8 @@ pub const ROUTES: &[RouteEntry] = &[
         Admin,
         || web::delete().to(assignments::unset)
     ),
+    row!("GET", "/api/v1/admin/audit", AdminOrAuditor, || web::get()
+        .to(audit::list)),
     row!("GET", "/metrics", AdminOrAuditor, || web::get()
         .to(metrics::with_token)),
     row!("POST", "/api/v1/admin/explain", AdminOrAuditor, || {

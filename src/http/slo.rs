@@ -4,17 +4,21 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Problem, Site, middleware, page};
+use super::{Problem, Site, address, middleware, page};
 use crate::flow::{Delivery, LoggedOut, Logout, LogoutFailure};
 
 /// Base64 of the largest message, percent-encoded at worst, with room for RelayState.
 const BODY_LIMIT: usize = 128 * 1024;
 
 /// A message in the query.
-pub(super) async fn redirect(request: HttpRequest, logout: web::Data<Logout>) -> HttpResponse {
-    let outcome = logout
-        .follow(Delivery::Redirect(request.query_string()))
-        .await;
+pub(super) async fn redirect(
+    request: HttpRequest,
+    logout: web::Data<Logout>,
+    site: web::Data<Site>,
+) -> HttpResponse {
+    let message = Delivery::Redirect(request.query_string());
+    let address = address::client(&request, &site);
+    let outcome = logout.follow(message, address).await;
     answer(&request, outcome)
 }
 
@@ -41,7 +45,9 @@ pub(super) async fn post(
         return Problem::bad_request("single logout takes a form and no query string")
             .answer(&request);
     }
-    let outcome = logout.follow(Delivery::Post(&body)).await;
+    let outcome = logout
+        .follow(Delivery::Post(&body), address::client(&request, &site))
+        .await;
     answer(&request, outcome)
 }
 

@@ -1,9 +1,11 @@
-//! Keeping the audit chain: rows, and the sealed head that says where the chain ends.
+//! Keeping the audit chain: rows, the sealed head that says where the chain ends, and the sealed base that says where
+//! it begins once retention removed its oldest records.
 //!
 //! What a record says and how it names the one before is `audit`'s; here a batch of rows and the new
-//! head are one transaction, and every row gets a code that only a holder of the master key can make.
+//! head are one transaction, and every row gets a code that only a holder of the master key can make. The head
+//! repeats the base's number, so that neither can be put back alone.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
@@ -21,11 +23,14 @@ const HEAD: Place<'static> = Place {
     column: "value",
 };
 
-/// The clocks of gateways that share a store are no further apart: AWS and IdPs refuse who is wrong by minutes.
-const CLOCKS_APART: TimeDelta = TimeDelta::hours(1);
+const BASE: Place<'static> = Place {
+    table: "meta",
+    row: "audit_base",
+    column: "value",
+};
 
 /// Where the chain ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditHead {
     /// The last record's number; 0 where there is none.
     pub seq: i64,
@@ -41,6 +46,44 @@ impl AuditHead {
     };
 }
 
+/// Where the chain begins: behind the last record that retention removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditBase {
+    /// That record's number; 0 where none was removed.
+    pub seq: i64,
+    /// That record's hash; zeros where none was removed.
+    pub hash: [u8; 32],
+    /// When it was removed, unix milliseconds; 0 where none was.
+    pub removed_at: i64,
+}
+
+impl AuditBase {
+    /// The base of a chain that has all its records.
+    pub const WHOLE: Self = Self {
+        seq: 0,
+        hash: [0; 32],
+        removed_at: 0,
+    };
+
+    /// What the chain's first record follows.
+    pub fn head(self) -> AuditHead {
+        AuditHead {
+            seq: self.seq,
+            hash: self.hash,
+        }
+    }
+}
+
+/// The head as it is sealed.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    seq: i64,
+    hash: [u8; 32],
+    /// The base's number.
+    #[serde(default)]
+    base: i64,
+}
+
 /// A record that is to be appended.
 #[derive(Debug, Clone)]
 pub struct AuditLink {
@@ -52,6 +95,10 @@ pub struct AuditLink {
     pub kind: &'static str,
     /// The reference that a person was shown.
     pub reference: Option<String>,
+    /// The user it is about.
+    pub user: Option<String>,
+    /// That user's IdP.
+    pub idp: Option<String>,
     /// The record's exact text.
     pub record: String,
 }
@@ -67,6 +114,10 @@ pub struct AuditRow {
     pub kind: String,
     /// The reference that the table says.
     pub reference: Option<String>,
+    /// The user that the table says.
+    pub user: Option<String>,
+    /// The IdP that the table says.
+    pub idp: Option<String>,
     /// The record's text.
     pub record: String,
     /// The hash that the table says.
@@ -79,12 +130,18 @@ pub struct AuditRow {
 pub struct AuditSnapshot {
     transaction: Transaction<'static, Any>,
     head: AuditHead,
+    base: AuditBase,
 }
 
 impl AuditSnapshot {
     /// Where the chain ends.
     pub fn head(&self) -> AuditHead {
         self.head
+    }
+
+    /// Where the chain begins.
+    pub fn base(&self) -> AuditBase {
+        self.base
     }
 
     /// At most `limit` rows numbered `from` or above.
@@ -106,15 +163,57 @@ impl Store {
         link: impl FnOnce(AuditHead) -> Vec<AuditLink> + Send,
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        let mut head = read_head(&mut transaction, self.sealer()).await?;
+        let (mut head, base) = read_head(&mut transaction, self.sealer()).await?;
         for link in link(head) {
             head = link.head;
             let mac = self.audit_mac(&link.head.hash)?;
             insert(&mut transaction, link, mac).await?;
         }
-        seal_head(&mut transaction, self.sealer(), head).await?;
+        seal_head(&mut transaction, self.sealer(), head, base).await?;
         transaction.commit().await?;
         Ok(())
+    }
+
+    /// Removes the records behind `base` up to `last`, moves the base there and appends what `link` makes of the head:
+    /// all or nothing. False, and nothing is done, where the chain no longer begins at `base`, or not all of those
+    /// records are there, or `last` is not one of them. That they are genuine is for the caller to know.
+    pub async fn prune_audit(
+        &self,
+        base: AuditBase,
+        last: AuditHead,
+        link: impl FnOnce(AuditHead) -> AuditLink + Send,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let (head, begins) = read_ends(&mut transaction, self.sealer()).await?;
+        let hash: Option<Vec<u8>> = sqlx::query_scalar("SELECT hash FROM audit WHERE seq = $1")
+            .bind(last.seq)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if begins != base || last.seq <= base.seq || hash.as_deref() != Some(&last.hash[..]) {
+            return Ok(false);
+        }
+        let removed = sqlx::query("DELETE FROM audit WHERE seq <= $1")
+            .bind(last.seq)
+            .execute(&mut *transaction)
+            .await?;
+        if i64::try_from(removed.rows_affected()) != Ok(last.seq - base.seq) {
+            return Ok(false);
+        }
+        let link = link(head);
+        let (head, removed_at) = (link.head, millis(link.at));
+        let mac = self.audit_mac(&head.hash)?;
+        insert(&mut transaction, link, mac).await?;
+        let base = AuditBase {
+            seq: last.seq,
+            hash: last.hash,
+            removed_at,
+        };
+        let plain = super::rows::to_json(&base)?;
+        let blob = self.sealer().seal(BASE, plain.as_bytes())?;
+        write_meta(&mut transaction, BASE.row, blob).await?;
+        seal_head(&mut transaction, self.sealer(), head, base.seq).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// Whether `mac` is the code that [`Store::append_audit`] gave to a record of this hash.
@@ -126,55 +225,12 @@ impl Store {
     /// The chain as it stands now.
     pub async fn audit_snapshot(&self) -> Result<AuditSnapshot, StoreError> {
         let mut transaction = self.0.engine.snapshot(self.reader()).await?;
-        let head = read_head(&mut transaction, self.sealer()).await?;
-        Ok(AuditSnapshot { transaction, head })
-    }
-
-    /// At most `limit` rows numbered above `after`, of events at `from` or later and before `to`.
-    pub async fn audit_rows(
-        &self,
-        after: i64,
-        from: Option<DateTime<Utc>>,
-        to: Option<DateTime<Utc>>,
-        limit: u32,
-    ) -> Result<Vec<AuditRow>, StoreError> {
-        let (first, end) = self.audit_bounds(from, to).await?;
-        let rows = sqlx::query(
-            "SELECT * FROM audit WHERE seq > $1 AND seq <= $5 AND at >= $2 AND at < $3
-             ORDER BY seq LIMIT $4",
-        )
-        .bind(after.max(first))
-        .bind(from.map_or(i64::MIN, millis))
-        .bind(to.map_or(i64::MAX, millis))
-        .bind(i64::from(limit))
-        .bind(end)
-        .fetch_all(self.reader())
-        .await?;
-        rows.iter().map(read).collect()
-    }
-
-    /// Between which numbers, the first excluded, all events of a time stand: numbers follow times but for what
-    /// clocks may be apart, so that nobody looks through years of records for those of yesterday.
-    async fn audit_bounds(
-        &self,
-        from: Option<DateTime<Utc>>,
-        to: Option<DateTime<Utc>>,
-    ) -> Result<(i64, i64), StoreError> {
-        let before = "SELECT seq FROM audit WHERE at < $1 ORDER BY at DESC LIMIT 1";
-        let behind = "SELECT seq FROM audit WHERE at >= $1 ORDER BY at LIMIT 1";
-        let first = self.audit_seq(before, from.map(|at| at - CLOCKS_APART));
-        let end = self.audit_seq(behind, to.map(|at| at + CLOCKS_APART));
-        Ok((first.await?.unwrap_or(0), end.await?.unwrap_or(i64::MAX)))
-    }
-
-    async fn audit_seq(
-        &self,
-        sql: &'static str,
-        at: Option<DateTime<Utc>>,
-    ) -> Result<Option<i64>, StoreError> {
-        let Some(at) = at else { return Ok(None) };
-        let found = sqlx::query_scalar(sql).bind(millis(at));
-        Ok(found.fetch_optional(self.reader()).await?)
+        let (head, base) = read_ends(&mut transaction, self.sealer()).await?;
+        Ok(AuditSnapshot {
+            transaction,
+            head,
+            base,
+        })
     }
 
     /// The rows of a reference, at most 100.
@@ -202,15 +258,17 @@ pub(super) async fn seal_first_head(
     connection: &mut AnyConnection,
     sealer: &Sealer,
 ) -> Result<(), StoreError> {
-    seal_head(connection, sealer, AuditHead::EMPTY).await
+    seal_head(connection, sealer, AuditHead::EMPTY, 0).await
 }
 
 async fn seal_head(
     connection: &mut AnyConnection,
     sealer: &Sealer,
     head: AuditHead,
+    base: i64,
 ) -> Result<(), StoreError> {
-    let plain = super::rows::to_json(&head)?;
+    let AuditHead { seq, hash } = head;
+    let plain = super::rows::to_json(&Sealed { seq, hash, base })?;
     let blob = sealer.seal(HEAD, plain.as_bytes())?;
     write_meta(connection, HEAD.row, blob).await
 }
@@ -220,22 +278,53 @@ pub(super) async fn seal_again(
     connection: &mut AnyConnection,
     sealer: &Sealer,
 ) -> Result<(), StoreError> {
-    let head = read_head(connection, sealer).await?;
-    seal_head(connection, sealer, head).await
+    let (head, base) = read_head(connection, sealer).await?;
+    seal_head(connection, sealer, head, base).await
 }
 
+/// The head, and the number of the base that goes with it.
 async fn read_head(
     connection: &mut AnyConnection,
     sealer: &Sealer,
-) -> Result<AuditHead, StoreError> {
+) -> Result<(AuditHead, i64), StoreError> {
     let blob = read_meta(connection, HEAD.row).await?;
     // No head is damage too: it was sealed when the database was made.
     let plain = sealer.open(HEAD, &blob.unwrap_or_default())?;
-    serde_json::from_slice(&plain).map_err(|_| StoreError::Corrupt {
-        table: "meta",
-        row: HEAD.row.to_owned(),
-        problem: "column value does not parse".to_owned(),
-    })
+    let Sealed { seq, hash, base } =
+        serde_json::from_slice(&plain).map_err(|_| damaged(HEAD, "column value does not parse"))?;
+    Ok((AuditHead { seq, hash }, base))
+}
+
+/// Both ends of the chain, which must be of one state.
+async fn read_ends(
+    connection: &mut AnyConnection,
+    sealer: &Sealer,
+) -> Result<(AuditHead, AuditBase), StoreError> {
+    let (head, begins) = read_head(connection, sealer).await?;
+    let base = match read_meta(connection, BASE.row).await? {
+        None => AuditBase::WHOLE,
+        Some(blob) => {
+            let plain = sealer.open(BASE, &blob)?;
+            serde_json::from_slice(&plain)
+                .map_err(|_| damaged(BASE, "column value does not parse"))?
+        }
+    };
+    if base.seq == begins {
+        return Ok((head, base));
+    }
+    let told = format!(
+        "it says that the records up to {} were removed, the sealed head says up to {begins}: one of them was put back",
+        base.seq
+    );
+    Err(damaged(BASE, &told))
+}
+
+fn damaged(place: Place<'static>, problem: &str) -> StoreError {
+    StoreError::Corrupt {
+        table: place.table,
+        row: place.row.to_owned(),
+        problem: problem.to_owned(),
+    }
 }
 
 async fn insert(
@@ -244,8 +333,8 @@ async fn insert(
     mac: Vec<u8>,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO audit (seq, at, kind, reference, record, hash, mac)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO audit (seq, at, kind, reference, record, hash, mac, user_name, idp)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(link.head.seq)
     .bind(millis(link.at))
@@ -254,18 +343,22 @@ async fn insert(
     .bind(link.record)
     .bind(link.head.hash.to_vec())
     .bind(mac)
+    .bind(link.user)
+    .bind(link.idp)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-fn read(row: &AnyRow) -> Result<AuditRow, StoreError> {
+pub(super) fn read(row: &AnyRow) -> Result<AuditRow, StoreError> {
     let record = Record::new(row, "audit", "seq");
     Ok(AuditRow {
         seq: record.number("seq")?,
         at: record.number("at")?,
         kind: record.text("kind")?,
         reference: record.maybe_text("reference")?,
+        user: record.maybe_text("user_name")?,
+        idp: record.maybe_text("idp")?,
         record: record.text("record")?,
         hash: record.bytes("hash")?,
         mac: record.bytes("mac")?,

@@ -9,6 +9,7 @@
 mod arrivals;
 mod assignments;
 mod audit;
+mod audit_pages;
 mod changes;
 mod credentials;
 mod ending;
@@ -59,7 +60,8 @@ use zeroize::Zeroizing;
 
 pub use arrivals::{Arrivals, RevokedLeases};
 pub use assignments::{Assignment, AssignmentFilter};
-pub use audit::{AuditHead, AuditLink, AuditRow, AuditSnapshot};
+pub use audit::{AuditBase, AuditHead, AuditLink, AuditRow, AuditSnapshot};
+pub use audit_pages::{AuditFilter, AuditPage};
 pub use changes::ChangeVersions;
 pub use credentials::{Claim, ClaimOrder, CredentialState, KnownCredentials};
 pub use ending::SessionFilter;

@@ -16,6 +16,7 @@
 
 mod agent;
 mod architecture;
+mod audit;
 mod check;
 mod commands;
 mod console;

@@ -147,6 +147,13 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "store.listen_url",
         "postgres://USER@HOST/DATABASE",
     ),
+    ("[audit]\nkeep_days = 0", "audit.keep_days", "from 1 to"),
+    ("[audit]\ncopy = \"\"", "audit.copy", "stdout"),
+    (
+        "[audit]\ncopy = \"nowhere/audit.jsonl\"",
+        "audit.copy",
+        "is no folder",
+    ),
     (
         "[session]\nmax_age_seconds = 0",
         "session.max_age_seconds",

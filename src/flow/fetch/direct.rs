@@ -34,7 +34,11 @@ impl Fetch {
             }
             found
         });
-        let credentials = found.await?.credentials;
+        let found = found.await;
+        if let Err(error) = &found {
+            self.refuse_person(subject, role, error);
+        }
+        let credentials = found?.credentials;
         self.parts
             .recorder
             .record(Event {

@@ -22,8 +22,10 @@ pub struct HandedOut {
 impl Fetch {
     /// A token for the lease behind `token`, where the entry lets it leave rolegate.
     pub async fn web_identity_token(&self, token: &TokenHash) -> Result<HandedOut, FetchError> {
-        self.until_settled(|rules| self.hand_out(token, rules))
-            .await
+        let handed_out = self
+            .until_settled(|rules| self.hand_out(token, rules))
+            .await;
+        self.refusal(token, handed_out).await
     }
 
     async fn hand_out(

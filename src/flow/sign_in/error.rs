@@ -82,6 +82,20 @@ impl Reason {
         matches!(self, Self::Document(_) | Self::UnknownIssuer(_))
     }
 
+    /// Whether it is known that an identity provider signed what is refused; where in doubt, not.
+    pub(super) fn is_signed(&self) -> bool {
+        match self {
+            Self::Replayed | Self::Held(..) => true,
+            Self::Document(refusal) => is_behind_signature(refusal),
+            Self::Oidc(reason) => reason.is_signed(),
+            Self::Form(_)
+            | Self::UnknownIssuer(_)
+            | Self::Unsolicited(_)
+            | Self::RequestUnknown(_)
+            | Self::OtherBrowser => false,
+        }
+    }
+
     /// The check that failed, as `explain` shows it.
     pub(super) fn check(&self, vendor: Option<Vendor>) -> Check {
         match self {
@@ -121,6 +135,39 @@ impl Reason {
             Self::Oidc(reason) => reason.code(),
         }
     }
+}
+
+/// Whether the check comes once the signature held.
+fn is_behind_signature(refusal: &Refusal) -> bool {
+    use Refusal as R;
+    matches!(
+        refusal,
+        R::Status { .. }
+            | R::Destination { .. }
+            | R::InResponseTo { .. }
+            | R::BadTime { .. }
+            | R::IssueInstant { .. }
+            | R::NoConditions {}
+            | R::TimesOrder { .. }
+            | R::NotYetValid { .. }
+            | R::Expired { .. }
+            | R::UnknownCondition { .. }
+            | R::NoAudience {}
+            | R::Audience { .. }
+            | R::Subject { .. }
+            | R::ConfirmationMethod { .. }
+            | R::ConfirmationNotBefore {}
+            | R::ConfirmationEndless {}
+            | R::Recipient { .. }
+            | R::NoAuthnStatement {}
+            | R::AttributeRepeated { .. }
+            | R::AttributeValues { .. }
+            | R::SessionDuration { .. }
+            | R::SessionName { .. }
+            | R::NoUser { .. }
+            | R::UserName { .. }
+            | R::UserDomain { .. }
+    )
 }
 
 pub(super) enum Stop {

@@ -31,7 +31,7 @@ pub(super) struct Refused {
     /// The form, where it holds a response.
     pub(super) form: Option<Form>,
     /// Its turn among the refusals on their way.
-    pub(super) turn: Arc<OwnedSemaphorePermit>,
+    pub(super) turn: OwnedSemaphorePermit,
 }
 
 /// A form as it was posted.

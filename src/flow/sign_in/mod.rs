@@ -14,6 +14,7 @@ mod rules;
 mod session;
 mod shapes;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -36,7 +37,7 @@ use crate::model::{Clock, Entropy, IdpName, Reference, TRACES, Token};
 use crate::saml::{RawResponse, UnverifiedResponse, VerifiedAssertion, verify};
 use crate::store::{AcceptError, ConsumedRequest, SignInRequest, Store};
 
-/// Refusals on their way to the audit at once; what a flood brings beyond stands in the log alone.
+/// Refusals on their way to the keeper at once, whose bodies wait with them.
 const REFUSALS: usize = 256;
 
 /// What [`SignIn`] works with.
@@ -111,7 +112,8 @@ impl SignIn {
     ) -> Result<SignedIn, SignInError> {
         let (kind, encoding) = (posted.content_type, posted.content_encoding);
         let form = RawResponse::from_form(kind, encoding, posted.body).map_err(|problem| {
-            let reference = self.refuse(Reason::Form(problem.clone()), None, None);
+            let reason = Reason::Form(problem.clone());
+            let reference = self.refuse(reason, posted.address, None, None);
             SignInError::Form(problem, reference)
         })?;
         let relay_state = form.relay_state;
@@ -119,7 +121,7 @@ impl SignIn {
             Ok(signed_in) => Ok(signed_in),
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Refused(reason)) => {
-                let reference = self.refuse(reason, Some(&posted), None);
+                let reference = self.refuse(reason, posted.address, Some(&posted), None);
                 Err(SignInError::Refused(reference))
             }
         }
@@ -167,7 +169,8 @@ impl SignIn {
         let confirm = consumed.is_none()
             && posted.output == Output::Browser
             && idp.settings.idp_initiated == IdpInitiated::Confirm;
-        self.open(fresh, confirm, return_to, turn).await
+        self.open(fresh, confirm, posted.address, return_to, turn)
+            .await
     }
 
     /// The request of ours that `response` says it answers, if it is one, this IdP's and this browser's.
@@ -245,11 +248,12 @@ impl SignIn {
     }
 
     /// Logs, audits and keeps why; the client learns the reference alone. Nothing of it is waited for, so
-    /// that a stranger's document costs no disk flush of a request, and the answer's time tells nothing. `idp` is
-    /// who was to sign the person in, where that does not hang on the document.
+    /// that a stranger's document costs no disk flush of a request, and the answer's time tells nothing. Of a flood
+    /// the audit has the number. `idp` is who was to sign the person in, where that does not hang on the document.
     fn refuse(
         &self,
         reason: Reason,
+        address: IpAddr,
         posted: Option<&Posted<'_>>,
         idp: Option<IdpName>,
     ) -> Reference {
@@ -260,18 +264,22 @@ impl SignIn {
             reference: Some(reference.clone()),
             idp,
             reason: Some(format!("{code}: {text}")),
+            address: Some(address),
             ..Event::new(if alarm {
                 EventKind::Alarm
             } else {
                 EventKind::SignInRefused
             })
         };
-        let recorder = self.parts.recorder.clone();
+        // What a provider has signed is worth a record each time; the rest anybody can post at will.
+        if reason.is_signed() {
+            self.parts.recorder.hand_over(event);
+        } else {
+            self.parts.recorder.note(event, code);
+        }
         let Ok(turn) = Arc::clone(&self.refusals).try_acquire_owned() else {
-            tracing::error!(event = "audit_overrun", %reference, "more refusals than the audit takes");
             return reference;
         };
-        let turn = Arc::new(turn);
         // Where the queue is full, the audit has the reason.
         if let Ok(place) = self.keeper.try_reserve() {
             let refused = Refused {
@@ -279,16 +287,10 @@ impl SignIn {
                 reason,
                 at: self.parts.clock.now(),
                 form: posted.map(Form::of),
-                turn: Arc::clone(&turn),
+                turn,
             };
             place.send((refused, self.parts.underway.count()));
         }
-        self.parts.underway.spawn(async move {
-            let _turn = turn;
-            if let Err(error) = recorder.record(event).await {
-                tracing::error!(event = "audit_lost", %error, "a refusal is not in the audit");
-            }
-        });
         reference
     }
 }

@@ -4,6 +4,7 @@
 //! provider one question at most. What the provider gives is read by `oidc` alone; from the session on all is as
 //! after a SAML response.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tracing::Instrument;
@@ -73,7 +74,12 @@ impl SignIn {
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Refused(reason)) => {
                 let idp = Some(provider.settings.name.clone());
-                Err(SignInError::Refused(self.refuse(reason, None, idp)))
+                Err(SignInError::Refused(self.refuse(
+                    reason,
+                    arrived.address,
+                    None,
+                    idp,
+                )))
             }
         }
     }
@@ -112,7 +118,8 @@ impl SignIn {
             .verify_token(provider, keys, answer, nonce, request.id())
             .instrument(tracing::info_span!(target: TRACES, "oidc.verify"))
             .await?;
-        self.accept_token(verified, &request, name).await
+        self.accept_token(verified, &request, name, arrived.address)
+            .await
     }
 
     /// Uses up the request of ours that the answer names, if it was to this provider and from this browser.
@@ -184,9 +191,10 @@ impl SignIn {
         verified: VerifiedIdToken,
         request: &ConsumedRequest,
         provider: &IdpName,
+        address: IpAddr,
     ) -> Result<SignedIn, Stop> {
         let parts = &self.parts;
-        let doors = self.doors(false);
+        let doors = self.doors(false, address);
         let (session, new) = (&doors.new.id, doors.new.clone());
         let refresh_at = refresh_at(verified.id_token(), session, parts.clock.now());
         let turn = self.turn().await?;

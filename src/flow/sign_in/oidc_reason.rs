@@ -41,6 +41,31 @@ impl OidcReason {
         }
     }
 
+    /// Whether the provider signed what is refused: an ID token whose signature held.
+    pub(super) fn is_signed(&self) -> bool {
+        match self {
+            Self::Token(refusal) => matches!(
+                refusal,
+                Refusal::Malformed { .. }
+                    | Refusal::Issuer { .. }
+                    | Refusal::Audience { .. }
+                    | Refusal::AuthorizedParty { .. }
+                    | Refusal::Expired { .. }
+                    | Refusal::NotYetValid { .. }
+                    | Refusal::IssuedTooLongAgo { .. }
+                    | Refusal::Nonce { .. }
+                    | Refusal::SessionDuration { .. }
+                    | Refusal::UserName { .. }
+                    | Refusal::UserDomain { .. }
+            ),
+            Self::Replayed(_) => true,
+            Self::Callback(..)
+            | Self::RequestUnknown(_)
+            | Self::OtherProvider { .. }
+            | Self::Exchange(..) => false,
+        }
+    }
+
     /// The check that failed, as `explain` shows it.
     pub(super) fn check(&self) -> Check {
         let (expected, mend) = match self {

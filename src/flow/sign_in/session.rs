@@ -1,5 +1,6 @@
 //! The two ends of a sign-in: the request to the IdP, and the session that an accepted response opens.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub(super) struct Doors {
     token: Token,
     /// The confirm page's button's.
     one_time: Token,
+    /// Where the sign-in came from.
+    address: IpAddr,
 }
 
 impl SignIn {
@@ -108,11 +111,12 @@ impl SignIn {
         &self,
         fresh: Fresh<VerifiedAssertion>,
         confirm: bool,
+        address: IpAddr,
         return_to: Option<String>,
         turn: MintTurn,
     ) -> Result<SignedIn, Stop> {
         let parts = &self.parts;
-        let doors = self.doors(confirm);
+        let doors = self.doors(confirm, address);
         let opened = parts.store.open_session(fresh, doors.new.clone());
         let opened = opened
             .instrument(tracing::info_span!(target: TRACES, "store.open_session"))
@@ -122,7 +126,7 @@ impl SignIn {
     }
 
     /// The ways into a session that is about to be opened.
-    pub(super) fn doors(&self, confirm: bool) -> Doors {
+    pub(super) fn doors(&self, confirm: bool, address: IpAddr) -> Doors {
         let parts = &self.parts;
         let entropy = &*parts.entropy;
         let token = Token::fresh(TokenKind::Session, entropy);
@@ -142,6 +146,7 @@ impl SignIn {
             new,
             token,
             one_time,
+            address,
         }
     }
 
@@ -169,7 +174,8 @@ impl SignIn {
             parts.store.end_session(subject.session()).await?;
             return Err(stop);
         }
-        self.record_or_end(&subject, accepted(&subject)).await?;
+        self.record_or_end(&subject, accepted(&subject, doors.address))
+            .await?;
         parts.fetch.forget_person(subject.person()).await;
         let minting = mint(Arc::clone(&subject), proof);
         if doors.new.state == SessionState::Pending {
@@ -242,8 +248,9 @@ impl SignIn {
     }
 }
 
-fn accepted(subject: &Subject) -> Event {
+fn accepted(subject: &Subject, address: IpAddr) -> Event {
     Event {
+        address: Some(address),
         person: Some(subject.person().clone()),
         session: Some(subject.session().clone()),
         reason: Some(format!("{} roles offered", subject.parts().offers.len())),

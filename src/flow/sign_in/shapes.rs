@@ -1,5 +1,7 @@
 //! What goes into a sign-in and what comes out of it.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 
 use crate::model::Secret;
@@ -26,6 +28,8 @@ pub struct Posted<'a> {
     pub binding: Option<&'a str>,
     /// What the client accepts.
     pub output: Output,
+    /// Where it came from.
+    pub address: IpAddr,
 }
 
 /// What a browser brought to a provider's callback.
@@ -36,6 +40,8 @@ pub struct Arrived<'a> {
     pub query: &'a str,
     /// The cookie that binds our own requests to a browser.
     pub binding: Option<&'a str>,
+    /// Where it came from.
+    pub address: IpAddr,
 }
 
 /// A sign-in that was accepted.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
@@ -127,6 +127,17 @@ impl Gateway {
         signal(&self.child, "TERM");
         let ended = tokio::time::timeout(PATIENCE, self.child.wait());
         ended.await.expect("it does not end").unwrap()
+    }
+
+    /// Asks it to end by SIGTERM, waits until it has, and gives what it wrote to standard output.
+    pub(crate) async fn stop(mut self) -> String {
+        signal(&self.child, "TERM");
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        assert!(ended.expect("it does not end").unwrap().success());
+        let mut written = String::new();
+        let mut stdout = self.child.stdout.take().unwrap();
+        stdout.read_to_string(&mut written).await.unwrap();
+        written
     }
 
     /// Its resident memory, in KiB.

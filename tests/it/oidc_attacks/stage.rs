@@ -301,7 +301,7 @@ impl Stage {
         panic!("{reference} is not in {}", self.gateway.log());
     }
 
-    /// That the audit has each refusal so far under its reference, with the very code.
+    /// That the audit has each refusal so far under its reference, with the very code, but for those of a flood.
     pub(super) async fn audited(&self) {
         let refusals = self.refusals.lock().unwrap().clone();
         let mut ticks = ticks();
@@ -314,7 +314,14 @@ impl Stage {
                     record["reference"] == reference && reason.starts_with(&format!("{code}: "))
                 })
             };
-            let mut lost = refusals.iter().filter(|(key, code)| !found(key, code));
+            // Of those alike the first twenty in a minute are recorded one by one, the others are counted.
+            let alike = |code: &str| {
+                let alike = refusals.iter().filter(|(_, other)| *other == code);
+                alike.filter(|(key, code)| found(key, code)).count()
+            };
+            let mut lost = refusals
+                .iter()
+                .filter(|(key, code)| !found(key, code) && alike(code) < 20);
             match lost.next() {
                 None => return,
                 Some(lost) => missing = format!("{lost:?} is not in {records:?}"),
