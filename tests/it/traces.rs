@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use reqwest::StatusCode;
+use rolegate::model::hex;
 
 use crate::gateway::{ACCOUNT, Setting, World, free_port};
 use collector::{Collector, text};
@@ -112,10 +113,6 @@ async fn a_sign_in_and_a_fetch_are_told_step_by_step_and_without_a_secret() {
         !log.contains("\"span") && !log.contains("collector-key"),
         "{log}"
     );
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
