@@ -20,6 +20,7 @@ mod commands;
 mod console;
 mod endurance;
 mod explain;
+mod faults;
 mod gateway;
 mod jobs;
 mod judges;

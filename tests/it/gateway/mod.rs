@@ -38,7 +38,7 @@ pub(crate) struct World {
     /// Holds configuration, database and key.
     pub(crate) folder: tempfile::TempDir,
     /// The IdP.
-    pub(crate) idp: DemoIdp,
+    pub(crate) idp: Arc<DemoIdp>,
     /// AWS's part.
     pub(crate) sts: SandboxSts,
     /// rolegate.
@@ -176,7 +176,7 @@ impl World {
         let gateway = Gateway::start_with(path, &public_url, sts.url(), variables).await;
         Self {
             folder,
-            idp,
+            idp: Arc::new(idp),
             sts,
             gateway,
         }

@@ -112,9 +112,36 @@ impl Gateway {
 
     /// Kills it as `kill -9` does, and starts it anew.
     pub(crate) async fn kill_and_restart(&mut self) {
+        self.kill().await;
+        self.restart().await;
+    }
+
+    /// Kills it as `kill -9` does.
+    pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// Starts it anew, once it has ended.
+    pub(crate) async fn restart(&mut self) {
         let starting = spawn(&self.folder, &self.sts_url, &self.variables);
         (self.child, self.log) = starting.serves().await;
+    }
+
+    /// Asks it to end by SIGTERM, and waits until it has.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        signal(&self.child, "TERM");
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait());
+        ended.await.expect("it does not end").unwrap()
+    }
+
+    /// Whether the process that was started is still there.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// Its resident memory, in KiB.
@@ -243,9 +270,13 @@ fn program(folder: &Path) -> Command {
 }
 
 fn hang_up(child: &Child) {
+    signal(child, "HUP");
+}
+
+fn signal(child: &Child, name: &str) {
     // The shell's own `kill`: a bare system has no other.
     let sent = std::process::Command::new("sh")
-        .args(["-c", &format!("kill -HUP {}", child.id().unwrap())])
+        .args(["-c", &format!("kill -{name} {}", child.id().unwrap())])
         .status()
         .unwrap();
     assert!(sent.success());
