@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
@@ -17,13 +18,15 @@ use tokio::task::JoinHandle;
 use super::outcome::{event_of, reasons};
 use super::{AllowList, Issuer, TokenProblem};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Clock, Method, RoleArn, SamlProof, Subject};
+use crate::model::{Clock, IssueKey, Method, RoleArn, SamlProof, Subject};
 use crate::policy::{Grant, Rules, decide_all, grantable};
 use crate::store::{Claim, ClaimOrder, LeaseFilter, Store, StoreError};
 use crate::sts::{IssueError, Sts};
 
 /// STS calls under way at once for one sign-in.
 const AT_ONCE: usize = 10;
+/// How often a claim is kept while STS is asked.
+const CLAIM_KEPT: Duration = Duration::from_secs(2);
 
 /// Why STS issued nothing, as it is kept beside the claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -247,7 +250,8 @@ impl Mint {
         if !matches!(claim, Claim::Won) {
             return Ok(());
         }
-        match self.sts.issue_with_saml(&grant, proof).await {
+        let asking = self.sts.issue_with_saml(&grant, proof);
+        match keeping(&self.store, &key, &self.claimant, asking).await {
             Ok(issued) => {
                 let credentials = &issued.credentials;
                 let kept = self
@@ -298,6 +302,26 @@ impl Mint {
                 ..event_of(kind, grant)
             })
             .await
+    }
+}
+
+/// Does `asking` while the claim of `claimant` is kept.
+pub(super) async fn keeping<T>(
+    store: &Store,
+    key: &IssueKey,
+    claimant: &str,
+    asking: impl Future<Output = T>,
+) -> T {
+    let keep = async {
+        loop {
+            tokio::time::sleep(CLAIM_KEPT).await;
+            // A store that is away loses the claim to who asks next, as it should.
+            let _kept = store.keep_claim(key, claimant).await;
+        }
+    };
+    tokio::select! {
+        done = asking => done,
+        never = keep => never,
     }
 }
 

@@ -10,6 +10,7 @@ use super::Issuer;
 use super::flight::Outcome;
 use crate::audit::{Event, EventKind};
 use crate::flow::fetch::REDEEMABLE;
+use crate::flow::mint::keeping;
 use crate::flow::outcome::event_of;
 use crate::flow::{MintFailure, RelayError, TokenProblem};
 use crate::model::{IdToken, IssueKey, Method};
@@ -124,7 +125,8 @@ impl Issuer {
             epoch,
         } = *order;
         let parts = &self.parts;
-        let issued = match self.ask(grant, proof).await {
+        let asked = keeping(&parts.store, key, claimant, self.ask(grant, proof));
+        let issued = match asked.await {
             Ok(issued) => issued,
             Err(refusal) => return self.failed(key, grant, claimant, refusal).await,
         };
