@@ -168,7 +168,8 @@ impl Leases {
         };
         match self.keep(&made, &hash, call.as_ref(), &standing).await? {
             Once::First => {
-                let recorded = self.audit(EventKind::LeaseCreated, &made.lease, by).await;
+                let recorded = self.audit(EventKind::LeaseCreated, &made.lease, by, None);
+                let recorded = recorded.await;
                 if recorded.is_err() {
                     // A lease that the audit does not know must serve nobody; nobody has its token either.
                     self.store.revoke_lease(&made.lease.id).await?;
@@ -220,6 +221,10 @@ impl Leases {
         let prospect = self.prospect(&live, &lease).await?;
         let made = made(lease, &prospect, token);
         in_time(&made, needed_until)?;
+        // Whoever made it may have been killed before the audit knew of it; and the token leaves once more.
+        let reason = "asked for again by its Idempotency-Key";
+        self.audit(EventKind::LeaseCreated, &made.lease, by, Some(reason))
+            .await?;
         Ok(made)
     }
 
@@ -262,10 +267,14 @@ impl Leases {
     pub async fn revoke(&self, by: &Orderer, id: &LeaseId) -> Result<(), LeaseError> {
         let lease = self.read(by, id).await?;
         let Some(token) = self.store.revoke_lease(id).await? else {
-            return Ok(());
+            // Whoever revoked it may have been killed before the audit knew of it.
+            let reason = Some("revoked before");
+            return self
+                .audit(EventKind::LeaseRevoked, &lease, by, reason)
+                .await;
         };
         self.fetch.forget_lease(&token).await;
-        self.audit(EventKind::LeaseRevoked, &lease, by).await
+        self.audit(EventKind::LeaseRevoked, &lease, by, None).await
     }
 
     /// Revokes the leases of one job; returns how many there were.
@@ -286,7 +295,7 @@ impl Leases {
                     continue;
                 };
                 self.fetch.forget_lease(&token).await;
-                self.audit(EventKind::LeaseRevoked, lease, by).await?;
+                self.audit(EventKind::LeaseRevoked, lease, by, None).await?;
                 revoked += 1;
             }
         }
@@ -319,7 +328,13 @@ impl Leases {
         live.ok_or_else(needed)
     }
 
-    async fn audit(&self, kind: EventKind, lease: &Lease, by: &Orderer) -> Result<(), LeaseError> {
+    async fn audit(
+        &self,
+        kind: EventKind,
+        lease: &Lease,
+        by: &Orderer,
+        reason: Option<&str>,
+    ) -> Result<(), LeaseError> {
         let event = Event {
             person: Some(lease.person.clone()),
             role: Some(lease.role.clone()),
@@ -327,6 +342,7 @@ impl Leases {
             job: Some(lease.job.clone()),
             launcher: lease.launcher.clone(),
             by: Some(by.name()),
+            reason: reason.map(str::to_owned),
             ..Event::new(kind)
         };
         Ok(self.recorder.record(event).await?)
