@@ -121,7 +121,10 @@ impl Worker {
             let user = format!("user-{}", self.number());
             let response = response(&idp, &user);
             let noted = (user.clone(), 0);
-            self.journal.open().responses.insert(response.clone(), noted);
+            self.journal
+                .open()
+                .responses
+                .insert(response.clone(), noted);
             let [here, there] = [self.url(), self.url()];
             if self.chance.below(3) == 0 {
                 let both = join(
@@ -152,7 +155,9 @@ impl Worker {
                 let token = me["session_token"].as_str().unwrap().to_owned();
                 let mut journal = self.journal.open();
                 journal.responses.get_mut(response).unwrap().1 += 1;
-                let before = journal.sessions.insert(user.to_owned(), (token, State::Stands));
+                let before = journal
+                    .sessions
+                    .insert(user.to_owned(), (token, State::Stands));
                 assert!(before.is_none(), "{user} was accepted twice");
             }
             Some((StatusCode::FORBIDDEN, _)) => {}
@@ -169,12 +174,22 @@ impl Worker {
                 continue;
             };
             let number = self.number();
-            let name = if self.chance.below(4) == 0 { "reader" } else { "long" };
+            let name = if self.chance.below(4) == 0 {
+                "reader"
+            } else {
+                "long"
+            };
             let order =
                 json!({ "user": user, "role_arn": role(name), "job": format!("job-{number}") });
             let key = format!("key-{number}");
             let (status, made) = self
-                .until_answered("POST", "/api/v1/leases", &launcher, Some(&order), Some(&key))
+                .until_answered(
+                    "POST",
+                    "/api/v1/leases",
+                    &launcher,
+                    Some(&order),
+                    Some(&key),
+                )
                 .await;
             let known = self.journal.open().sessions[&user].1 == State::Stands;
             if status != StatusCode::CREATED {
@@ -219,7 +234,10 @@ impl Worker {
         };
         mark(State::Going);
         let path = format!("/api/v1/leases/{id}");
-        let (status, answer) = self.clone().until_answered("DELETE", &path, launcher, None, None).await;
+        let (status, answer) = self
+            .clone()
+            .until_answered("DELETE", &path, launcher, None, None)
+            .await;
         assert!(status.is_success(), "{status} {answer}");
         mark(State::Gone);
     }
@@ -311,7 +329,10 @@ impl Worker {
         let Ok(id) = self.reach.command(&allow).await else {
             return;
         };
-        self.journal.open().entries.insert(id.clone(), State::Stands);
+        self.journal
+            .open()
+            .entries
+            .insert(id.clone(), State::Stands);
         if self.chance.below(3) == 0 {
             self.journal.open().entries.insert(id.clone(), State::Going);
             if self.reach.command(&["roles", "remove", &id]).await.is_ok() {
@@ -334,7 +355,12 @@ impl Worker {
         note(State::Stands);
         if self.chance.below(3) == 0 {
             note(State::Going);
-            if self.reach.command(&["tokens", "revoke", &name]).await.is_ok() {
+            if self
+                .reach
+                .command(&["tokens", "revoke", &name])
+                .await
+                .is_ok()
+            {
                 note(State::Gone);
             }
         }

@@ -20,7 +20,11 @@ impl Audit {
     async fn read(reach: &Reach) -> Self {
         let text = reach.command(&["audit", "export"]).await.unwrap();
         let lines = text.lines();
-        Self(lines.map(|line| serde_json::from_str(line).unwrap()).collect())
+        Self(
+            lines
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect(),
+        )
     }
 
     /// Those of `kind`, by what `key` takes of them.
