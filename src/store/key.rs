@@ -4,9 +4,8 @@
 //! since that would hide that the right one is lost; never prints one.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use base64::Engine;
@@ -45,7 +44,7 @@ impl MasterKey {
                     path: path.display().to_string(),
                 })
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => Self::create(path),
+            Err(error) if error.kind() == ErrorKind::NotFound => Self::create_or_read(path),
             Err(error) => Err(unusable(path, format!("cannot be read: {error}"))),
         }
     }
@@ -77,16 +76,23 @@ impl MasterKey {
         Ok(Self::new(bytes, path.display().to_string()))
     }
 
-    fn create(path: &Path) -> Result<Self, StoreError> {
+    /// Another process may make it at the same time: the first one's counts.
+    fn create_or_read(path: &Path) -> Result<Self, StoreError> {
         let key = {
             let mut bytes = Zeroizing::new([0; KEY_BYTES]);
             OsEntropy.fill(&mut *bytes);
             Self::new(*bytes, path.display().to_string())
         };
         let text = Zeroizing::new(format!("{}\n", STANDARD.encode(*key.bytes)));
-        write_new(path, text.as_bytes())
-            .map_err(|error| unusable(path, format!("cannot be made: {error}")))?;
-        Ok(key)
+        match write_new(path, text.as_bytes()) {
+            Ok(()) => Ok(key),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let file = File::open(path)
+                    .map_err(|error| unusable(path, format!("cannot be read: {error}")))?;
+                Self::read(path, file)
+            }
+            Err(error) => Err(unusable(path, format!("cannot be made: {error}"))),
+        }
     }
 }
 
@@ -97,19 +103,20 @@ impl fmt::Debug for MasterKey {
 }
 
 /// Writes a file that must not exist yet, and waits until it is on disk: a database sealed with a key
-/// that a power cut took away would be lost.
+/// that a power cut took away would be lost. It appears whole or not at all, so that a process that is killed on the
+/// way leaves no half of a key that would keep the next from starting.
 fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(content)?;
-    file.sync_all()?;
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
+    // Mode 0600, under a name of its own; gone once it is dropped.
+    let mut file = tempfile::Builder::new()
+        .prefix(".rolegate-key-")
+        .tempfile_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
 }
 
@@ -146,6 +153,23 @@ mod tests {
         assert!(matches!(refused, StoreError::MasterKeyMissing { .. }));
         assert!(refused.to_string().contains("rolegate.key"));
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn of_many_that_make_a_key_at_once_all_have_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rolegate.key");
+        let makers: Vec<_> = (0..16)
+            .map(|_| {
+                let path = path.clone();
+                std::thread::spawn(move || MasterKey::load_or_create(&path, false).unwrap())
+            })
+            .collect();
+        let kept = MasterKey::load_or_create(&path, true);
+        let keys: Vec<_> = makers.into_iter().map(|one| one.join().unwrap()).collect();
+        let kept = kept.unwrap_or_else(|_| MasterKey::load_or_create(&path, true).unwrap());
+        assert!(keys.iter().all(|key| key.bytes() == kept.bytes()));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
