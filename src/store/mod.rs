@@ -25,6 +25,7 @@ mod moving;
 mod newest;
 mod oidc_tokens;
 mod opening;
+mod pace;
 mod purge;
 mod refreshes;
 mod refusals;
@@ -79,6 +80,7 @@ pub use sessions::{LiveSession, NewSession, Opened, SessionState};
 
 use crate::model::{Clock, Entropy, IdpName};
 use opening::Engine;
+use pace::Pace;
 use sealing::{Place, Sealer};
 
 /// Where the store is, and the key to it.
@@ -115,6 +117,7 @@ struct Inner {
     audit_key: Zeroizing<Vec<u8>>,
     without_assignments: BTreeSet<IdpName>,
     clock: Arc<dyn Clock>,
+    pace: Pace,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -152,6 +155,7 @@ impl Store {
             sealer,
             audit_key,
             without_assignments: settings.without_assignments,
+            pace: Pace::of(&*clock),
             clock,
             entropy,
         })))

@@ -45,8 +45,12 @@ pub struct Purged {
 }
 
 impl Store {
-    /// Removes what no longer counts.
+    /// Removes what no longer counts; nothing where the clock was just put forward or back, or may be wrong since
+    /// the start.
     pub async fn purge(&self) -> Result<Purged, StoreError> {
+        if !self.0.pace.is_even(&*self.0.clock) {
+            return Ok(Purged::default());
+        }
         let now = self.now();
         Ok(Purged {
             replay_ids: self
@@ -126,7 +130,30 @@ impl Store {
 mod tests {
     use super::*;
     use crate::store::testing::{Bench, TestSignIn};
-    use crate::store::{SessionState, SignInRequest};
+    use crate::store::{AcceptError, SessionState, SignInRequest};
+
+    #[tokio::test]
+    async fn a_clock_that_is_put_forward_and_back_lets_nobody_in_again() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        bench.clock.advance(TimeDelta::minutes(11));
+        store.accept(TestSignIn::new("a"), None).await.unwrap();
+        let session = bench.session(&store, "kept").await;
+        let key = bench.issue(&store, session.session(), 3600).await;
+        store.purge().await.unwrap();
+        bench.clock.step(TimeDelta::hours(25));
+        assert_eq!(store.purge().await.unwrap(), Purged::default());
+        // One that starts meanwhile knows no better time.
+        let other = bench.open().await;
+        assert_eq!(other.purge().await.unwrap(), Purged::default());
+        bench.clock.advance(TimeDelta::minutes(4));
+        assert_eq!(store.purge().await.unwrap(), Purged::default());
+        bench.clock.step(TimeDelta::hours(-25));
+        store.purge().await.unwrap();
+        let again = store.accept(TestSignIn::new("a"), None).await;
+        assert_eq!(again.unwrap_err(), AcceptError::Replayed);
+        assert!(store.credentials(&key).await.unwrap().is_some());
+    }
 
     #[tokio::test]
     async fn what_no_longer_counts_goes_once_and_the_rest_stays() {
