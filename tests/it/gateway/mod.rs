@@ -11,7 +11,7 @@ use rolegate::demo::sts::{Account, RoleTrust, SamlProvider, SandboxSts, StsSetti
 use rolegate::model::{OsEntropy, SystemClock};
 use serde_json::{Value, json};
 
-pub(crate) use process::{Ended, Gateway, Variables, command, command_hung_up, free_port};
+pub(crate) use process::{Ended, Gateway, Variables, begin, command, command_hung_up, free_port};
 
 /// The account of every role in these tests.
 pub(crate) const ACCOUNT: &str = "123456789012";

@@ -253,6 +253,16 @@ pub(crate) async fn command_hung_up(
     }
 }
 
+/// Begins to serve from `folder`; nobody waits for it.
+pub(crate) fn begin(folder: &Path) -> Child {
+    let mut program = program(folder);
+    let silent = program
+        .arg("serve")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    silent.spawn().unwrap()
+}
+
 fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate"));
     for (name, _) in std::env::vars()
