@@ -328,6 +328,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_transaction_that_the_database_ended_is_in_nobodys_way() {
+        let bench = Bench::in_file();
+        let store = bench.open().await;
+        for word in ["ROLLBACK", "SELECT 1"] {
+            let mut transaction = store.begin().await.unwrap();
+            sqlx::raw_sql(word)
+                .execute(&mut *transaction)
+                .await
+                .unwrap();
+            drop(transaction);
+            store.begin().await.unwrap().commit().await.unwrap();
+        }
+        let pragma = "PRAGMA synchronous";
+        let kept: i64 = sqlx::query_scalar(pragma)
+            .fetch_one(store.writer())
+            .await
+            .unwrap();
+        assert_eq!(kept, 2, "a new connection is made as the first was");
+    }
+
+    #[tokio::test]
     async fn many_may_open_a_database_that_is_not_there_yet() {
         let bench = Arc::new(Bench::new());
         let opened = join_all((0..8).map(|_| {

@@ -99,7 +99,7 @@ async fn until(fleet: &Fleet, reach: &Reach, wanted: StatusCode, chance: &mut Ch
             "{answer}"
         );
     }
-    panic!("no {wanted} in {:?}", begun.elapsed());
+    panic!("no {wanted} in {:?}: {}", begun.elapsed(), fleet.log());
 }
 
 /// What does not go while the disk is full, and what does.
