@@ -170,8 +170,9 @@ impl Leases {
             Once::First => {
                 let recorded = self.audit(EventKind::LeaseCreated, &made.lease, by, None);
                 let recorded = recorded.await;
-                if recorded.is_err() {
-                    // A lease that the audit does not know must serve nobody; nobody has its token either.
+                if recorded.is_err() && call.is_none() {
+                    // A lease that the audit does not know must serve nobody. Nobody has its token either, but for
+                    // who repeats the call by its key; then the audit is told first.
                     self.store.revoke_lease(&made.lease.id).await?;
                 }
                 recorded.map(|()| made)

@@ -163,18 +163,18 @@ async fn a_gateway_that_is_killed_while_sts_is_asked_serves_within_ten_seconds()
     let signed = response(&fleet.world.idp, "alice");
     assert_eq!(reach.post(&url, &signed).await.unwrap().0, StatusCode::OK);
     for (at, name) in ["long", "brokered"].into_iter().enumerate() {
+        fleet
+            .world
+            .sts
+            .set_fault(Fault::Slow(Duration::from_secs(30)));
         let order = json!({ "user": "alice", "role_arn": role(name), "job": "mint" });
         let path = format!("{url}/api/v1/leases");
         let made = reach.api("POST", &path, &reach.launcher, Some(&order), None);
         let (status, made) = made.await.unwrap();
         assert_eq!(status, StatusCode::CREATED, "{made}");
         let token = made["token"].as_str().unwrap();
-        fleet
-            .world
-            .sts
-            .set_fault(Fault::Slow(Duration::from_secs(30)));
-        let (status, _) = reach.fetch(&url, token).await.unwrap();
-        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        let (status, body) = reach.fetch(&url, token).await.unwrap();
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
         fleet.gateway(0).kill().await;
         fleet.world.sts.set_fault(Fault::None);
         let killed = Instant::now();

@@ -16,6 +16,8 @@ pub(crate) struct Needles {
     /// Spellings with what they are of.
     all: BTreeMap<Vec<u8>, &'static str>,
     heads: HashMap<[u8; HEAD], Vec<Vec<u8>>>,
+    /// Whether any begins with these two bytes: most places are passed over by this.
+    begins: Option<Box<[bool]>>,
 }
 
 impl Needles {
@@ -42,13 +44,23 @@ impl Needles {
         if self.all.insert(spelling.clone(), kind).is_none() {
             let head = *spelling.first_chunk().unwrap();
             self.heads.entry(head).or_default().push(spelling);
+            let begins = &mut self.begins;
+            let begins = begins.get_or_insert_with(|| vec![false; 1 << 16].into());
+            begins[usize::from(u16::from_le_bytes([head[0], head[1]]))] = true;
         }
     }
 
     /// What of it stands in `hay`.
     pub(crate) fn found(&self, hay: &[u8]) -> Vec<String> {
         let mut found = Vec::new();
-        for at in 0..hay.len().saturating_sub(HEAD - 1) {
+        let Some(begins) = &self.begins else {
+            return found;
+        };
+        for (at, pair) in hay.windows(2).enumerate() {
+            if !begins[usize::from(u16::from_le_bytes([pair[0], pair[1]]))] || hay.len() - at < HEAD
+            {
+                continue;
+            }
             let head: [u8; HEAD] = *hay[at..].first_chunk().unwrap();
             let Some(needles) = self.heads.get(&head) else {
                 continue;
