@@ -250,7 +250,7 @@ impl Mint {
         if !matches!(claim, Claim::Won) {
             return Ok(());
         }
-        let asking = self.sts.issue_with_saml(&grant, proof);
+        let asking = Box::pin(self.sts.issue_with_saml(&grant, proof));
         match keeping(&self.store, &key, &self.claimant, asking).await {
             Ok(issued) => {
                 let credentials = &issued.credentials;

@@ -125,8 +125,8 @@ impl Issuer {
             epoch,
         } = *order;
         let parts = &self.parts;
-        let asked = keeping(&parts.store, key, claimant, self.ask(grant, proof));
-        let issued = match asked.await {
+        let asking = Box::pin(self.ask(grant, proof));
+        let issued = match keeping(&parts.store, key, claimant, asking).await {
             Ok(issued) => issued,
             Err(refusal) => return self.failed(key, grant, claimant, refusal).await,
         };

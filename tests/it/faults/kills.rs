@@ -61,7 +61,7 @@ async fn kill_at_random_moments(mut fleet: Fleet, test: &str, kills: usize) {
     prove(&reach, &journal).await;
     println!(
         "{test}: {kills} kills in {worked:?}, proved in {:?}; slowest start to good fetch {slowest:?}\n{test}: {}",
-        begun.elapsed() - worked,
+        begun.elapsed().saturating_sub(worked),
         journal.open().summary()
     );
 }

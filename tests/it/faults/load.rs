@@ -224,7 +224,7 @@ impl Worker {
         }
         // Mostly the newest.
         let newest = live.len().saturating_sub(20);
-        Some(self.chance.pick(&live[newest..]).to_string())
+        Some((*self.chance.pick(&live[newest..])).clone())
     }
 
     async fn take_back(&mut self, launcher: &str, id: &str) {

@@ -176,7 +176,7 @@ async fn on_sqlite_no_secret_is_in_the_clear() {
     let place = tempfile::tempdir().unwrap();
     let temporary = place.path().display().to_string();
     setting.variables.push(("TMPDIR", temporary));
-    setting.variables.push(("RUST_LOG", "trace".to_owned()));
+    setting.variables.push(("RUST_LOG", "debug".to_owned()));
     let fleet = Fleet::on_sqlite_with(setting).await;
     let reach = fleet.reach(Vec::new()).await;
     let mut needles = days(&fleet, &reach).await;

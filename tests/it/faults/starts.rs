@@ -58,7 +58,7 @@ async fn first_starts(
 async fn a_first_start_that_is_killed_leaves_nothing_in_the_way() {
     let mut chance = Chance::of("first starts");
     let begun = Instant::now();
-    let starts = rounds(8);
+    let starts = rounds(5);
     first_starts(async |_| String::new(), starts, 120, &mut chance).await;
     println!(
         "first starts on SQLite: {starts} pairs killed in {:?}",
@@ -87,7 +87,7 @@ async fn a_migration_of_a_server_that_is_killed_is_done_by_the_next() {
     let server = Postgres::start();
     let mut chance = Chance::of("migrations");
     let begun = Instant::now();
-    let starts = rounds(4);
+    let starts = rounds(3);
     let made = async |start: usize| database(&server, &format!("killed{start}")).await;
     first_starts(made, starts, 160, &mut chance).await;
     println!(
@@ -162,7 +162,8 @@ async fn a_gateway_that_is_killed_while_sts_is_asked_serves_within_ten_seconds()
     let url = reach.urls[0].clone();
     let signed = response(&fleet.world.idp, "alice");
     assert_eq!(reach.post(&url, &signed).await.unwrap().0, StatusCode::OK);
-    for (at, name) in ["long", "brokered"].into_iter().enumerate() {
+    let methods = ["long", "brokered"];
+    for (at, name) in methods.into_iter().take(rounds(1)).enumerate() {
         fleet
             .world
             .sts

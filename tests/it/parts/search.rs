@@ -83,7 +83,7 @@ fn encodings(secret: &[u8], spell: impl Fn(&[u8]) -> String) -> Vec<Vec<u8>> {
         let text = spell(&bytes);
         let from = (offset * 8).div_ceil(6);
         let until = bytes.len() * 8 / 6;
-        text[from..until].as_bytes().to_vec()
+        text.as_bytes()[from..until].to_vec()
     };
     (0..3).map(within).collect()
 }
