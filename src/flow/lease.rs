@@ -10,8 +10,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use thiserror::Error;
 
-use self::order::within_reach;
 pub use self::order::{LeaseOrder, Orderer};
+use self::order::{own, within_reach};
 use super::{Fetch, FetchError, Prospect};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
@@ -390,19 +390,5 @@ fn made(lease: Lease, prospect: &Prospect, token: Secret) -> LeaseMade {
         lasts_until,
         limited_by,
         token,
-    }
-}
-
-fn own(by: &Orderer) -> LeaseFilter {
-    match by {
-        Orderer::Launcher(token) => LeaseFilter {
-            launcher: Some(token.name.clone()),
-            ..LeaseFilter::default()
-        },
-        Orderer::Person(person) => LeaseFilter {
-            person: Some(person.clone()),
-            ..LeaseFilter::default()
-        },
-        Orderer::Admin(_) => LeaseFilter::default(),
     }
 }
