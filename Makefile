@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # Tests, demo and build share the dev profile, and so most of what is compiled; what the judges of the
 # tests (bergshamra) ask of shared crates is compiled for them once more.
 
-.PHONY: help build demo test check bench coverage fuzz soak
+.PHONY: help build demo test check bench coverage fuzz soak faults
 
 help:
 	@echo 'make demo    an IdP, the gateway, a sandbox STS and a job, all on loopback (ARGS=--once: run and exit)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make coverage  line coverage of saml/ and policy/, which may not be under 95 %'
 	@echo 'make fuzz    each fuzz target for FUZZ_SECONDS (60): gate, attributes, metadata, logout'
 	@echo 'make soak    SOAK_POSTS (100000) good and bad posts at a gateway whose memory must stay flat'
+	@echo 'make faults  FAULTS_ROUNDS (100) kills, broken ways and more of each fault: nothing acknowledged may be lost'
 	@echo 'make build   the program, in target/debug'
 
 build:
@@ -59,3 +60,9 @@ SOAK_POSTS ?= 100000
 soak:
 	tests/setup build
 	ROLEGATE_SOAK_POSTS=$(SOAK_POSTS) cargo test --locked --test it -- soak:: --nocapture
+
+# Each fault prints the seed of its moments; ROLEGATE_FAULTS_SEED=N makes them the same again.
+FAULTS_ROUNDS ?= 100
+faults:
+	tests/setup test
+	FAULTS_ROUNDS=$(FAULTS_ROUNDS) cargo test --locked --test it -- faults:: --nocapture --test-threads=1

@@ -12,8 +12,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::Instrument;
 
 pub use self::error::LeaseError;
-use self::order::within_reach;
 pub use self::order::{LeaseOrder, Orderer};
+use self::order::{own, within_reach};
 use super::{Fetch, FetchError, Prospect};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
@@ -125,9 +125,11 @@ impl Leases {
         };
         match self.keep(&made, &hash, call.as_ref(), &standing).await? {
             Once::First => {
-                let recorded = self.audit(EventKind::LeaseCreated, &made.lease, by).await;
-                if recorded.is_err() {
-                    // A lease that the audit does not know must serve nobody; nobody has its token either.
+                let recorded = self.audit(EventKind::LeaseCreated, &made.lease, by, None);
+                let recorded = recorded.await;
+                if recorded.is_err() && call.is_none() {
+                    // A lease that the audit does not know must serve nobody. Nobody has its token either, but for
+                    // who repeats the call by its key; then the audit is told first.
                     self.store.revoke_lease(&made.lease.id).await?;
                 }
                 recorded.map(|()| made)
@@ -180,6 +182,10 @@ impl Leases {
         let prospect = self.prospect(&live, &lease).await?;
         let made = made(lease, &prospect, token);
         in_time(&made, needed_until)?;
+        // Whoever made it may have been killed before the audit knew of it; and the token leaves once more.
+        let reason = "asked for again by its Idempotency-Key";
+        self.audit(EventKind::LeaseCreated, &made.lease, by, Some(reason))
+            .await?;
         Ok(made)
     }
 
@@ -222,10 +228,14 @@ impl Leases {
     pub async fn revoke(&self, by: &Orderer, id: &LeaseId) -> Result<(), LeaseError> {
         let lease = self.read(by, id).await?;
         let Some(token) = self.store.revoke_lease(id).await? else {
-            return Ok(());
+            // Whoever revoked it may have been killed before the audit knew of it.
+            let reason = Some("revoked before");
+            return self
+                .audit(EventKind::LeaseRevoked, &lease, by, reason)
+                .await;
         };
         self.fetch.forget_lease(&token).await;
-        self.audit(EventKind::LeaseRevoked, &lease, by).await
+        self.audit(EventKind::LeaseRevoked, &lease, by, None).await
     }
 
     /// Revokes the leases of one job; returns how many there were.
@@ -246,7 +256,7 @@ impl Leases {
                     continue;
                 };
                 self.fetch.forget_lease(&token).await;
-                self.audit(EventKind::LeaseRevoked, lease, by).await?;
+                self.audit(EventKind::LeaseRevoked, lease, by, None).await?;
                 revoked += 1;
             }
         }
@@ -279,7 +289,13 @@ impl Leases {
         live.ok_or_else(needed)
     }
 
-    async fn audit(&self, kind: EventKind, lease: &Lease, by: &Orderer) -> Result<(), LeaseError> {
+    async fn audit(
+        &self,
+        kind: EventKind,
+        lease: &Lease,
+        by: &Orderer,
+        reason: Option<&str>,
+    ) -> Result<(), LeaseError> {
         let event = Event {
             person: Some(lease.person.clone()),
             role: Some(lease.role.clone()),
@@ -287,6 +303,7 @@ impl Leases {
             job: Some(lease.job.clone()),
             launcher: lease.launcher.clone(),
             by: Some(by.name()),
+            reason: reason.map(str::to_owned),
             ..Event::new(kind)
         };
         Ok(self.recorder.record(event).await?)
@@ -331,19 +348,5 @@ fn made(lease: Lease, prospect: &Prospect, token: Secret) -> LeaseMade {
         lasts_until,
         limited_by,
         token,
-    }
-}
-
-fn own(by: &Orderer) -> LeaseFilter {
-    match by {
-        Orderer::Launcher(token) => LeaseFilter {
-            launcher: Some(token.name.clone()),
-            ..LeaseFilter::default()
-        },
-        Orderer::Person(person) => LeaseFilter {
-            person: Some(person.clone()),
-            ..LeaseFilter::default()
-        },
-        Orderer::Admin(_) => LeaseFilter::default(),
     }
 }

@@ -20,7 +20,7 @@ use tracing::Instrument;
 use super::outcome::{event_of, reasons};
 use super::{AllowList, Busy, Issuer, Limit, Pressure, TokenProblem, Underway};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Clock, Method, RoleArn, SamlProof, Subject, TRACES};
+use crate::model::{Clock, IssueKey, Method, RoleArn, SamlProof, Subject, TRACES};
 use crate::policy::{Grant, Rules, decide_all, grantable};
 use crate::store::{Claim, ClaimOrder, LeaseFilter, Store, StoreError};
 use crate::sts::{IssueError, Sts};
@@ -29,6 +29,8 @@ use crate::sts::{IssueError, Sts};
 const AT_ONCE: usize = 10;
 /// How long a sign-in waits for its turn, before its document is used up.
 const TURN_WAIT: Duration = Duration::from_secs(4);
+/// How often a claim is kept while STS is asked.
+const CLAIM_KEPT: Duration = Duration::from_secs(2);
 
 /// Why STS issued nothing, as it is kept beside the claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -319,7 +321,8 @@ impl Mint {
         if !matches!(claim, Claim::Won) {
             return Ok(());
         }
-        match self.sts.issue_with_saml(&grant, proof).await {
+        let asking = Box::pin(self.sts.issue_with_saml(&grant, proof));
+        match keeping(&self.store, &key, &self.claimant, asking).await {
             Ok(issued) => {
                 let credentials = &issued.credentials;
                 let kept = self
@@ -371,6 +374,26 @@ impl Mint {
                 ..event_of(kind, grant)
             })
             .await
+    }
+}
+
+/// Does `asking` while the claim of `claimant` is kept.
+pub(super) async fn keeping<T>(
+    store: &Store,
+    key: &IssueKey,
+    claimant: &str,
+    asking: impl Future<Output = T>,
+) -> T {
+    let keep = async {
+        loop {
+            tokio::time::sleep(CLAIM_KEPT).await;
+            // A store that is away loses the claim to who asks next, as it should.
+            let _kept = store.keep_claim(key, claimant).await;
+        }
+    };
+    tokio::select! {
+        done = asking => done,
+        never = keep => never,
     }
 }
 

@@ -54,7 +54,8 @@
 //!    whatever narrows them, so that no other job's are found under it.
 //! 3. Where there are none, or less is left of them than a job should be given, one task asks STS for all who wait
 //!    ([`Issuer`](crate::flow::Issuer)): after its turn in the account's [`Budget`](crate::flow::Budget), and
-//!    after [a claim in the store](crate::store::Store::claim) has elected it among replicas. A request waits for it 1.3
+//!    after [a claim in the store](crate::store::Store::claim), kept every two seconds, has elected it among replicas; one of a process
+//!    that was killed is gone after eight. A request waits for it 1.3
 //!    seconds; what lives is served meanwhile, what has expired never.
 //! 4. What STS issued is kept if the claim still stands and the session has not ended: a revocation takes both away.
 //!    Before an answer leaves, epoch and rules are compared once more, and all is looked up anew if they moved.

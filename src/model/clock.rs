@@ -1,6 +1,7 @@
 //! Time is handed in: rooms take a [`Clock`] or a `now`, never the system's clock.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
@@ -8,6 +9,9 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 pub trait Clock: Send + Sync {
     /// The time now, UTC.
     fn now(&self) -> DateTime<Utc>;
+
+    /// How long ago some moment was that never changes; nobody puts this forward or back.
+    fn steady(&self) -> Duration;
 }
 
 /// The machine's clock.
@@ -22,28 +26,43 @@ impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
     }
+
+    fn steady(&self) -> Duration {
+        static FIRST: OnceLock<Instant> = OnceLock::new();
+        FIRST.get_or_init(Instant::now).elapsed()
+    }
 }
 
 /// A clock that stands where it was put, for `explain --at` and for tests.
 #[derive(Debug)]
-pub struct FixedClock(Mutex<DateTime<Utc>>);
+pub struct FixedClock(Mutex<(DateTime<Utc>, Duration)>);
 
 impl FixedClock {
     /// A clock that reads `at` until it is moved.
     pub fn new(at: DateTime<Utc>) -> Self {
-        Self(Mutex::new(at))
+        Self(Mutex::new((at, Duration::ZERO)))
     }
 
-    /// Moves the clock by `step`, forwards or backwards.
-    pub fn advance(&self, step: TimeDelta) {
+    /// Lets `time` pass; less than none puts the clock back, as [`FixedClock::step`] does.
+    pub fn advance(&self, time: TimeDelta) {
         let mut at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *at += step;
+        at.0 += time;
+        at.1 += time.to_std().unwrap_or_default();
+    }
+
+    /// Puts the clock forward or back by `step`, while no time passes.
+    pub fn step(&self, step: TimeDelta) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += step;
     }
 }
 
 impl Clock for FixedClock {
     fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn steady(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 }
 

@@ -15,8 +15,12 @@ use super::sealing::Place;
 use super::{Store, StoreError};
 use crate::model::{Credentials, IssueKey, Method, Person, RoleArn, Secret, SessionId};
 
-/// A claim older than this is its claimant's no more.
-const CLAIM_LIVES: TimeDelta = TimeDelta::seconds(60);
+/// A claim that its claimant has not kept for so long is its claimant's no more: a process that was killed while it
+/// asked must not keep others from asking.
+const CLAIM_LIVES: TimeDelta = TimeDelta::seconds(8);
+/// A claim, or a failure, of so much later than now is of before the clock was put back, and counts no more. Clocks
+/// of replicas differ by less.
+const AHEAD: TimeDelta = TimeDelta::seconds(60);
 /// A failure keeps others from asking again for so long.
 const FAILURE_REMEMBERED: TimeDelta = TimeDelta::seconds(2);
 
@@ -103,6 +107,20 @@ impl Store {
             }
         }
         Ok(Claim::Busy)
+    }
+
+    /// Says that the claimant is still asking, if the claim is still the caller's; to be called every two seconds or
+    /// so while STS is asked.
+    pub async fn keep_claim(&self, key: &IssueKey, claimant: &str) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "UPDATE credentials SET claimed_at = $1 WHERE issue_key = $2 AND claimant = $3",
+        )
+        .bind(millis(self.now()))
+        .bind(key.as_str())
+        .bind(claimant)
+        .execute(self.writer())
+        .await?;
+        Ok(done.rows_affected() > 0)
     }
 
     /// Keeps what STS issued, if the claim is still the caller's and the session goes on; says whether.
@@ -245,8 +263,10 @@ impl Store {
              ON CONFLICT (issue_key) DO UPDATE
              SET claimant = excluded.claimant, claimed_at = excluded.claimed_at
              WHERE (credentials.expires_at IS NULL OR credentials.expires_at <= $8)
-             AND (credentials.claimant IS NULL OR credentials.claimed_at <= $9)
-             AND (credentials.failed_at IS NULL OR credentials.failed_at <= $10)
+             AND (credentials.claimant IS NULL OR credentials.claimed_at <= $9
+                  OR credentials.claimed_at > $11)
+             AND (credentials.failed_at IS NULL OR credentials.failed_at <= $10
+                  OR credentials.failed_at > $11)
              RETURNING issue_key",
         )
         .bind(order.key.as_str())
@@ -259,6 +279,7 @@ impl Store {
         .bind(millis(replaced))
         .bind(millis(now - CLAIM_LIVES))
         .bind(millis(now - FAILURE_REMEMBERED))
+        .bind(millis(now + AHEAD))
         .fetch_all(self.writer())
         .await?;
         Ok(last(rows).is_some())
@@ -314,7 +335,7 @@ impl Store {
     fn read_attempt(&self, record: &Record<'_>) -> Result<Option<CredentialState>, StoreError> {
         let now = self.now();
         let claimed = record.maybe_time("claimed_at")?;
-        if claimed.is_some_and(|at| now < at + CLAIM_LIVES) {
+        if claimed.is_some_and(|at| now < at + CLAIM_LIVES && at <= now + AHEAD) {
             return Ok(Some(CredentialState::Busy));
         }
         Ok(record.maybe_text("failure")?.map(CredentialState::Failed))

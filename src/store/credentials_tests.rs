@@ -156,16 +156,36 @@ async fn a_failure_holds_others_off_for_two_seconds_and_is_told_until_a_success(
 }
 
 #[tokio::test]
-async fn a_claim_is_taken_over_after_a_minute_and_its_first_holder_puts_nothing() {
+async fn a_clock_that_is_put_back_leaves_no_claim_and_no_failure_behind() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let session = bench.session(&store, "a").await.session().clone();
+    let key = issue_key(&session);
+    let claim = async |who: &str| store.claim(&claim_of(&key, &session, who)).await.unwrap();
+    assert!(matches!(claim("killed").await, Claim::Won));
+    bench.clock.advance(TimeDelta::hours(-2));
+    assert!(matches!(claim("me").await, Claim::Won));
+    assert!(store.put_failure(&key, "me", "once").await.unwrap());
+    assert!(matches!(claim("me").await, Claim::Failed { .. }));
+    bench.clock.advance(TimeDelta::hours(-2));
+    assert!(matches!(claim("you").await, Claim::Won));
+}
+
+#[tokio::test]
+async fn a_claim_that_nobody_keeps_is_taken_over_and_its_first_holder_puts_nothing() {
     let bench = Bench::new();
     let store = bench.open().await;
     let session = bench.session(&store, "a").await.session().clone();
     let key = issue_key(&session);
     let claim = async |who: &str| store.claim(&claim_of(&key, &session, who)).await.unwrap();
     assert!(matches!(claim("me").await, Claim::Won));
-    bench.clock.advance(TimeDelta::seconds(59));
-    assert!(matches!(claim("you").await, Claim::Busy));
-    bench.clock.advance(TimeDelta::seconds(1));
+    for _ in 0..9 {
+        bench.clock.advance(TimeDelta::seconds(7));
+        assert!(matches!(claim("you").await, Claim::Busy));
+        assert!(store.keep_claim(&key, "me").await.unwrap());
+        assert!(!store.keep_claim(&key, "you").await.unwrap());
+    }
+    bench.clock.advance(TimeDelta::seconds(8));
     assert!(matches!(claim("you").await, Claim::Won));
     let credentials = bench.credentials(900);
     assert!(

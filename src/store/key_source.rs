@@ -108,9 +108,12 @@ impl KeySource {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let key = MasterKey::fresh();
                 let text = Zeroizing::new(format!("{}\n", *key.line()));
-                write_new(path, text.as_bytes())
-                    .map_err(|error| self.unusable(format!("cannot be made: {error}")))?;
-                Ok(vec![key])
+                match write_new(path, text.as_bytes()) {
+                    Ok(()) => Ok(vec![key]),
+                    // Another process made one at the same time: the first one's counts.
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => self.read().await,
+                    Err(error) => Err(self.unusable(format!("cannot be made: {error}"))),
+                }
             }
             _ => self.read().await,
         }
@@ -303,11 +306,16 @@ fn make(path: &Path) -> std::io::Result<File> {
 }
 
 /// Writes a file that must not exist yet, and waits until it is on disk: a database sealed with a key
-/// that a power cut took away would be lost.
+/// that a power cut took away would be lost. It appears whole or not at all, so that a process that is killed on the
+/// way leaves no half of a key that would keep the next from starting.
 fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut file = make(path)?;
+    // Mode 0600, under a name of its own; gone once it is dropped.
+    let mut file = tempfile::Builder::new()
+        .prefix(".rolegate-key-")
+        .tempfile_in(folder_of(path))?;
     file.write_all(content)?;
-    file.sync_all()?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
     sync_folder(path)
 }
 
@@ -331,11 +339,13 @@ fn replace(
 }
 
 fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    File::open(folder_of(path))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent();
+    let named = folder.filter(|folder| !folder.as_os_str().is_empty());
+    named.unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::opening::{self, Schema};
+use super::pace::Pace;
 use super::{Inner, Sealer, Store, StoreError, StoreSettings, audit_key, master_keys};
 use crate::model::{Clock, Entropy};
 
@@ -56,6 +57,7 @@ impl Store {
             sealer,
             audit_key,
             without_assignments: settings.without_assignments,
+            pace: Pace::of(&*clock),
             clock,
             entropy,
         }))))

@@ -31,6 +31,7 @@ mod moving;
 mod newest;
 mod oidc_tokens;
 mod opening;
+mod pace;
 #[cfg(test)]
 mod plans;
 mod purge;
@@ -95,6 +96,7 @@ pub use tokens::AddLauncherError;
 
 use crate::model::{Clock, Entropy, IdpName};
 use opening::Engine;
+use pace::Pace;
 use sealing::{Place, Sealer};
 
 /// Where the store is, and the key to it.
@@ -131,6 +133,7 @@ struct Inner {
     audit_key: Zeroizing<Vec<u8>>,
     without_assignments: BTreeSet<IdpName>,
     clock: Arc<dyn Clock>,
+    pace: Pace,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -163,6 +166,7 @@ impl Store {
             sealer,
             audit_key,
             without_assignments: settings.without_assignments,
+            pace: Pace::of(&*clock),
             clock,
             entropy,
         })))
@@ -345,6 +349,27 @@ mod tests {
         assert_eq!(pragma("PRAGMA synchronous", store.writer()).await, 2);
         assert_eq!(pragma("PRAGMA foreign_keys", store.writer()).await, 1);
         assert_eq!(pragma("PRAGMA query_only", store.reader()).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_the_database_ended_is_in_nobodys_way() {
+        let bench = Bench::in_file();
+        let store = bench.open().await;
+        for word in ["ROLLBACK", "SELECT 1"] {
+            let mut transaction = store.begin().await.unwrap();
+            sqlx::raw_sql(word)
+                .execute(&mut *transaction)
+                .await
+                .unwrap();
+            drop(transaction);
+            store.begin().await.unwrap().commit().await.unwrap();
+        }
+        let pragma = "PRAGMA synchronous";
+        let kept: i64 = sqlx::query_scalar(pragma)
+            .fetch_one(store.writer())
+            .await
+            .unwrap();
+        assert_eq!(kept, 2, "a new connection is made as the first was");
     }
 
     #[tokio::test]

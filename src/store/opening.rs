@@ -13,7 +13,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyPool, ConnectOptions, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Transaction};
 
 use super::{StoreError, server};
 
@@ -382,6 +382,17 @@ fn pool(connections: u32, pragmas: &'static str) -> AnyPoolOptions {
                 Ok(())
             })
         })
+        .after_release(|connection, _| Box::pin(is_as_it_was(connection)))
+}
+
+/// Whether a connection may be used again. SQLite itself ends a transaction for which the disk has no room; the
+/// driver takes it for one that goes on, for ever, and begins no other.
+async fn is_as_it_was(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // One that was given up is rolled back before this is answered.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 fn make_file(path: &Path) -> Result<(), StoreError> {

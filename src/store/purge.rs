@@ -202,6 +202,9 @@ impl Leftover {
 impl Store {
     /// Removes one batch of `what`. Nothing, where another process is removing just now.
     pub async fn purge_step(&self, what: Leftover) -> Result<Removed, StoreError> {
+        if !self.0.pace.is_even(&*self.0.clock) {
+            return Ok(Removed::default());
+        }
         let Some(rule) = what.rule() else {
             return self.purge_oidc_tokens(BATCH).await;
         };

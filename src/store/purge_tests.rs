@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::store::testing::{Bench, TestSignIn};
-use crate::store::{SessionState, SignInRequest};
+use crate::store::{AcceptError, SessionState, SignInRequest};
 
 /// How many rows went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -217,4 +217,27 @@ async fn a_session_that_goes_long_after_its_end_has_no_gateway_forget_anything()
     assert_eq!(store.purge().await.unwrap().sessions, 1);
     assert_eq!(store.change_versions().await.unwrap(), before);
     assert!(store.session(session.session()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_clock_that_is_put_forward_and_back_lets_nobody_in_again() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    bench.clock.advance(TimeDelta::minutes(11));
+    store.accept(TestSignIn::new("a"), None).await.unwrap();
+    let session = bench.session(&store, "kept").await;
+    let key = bench.issue(&store, session.session(), 3600).await;
+    store.purge().await.unwrap();
+    bench.clock.step(TimeDelta::hours(25));
+    assert_eq!(store.purge().await.unwrap(), Purged::default());
+    // One that starts meanwhile knows no better time.
+    let other = bench.open().await;
+    assert_eq!(other.purge().await.unwrap(), Purged::default());
+    bench.clock.advance(TimeDelta::minutes(4));
+    assert_eq!(store.purge().await.unwrap(), Purged::default());
+    bench.clock.step(TimeDelta::hours(-25));
+    store.purge().await.unwrap();
+    let again = store.accept(TestSignIn::new("a"), None).await;
+    assert_eq!(again.unwrap_err(), AcceptError::Replayed);
+    assert!(store.credentials(&key).await.unwrap().is_some());
 }

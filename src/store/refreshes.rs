@@ -61,7 +61,8 @@ impl Store {
         let now = self.now();
         let rows = sqlx::query(concat!(
             "UPDATE oidc_tokens SET claimant = $4, claimed_until = $5
-             WHERE session = $3 AND (claimed_until IS NULL OR claimed_until <= $1) AND ",
+             WHERE session = $3 AND (claimed_until IS NULL OR claimed_until <= $1
+                 OR claimed_until > $6) AND ",
             of_a_session_that_goes_on!(),
             " RETURNING session, id_token, refresh_token"
         ))
@@ -70,6 +71,8 @@ impl Store {
         .bind(session.as_str())
         .bind(claimant)
         .bind(millis(now + for_how_long))
+        // Nobody claims for that long: it is of before the clock was put back.
+        .bind(millis(now + for_how_long * 2))
         .fetch_all(self.writer())
         .await?;
         if let Some(row) = last(rows) {

@@ -137,6 +137,16 @@ async fn who_lost_a_claim_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_put_back_leaves_no_claim_behind() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let session = bench.oidc_session(&store, "a").await;
+    won(&store, session.session(), "killed").await;
+    bench.clock.advance(TimeDelta::hours(-2));
+    won(&store, session.session(), "next").await;
+}
+
+#[tokio::test]
 async fn a_claim_past_its_time_that_nobody_took_over_may_still_put() {
     let bench = Bench::new();
     let store = bench.open().await;

@@ -22,6 +22,7 @@ mod commands;
 mod console;
 mod endurance;
 mod explain;
+mod faults;
 mod gateway;
 mod jobs;
 mod judges;

@@ -11,6 +11,7 @@ use super::Issuer;
 use super::flight::Outcome;
 use crate::audit::{Event, EventKind};
 use crate::flow::fetch::REDEEMABLE;
+use crate::flow::mint::keeping;
 use crate::flow::outcome::event_of;
 use crate::flow::{MintFailure, RelayError, TokenProblem};
 use crate::model::{IdToken, IssueKey, Method, TRACES};
@@ -127,7 +128,8 @@ impl Issuer {
             epoch,
         } = *order;
         let parts = &self.parts;
-        let issued = match self.ask(grant, proof).await {
+        let asking = Box::pin(self.ask(grant, proof));
+        let issued = match keeping(&parts.store, key, claimant, asking).await {
             Ok(issued) => issued,
             Err(refusal) => return self.failed(key, grant, claimant, refusal).await,
         };

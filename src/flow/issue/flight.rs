@@ -54,8 +54,16 @@ impl Flight {
 /// A failure, until when it counts, and how many there were in a row.
 struct Failure {
     outcome: Outcome,
+    since: DateTime<Utc>,
     until: DateTime<Utc>,
     in_a_row: u32,
+}
+
+impl Failure {
+    /// Whether it keeps anybody from asking at `now`; not where the clock was put back since.
+    fn counts(&self, now: DateTime<Utc>) -> bool {
+        self.since <= now && now < self.until
+    }
 }
 
 #[derive(Default)]
@@ -92,7 +100,7 @@ impl Flights {
             return Flight::Flying(flying.clone());
         }
         if let Some(failure) = state.failed.get(key)
-            && self.clock.now() < failure.until
+            && failure.counts(self.clock.now())
         {
             return Flight::Landed(failure.outcome.clone());
         }
@@ -138,7 +146,7 @@ impl Landing {
         }
         // Old ones of keys that nobody asks for any more.
         if state.failed.len() > 10_000 {
-            state.failed.retain(|_, failure| now < failure.until);
+            state.failed.retain(|_, failure| failure.counts(now));
         }
         let in_a_row = state.failed.get(&self.key).map_or(0, |old| old.in_a_row);
         let rest = if self.lives {
@@ -149,6 +157,7 @@ impl Landing {
         };
         let failure = Failure {
             outcome: outcome.clone(),
+            since: now,
             until: now + rest,
             in_a_row: in_a_row + 1,
         };

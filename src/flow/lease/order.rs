@@ -7,6 +7,7 @@ use crate::model::{
     IdpName, JobName, Lease, Narrowing, Person, RoleArn, SessionDuration, TextPattern, TokenId,
     TokenName, TokenRecord, UserName, rfc3339,
 };
+use crate::store::LeaseFilter;
 
 /// Who orders a lease.
 pub enum Orderer {
@@ -140,4 +141,19 @@ pub(super) fn within_reach(by: &Orderer, order: &LeaseOrder) -> Result<(), Lease
         }
     }
     Ok(())
+}
+
+/// The leases that `by` may see.
+pub(super) fn own(by: &Orderer) -> LeaseFilter {
+    match by {
+        Orderer::Launcher(token) => LeaseFilter {
+            launcher: Some(token.name.clone()),
+            ..LeaseFilter::default()
+        },
+        Orderer::Person(person) => LeaseFilter {
+            person: Some(person.clone()),
+            ..LeaseFilter::default()
+        },
+        Orderer::Admin(_) => LeaseFilter::default(),
+    }
 }

@@ -11,7 +11,7 @@ use rolegate::demo::sts::{Account, RoleTrust, SamlProvider, SandboxSts, StsSetti
 use rolegate::model::{OsEntropy, SystemClock};
 use serde_json::{Value, json};
 
-pub(crate) use process::{Ended, Gateway, Variables, command, command_hung_up, free_port};
+pub(crate) use process::{Ended, Gateway, Variables, begin, command, command_hung_up, free_port};
 
 /// The account of every role in these tests.
 pub(crate) const ACCOUNT: &str = "123456789012";
@@ -38,7 +38,7 @@ pub(crate) struct World {
     /// Holds configuration, database and key.
     pub(crate) folder: tempfile::TempDir,
     /// The IdP.
-    pub(crate) idp: DemoIdp,
+    pub(crate) idp: Arc<DemoIdp>,
     /// AWS's part.
     pub(crate) sts: SandboxSts,
     /// rolegate.
@@ -176,7 +176,7 @@ impl World {
         let gateway = Gateway::start_with(path, &public_url, sts.url(), variables).await;
         Self {
             folder,
-            idp,
+            idp: Arc::new(idp),
             sts,
             gateway,
         }

@@ -112,14 +112,19 @@ impl Gateway {
 
     /// Kills it as `kill -9` does, and starts it anew.
     pub(crate) async fn kill_and_restart(&mut self) {
-        self.child.kill().await.unwrap();
-        let starting = spawn(&self.folder, &self.sts_url, &self.variables);
-        (self.child, self.log) = starting.serves().await;
+        self.kill().await;
+        self.restart().await;
     }
 
     /// Kills it as `kill -9` does.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// Starts it anew, once it has ended.
+    pub(crate) async fn restart(&mut self) {
+        let starting = spawn(&self.folder, &self.sts_url, &self.variables);
+        (self.child, self.log) = starting.serves().await;
     }
 
     /// Asks it to end, and waits until it has.
@@ -138,6 +143,16 @@ impl Gateway {
         let mut stdout = self.child.stdout.take().unwrap();
         stdout.read_to_string(&mut written).await.unwrap();
         written
+    }
+
+    /// Whether the process that was started is still there.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// Its resident memory, in KiB.
@@ -267,6 +282,16 @@ pub(crate) async fn command_hung_up(
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Begins to serve from `folder`; nobody waits for it.
+pub(crate) fn begin(folder: &Path) -> Child {
+    let mut program = program(folder);
+    let silent = program
+        .arg("serve")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    silent.spawn().unwrap()
 }
 
 fn program(folder: &Path) -> Command {

@@ -1,12 +1,9 @@
 //! Where secrets must not be: after a whole life of sign-ins, the bytes of everything that rolegate wrote or said
 //! are searched for every secret that the provider gave or was given, in every usual spelling.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -14,48 +11,11 @@ use super::callback::{changed, set};
 use super::stage::{Answer, Browser, Stage};
 use crate::gateway::role;
 use crate::parts::rogue_provider::{CLIENT_SECRET, Reply, Secrets, brought, reply, token};
-
-/// Base64 of `secret` wherever in a longer text it may begin, without what its neighbours decide.
-fn encodings(secret: &str, spell: impl Fn(&[u8]) -> String) -> Vec<String> {
-    let within = |offset: usize| {
-        let bytes = [vec![0; offset], secret.as_bytes().to_vec()].concat();
-        let text = spell(&bytes);
-        let from = (offset * 8).div_ceil(6);
-        let until = bytes.len() * 8 / 6;
-        text[from..until].to_owned()
-    };
-    (0..3).map(within).collect()
-}
-
-/// Every spelling of `secret` that is looked for.
-fn spellings(secret: &str) -> Vec<String> {
-    let mut all = vec![
-        secret.to_owned(),
-        utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
-        utf8_percent_encode(secret, NON_ALPHANUMERIC)
-            .to_string()
-            .to_lowercase(),
-        url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
-        secret.replace('/', "\\/"),
-        rolegate::model::hex(secret.as_bytes()),
-        secret.chars().rev().collect(),
-    ];
-    all.extend(encodings(secret, |bytes| STANDARD_NO_PAD.encode(bytes)));
-    all.extend(encodings(secret, |bytes| URL_SAFE_NO_PAD.encode(bytes)));
-    all.sort();
-    all.dedup();
-    all
-}
+use crate::parts::search::{Needles, files};
 
 /// Every text that is looked for, with what it is of.
-fn needles(secrets: &Secrets) -> BTreeMap<String, &'static str> {
-    let mut all = BTreeMap::new();
-    let mut add = |kind: &'static str, secret: &str| {
-        assert!(secret.len() >= 20, "{kind} {secret:?} is found by chance");
-        for spelling in spellings(secret) {
-            all.insert(spelling, kind);
-        }
-    };
+fn needles(secrets: &Secrets) -> Needles {
+    let mut needles = Needles::default();
     for (kind, known) in [
         ("code", &secrets.codes),
         ("verifier", &secrets.verifiers),
@@ -65,60 +25,24 @@ fn needles(secrets: &Secrets) -> BTreeMap<String, &'static str> {
     ] {
         assert!(!known.is_empty(), "no {kind}");
         for secret in known {
-            add(kind, secret);
+            needles.add(kind, secret);
         }
     }
     for secret in &secrets.id_tokens {
         // Claims and signature; the header is the same for all.
         for part in secret.split('.').skip(1).filter(|part| part.len() >= 20) {
-            add("ID token", part);
+            needles.add("ID token", part);
         }
     }
-    add("client secret", CLIENT_SECRET);
-    all
-}
-
-/// What of `needles` stands in `hay`.
-fn found(hay: &[u8], needles: &BTreeMap<String, &'static str>) -> Vec<String> {
-    let mut all = Vec::new();
-    for (needle, kind) in needles {
-        let wanted = needle.as_bytes();
-        if memchr(hay, wanted) {
-            all.push(format!("{kind} as {needle}"));
-        }
-    }
-    all
-}
-
-/// Whether `wanted` stands in `hay`; a search by its first byte.
-fn memchr(hay: &[u8], wanted: &[u8]) -> bool {
-    let first = wanted[0];
-    let mut from = 0;
-    while let Some(at) = hay[from..].iter().position(|byte| *byte == first) {
-        if hay[from + at..].starts_with(wanted) {
-            return true;
-        }
-        from += at + 1;
-    }
-    false
+    needles.add("client secret", CLIENT_SECRET);
+    needles
 }
 
 /// All files of `folder` but those that an admin put there, with their bytes.
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all.extend(files(&path));
-            continue;
-        }
-        let ours = path.extension().is_none_or(|kind| kind != "secret");
-        if ours {
-            let bytes = std::fs::read(&path).unwrap();
-            all.push((path.display().to_string(), bytes));
-        }
-    }
-    all
+fn ours(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    files(folder, &|path| {
+        path.extension().is_none_or(|kind| kind != "secret")
+    })
 }
 
 /// What was said in the whole life, by where.
@@ -364,7 +288,7 @@ async fn no_secret_is_in_anything_that_rolegate_wrote_or_said() {
     look_round(&stage, &mut said, &references).await;
     said.add("the log after the restart", stage.gateway.log());
     let folder = stage.folder.path().to_owned();
-    let wrote = files(&folder);
+    let wrote = ours(&folder);
     let wal = wrote
         .iter()
         .any(|(name, bytes)| name.ends_with("-wal") && !bytes.is_empty());
@@ -379,7 +303,7 @@ async fn no_secret_is_in_anything_that_rolegate_wrote_or_said() {
     let secrets = stage.rogue.secrets();
     let needles = needles(&secrets);
     for (place, bytes) in wrote.iter().chain(&said.0) {
-        let found = found(bytes, &needles);
+        let found = needles.found(bytes);
         assert!(
             found.is_empty(),
             "{place}: {:?}",
@@ -404,36 +328,11 @@ async fn no_secret_is_in_anything_that_rolegate_wrote_or_said() {
         .command(&["roles", "list", "--json"])
         .await
         .good();
-    assert!(!found(listed.as_bytes(), &needles).is_empty());
-    let wrote = files(&folder);
+    assert!(!needles.found(listed.as_bytes()).is_empty());
+    let wrote = ours(&folder);
     assert!(
         wrote
             .iter()
-            .any(|(_, bytes)| !found(bytes, &needles).is_empty())
+            .any(|(_, bytes)| !needles.found(bytes).is_empty())
     );
-}
-
-#[test]
-fn the_search_finds_every_spelling() {
-    let secret = "refresh/Zm9vYmFy+~=and more";
-    let mut secrets = Secrets::default();
-    secrets.refresh_tokens.insert(secret.to_owned());
-    let needles: BTreeMap<String, &'static str> = spellings(secret)
-        .into_iter()
-        .map(|spelling| (spelling, "refresh token"))
-        .collect();
-    for neighbours in ["", "a", "ab", "abc"] {
-        let inside = format!("{neighbours}{secret}{neighbours}");
-        for hay in [
-            inside.clone(),
-            STANDARD_NO_PAD.encode(&inside),
-            URL_SAFE_NO_PAD.encode(&inside),
-            utf8_percent_encode(&inside, NON_ALPHANUMERIC).to_string(),
-            json!({ "x": inside }).to_string(),
-            rolegate::model::hex(inside.as_bytes()),
-        ] {
-            assert!(!found(hay.as_bytes(), &needles).is_empty(), "{hay}");
-        }
-    }
-    assert!(found(b"refresh/Zm9vYmFy+~=and les", &needles).is_empty());
 }

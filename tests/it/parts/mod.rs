@@ -10,6 +10,7 @@ pub(crate) mod python;
 pub(crate) mod rogue_provider;
 pub(crate) mod rust;
 pub(crate) mod scripted;
+pub(crate) mod search;
 pub(crate) mod signers;
 pub(crate) mod simplesamlphp;
 
