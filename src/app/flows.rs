@@ -10,9 +10,9 @@ use crate::audit::{Event, EventKind, Recorder};
 use crate::config::Config;
 use crate::flow::{
     Access, Admins, AllowList, Assignments, Budget, Console, Explain, Fetch, FetchParts, Grants,
-    Holds, IdTokens, IdTokensParts, Idps, InForce, Issuer, IssuerParts, JobParts, Jobs, Leases, Login, Logout,
-    LogoutParts, Metrics, Mint, Providers, Pulse, RelayKeys, Revoke, ServiceKeys, SignIn,
-    SignInParts, SignInRules, Verifiers, jobs_table,
+    Holds, IdTokens, IdTokensParts, Idps, InForce, Issuer, IssuerParts, JobParts, Jobs, Leases,
+    Login, Logout, LogoutParts, Metrics, Mint, Providers, Pulse, RelayKeys, Revoke, ServiceKeys,
+    SignIn, SignInParts, SignInRules, Verifiers, jobs_table,
 };
 use crate::http::{BadTokens, Flows, Site};
 use crate::model::{LeaseId, Method};
@@ -87,15 +87,8 @@ pub(super) async fn parts(
         clock: Arc::clone(&world.clock),
     }));
     id_tokens.tell(&fetch);
-    let table = jobs_table(&JobParts {
-        store: store.clone(),
-        fetch: Arc::clone(&fetch),
-        id_tokens: Arc::clone(&id_tokens),
-        relay_keys: Arc::clone(&relay_keys),
-    });
-    let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
     Ok(Parts {
-        jobs: Arc::new(Jobs::new(table, clock, entropy)),
+        jobs: Arc::new(jobs(world, &store, &fetch, &id_tokens, &relay_keys)),
         idps,
         providers,
         store,
@@ -111,6 +104,23 @@ pub(super) async fn parts(
         relay_keys,
         holds,
     })
+}
+
+/// What runs from time to time.
+fn jobs(
+    world: &World,
+    store: &Store,
+    fetch: &Arc<Fetch>,
+    id_tokens: &Arc<IdTokens>,
+    relay_keys: &Arc<RelayKeys>,
+) -> Jobs {
+    let table = jobs_table(&JobParts {
+        store: store.clone(),
+        fetch: Arc::clone(fetch),
+        id_tokens: Arc::clone(id_tokens),
+        relay_keys: Arc::clone(relay_keys),
+    });
+    Jobs::new(table, Arc::clone(&world.clock), Arc::clone(&world.entropy))
 }
 
 /// The way to STS.

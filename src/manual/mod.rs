@@ -5,8 +5,10 @@
 //!
 //! * [`way_through`]: the way of a response from the post to the credentials.
 //! * [`threats`]: every published attack on SAML that we know of, and what stops it here.
+//! * [`jobs`]: operations: what runs from time to time, and what grows.
 //! * [`openid`]: the same for OpenID Connect, refresh tokens and assignments.
 
+pub(crate) mod jobs;
 pub(crate) mod openid;
 pub(crate) mod threats;
 pub(crate) mod way_through;

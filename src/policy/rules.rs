@@ -88,7 +88,9 @@ impl Rules {
         let exact = self.exact.get(role.as_str()).into_iter().flatten();
         let text = role.as_str();
         let begins = self.lengths.iter().filter_map(|length| text.get(..*length));
-        let patterns = begins.filter_map(|begin| self.patterns.get(begin)).flatten();
+        let patterns = begins
+            .filter_map(|begin| self.patterns.get(begin))
+            .flatten();
         let mut found: Vec<usize> = exact.chain(patterns).copied().collect();
         found.sort_unstable();
         found

@@ -3,7 +3,7 @@
 //! What a record says and how it names the one before is `audit`'s; here a batch of rows and the new
 //! head are one transaction, and every row gets a code that only a holder of the master key can make.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
@@ -20,9 +20,6 @@ const HEAD: Place<'static> = Place {
     row: "audit_head",
     column: "value",
 };
-
-/// The clocks of gateways that share a store are no further apart: AWS and IdPs refuse who is wrong by minutes.
-const CLOCKS_APART: TimeDelta = TimeDelta::hours(1);
 
 /// Where the chain ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,43 +135,16 @@ impl Store {
         to: Option<DateTime<Utc>>,
         limit: u32,
     ) -> Result<Vec<AuditRow>, StoreError> {
-        let (first, end) = self.audit_bounds(from, to).await?;
         let rows = sqlx::query(
-            "SELECT * FROM audit WHERE seq > $1 AND seq <= $5 AND at >= $2 AND at < $3
-             ORDER BY seq LIMIT $4",
+            "SELECT * FROM audit WHERE seq > $1 AND at >= $2 AND at < $3 ORDER BY seq LIMIT $4",
         )
-        .bind(after.max(first))
+        .bind(after)
         .bind(from.map_or(i64::MIN, millis))
         .bind(to.map_or(i64::MAX, millis))
         .bind(i64::from(limit))
-        .bind(end)
         .fetch_all(self.reader())
         .await?;
         rows.iter().map(read).collect()
-    }
-
-    /// Between which numbers, the first excluded, all events of a time stand: numbers follow times but for what
-    /// clocks may be apart, so that nobody looks through years of records for those of yesterday.
-    async fn audit_bounds(
-        &self,
-        from: Option<DateTime<Utc>>,
-        to: Option<DateTime<Utc>>,
-    ) -> Result<(i64, i64), StoreError> {
-        let before = "SELECT seq FROM audit WHERE at < $1 ORDER BY at DESC LIMIT 1";
-        let behind = "SELECT seq FROM audit WHERE at >= $1 ORDER BY at LIMIT 1";
-        let first = self.audit_seq(before, from.map(|at| at - CLOCKS_APART));
-        let end = self.audit_seq(behind, to.map(|at| at + CLOCKS_APART));
-        Ok((first.await?.unwrap_or(0), end.await?.unwrap_or(i64::MAX)))
-    }
-
-    async fn audit_seq(
-        &self,
-        sql: &'static str,
-        at: Option<DateTime<Utc>>,
-    ) -> Result<Option<i64>, StoreError> {
-        let Some(at) = at else { return Ok(None) };
-        let found = sqlx::query_scalar(sql).bind(millis(at));
-        Ok(found.fetch_optional(self.reader()).await?)
     }
 
     /// The rows of a reference, at most 100.

@@ -282,7 +282,10 @@ async fn what_a_revocation_races_with_is_gone_when_both_are_done() {
                 let claim = store.claim(&claim_of(&key, &session, "me")).await;
                 // A session that is gone altogether takes no claim; this one only ended.
                 assert!(matches!(claim.unwrap(), Claim::Won));
-                store.put_credentials(&key, "me", &credentials).await.unwrap()
+                store
+                    .put_credentials(&key, "me", &credentials)
+                    .await
+                    .unwrap()
             })
         };
         let revoke = {

@@ -117,7 +117,11 @@ async fn fill(bench: &Bench) {
         "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < {})",
         backlog()
     );
-    let blob = if bench.is_on_server() { "''::bytea" } else { "x''" };
+    let blob = if bench.is_on_server() {
+        "''::bytea"
+    } else {
+        "x''"
+    };
     bench
         .fill(&format!(
             "INSERT INTO replay_ids (id, expires_at) {rows} SELECT {}, n FROM many",
@@ -197,7 +201,11 @@ async fn a_session_that_goes_long_after_its_end_has_no_gateway_forget_anything()
     let bench = Bench::new();
     let store = bench.open().await;
     let session = bench.session(&store, "a").await;
-    let blob = if bench.is_on_server() { "decode('00', 'hex')" } else { "x'00'" };
+    let blob = if bench.is_on_server() {
+        "decode('00', 'hex')"
+    } else {
+        "x'00'"
+    };
     bench
         .fill(&format!(
             "INSERT INTO session_tokens (hash, session, created_at, address)

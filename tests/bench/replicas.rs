@@ -75,7 +75,11 @@ fn main() -> ExitCode {
 /// This very program once more, with a server of its own.
 fn on_postgres() -> bool {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/on_postgres");
-    if !Command::new(script).arg("true").status().is_ok_and(|status| status.success()) {
+    if !Command::new(script)
+        .arg("true")
+        .status()
+        .is_ok_and(|status| status.success())
+    {
         println!("PostgreSQL: left out, it is not installed (tests/setup test)");
         return true;
     }
@@ -94,7 +98,9 @@ fn beside(one: Rates, two: Rates) -> bool {
     for (what, found) in figures {
         let word = if found <= MOST { "holds" } else { "BROKEN" };
         holds &= found <= MOST;
-        println!("{what} of one gateway to those of two on these cores: {found:.2} (at most {MOST}) {word}");
+        println!(
+            "{what} of one gateway to those of two on these cores: {found:.2} (at most {MOST}) {word}"
+        );
     }
     holds
 }
@@ -180,11 +186,11 @@ fn fetches(gateways: &[Process], tokens: &[String]) -> f64 {
                 while let Some(token) = tokens.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let served = (0..50).any(|_| match client.ask(token) {
                         200 => true,
-                        503 => {
+                        status => {
+                            assert_eq!(status, 503);
                             std::thread::sleep(Duration::from_millis(100));
                             false
                         }
-                        status => panic!("{status}"),
                     });
                     assert!(served, "a lease was not served");
                 }

@@ -67,7 +67,7 @@ async fn a_failure_is_no_end_and_is_told_until_the_job_works_again() {
         }
     };
     let jobs = jobs(vec![Job::new("a", "does a", step)]);
-    let once = async || jobs.run_once(&jobs.jobs[0]).await;
+    let once = async || jobs.run_once(&jobs.all[0]).await;
     once().await;
     once().await;
     let seen = view(&jobs);
@@ -76,17 +76,20 @@ async fn a_failure_is_no_end_and_is_told_until_the_job_works_again() {
     assert!(seen.last_run.is_some() && seen.last_success.is_none());
     once().await;
     let seen = view(&jobs);
-    assert_eq!((seen.failures, seen.failed_in_a_row, seen.last_count), (2, 0, 1));
+    assert_eq!(
+        (seen.failures, seen.failed_in_a_row, seen.last_count),
+        (2, 0, 1)
+    );
     assert!(seen.last_success.is_some() && seen.last_error.is_none());
 }
 
 #[tokio::test]
 async fn one_that_hangs_is_stopped_and_one_that_panics_is_caught() {
-    let mut hangs = Job::new("hangs", "waits for ever", || std::future::pending());
+    let mut hangs = Job::new("hangs", "waits for ever", std::future::pending);
     hangs.at_most = MOMENT;
     let panics = Job::new("panics", "panics", || async { panic!("a fault") });
     let jobs = jobs(vec![hangs, panics]);
-    for kept in &jobs.jobs {
+    for kept in &jobs.all {
         jobs.run_once(kept).await;
     }
     let errors: Vec<_> = jobs.views().into_iter().map(|one| one.last_error).collect();
@@ -112,12 +115,12 @@ async fn no_two_of_a_kind_run_at_once() {
     let jobs = jobs(vec![Job::new("a", "does a", step)]);
     let first = tokio::spawn({
         let jobs = Arc::clone(&jobs);
-        async move { jobs.run_once(&jobs.jobs[0]).await }
+        async move { jobs.run_once(&jobs.all[0]).await }
     });
     begun.notified().await;
     assert!(view(&jobs).running);
     // Comes back at once: the step would wait.
-    jobs.run_once(&jobs.jobs[0]).await;
+    jobs.run_once(&jobs.all[0]).await;
     assert_eq!(view(&jobs).runs, 1);
     go.notify_one();
     first.await.unwrap();
