@@ -26,6 +26,7 @@ mod newest;
 mod oidc_tokens;
 mod opening;
 #[cfg(test)]
+#[path = "plans_tests.rs"]
 mod plans;
 mod purge;
 mod refreshes;

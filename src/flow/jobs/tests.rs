@@ -1,3 +1,5 @@
+//! The runner of jobs: again and again, never two at once, whatever a job does.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
