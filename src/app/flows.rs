@@ -88,15 +88,8 @@ pub(super) async fn parts(
         clock: Arc::clone(&world.clock),
     }));
     id_tokens.tell(&fetch);
-    let table = jobs_table(&JobParts {
-        store: store.clone(),
-        fetch: Arc::clone(&fetch),
-        id_tokens: Arc::clone(&id_tokens),
-        relay_keys: Arc::clone(&relay_keys),
-    });
-    let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
     Ok(Parts {
-        jobs: Arc::new(Jobs::new(table, clock, entropy)),
+        jobs: Arc::new(jobs(world, &store, &fetch, &id_tokens, &relay_keys)),
         idps,
         providers,
         store,
@@ -138,6 +131,23 @@ fn copy_to(config: &Config) -> Option<CopyTo> {
         AuditCopy::Stdout => CopyTo::Stdout,
         AuditCopy::File(path) => CopyTo::File(path.clone()),
     })
+}
+
+/// What runs from time to time.
+fn jobs(
+    world: &World,
+    store: &Store,
+    fetch: &Arc<Fetch>,
+    id_tokens: &Arc<IdTokens>,
+    relay_keys: &Arc<RelayKeys>,
+) -> Jobs {
+    let table = jobs_table(&JobParts {
+        store: store.clone(),
+        fetch: Arc::clone(fetch),
+        id_tokens: Arc::clone(id_tokens),
+        relay_keys: Arc::clone(relay_keys),
+    });
+    Jobs::new(table, Arc::clone(&world.clock), Arc::clone(&world.entropy))
 }
 
 /// The way to STS.

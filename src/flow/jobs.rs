@@ -202,7 +202,7 @@ struct Kept {
 
 /// The jobs of this process.
 pub struct Jobs {
-    jobs: Vec<Kept>,
+    all: Vec<Kept>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -215,7 +215,7 @@ impl Jobs {
             record: Mutex::default(),
         };
         Self {
-            jobs: table.into_iter().map(keep).collect(),
+            all: table.into_iter().map(keep).collect(),
             clock,
             entropy,
         }
@@ -223,21 +223,21 @@ impl Jobs {
 
     /// Runs them all, each in its time, until the future is dropped.
     pub async fn run(self: Arc<Self>) {
-        let mut all = JoinSet::new();
-        for at in 0..self.jobs.len() {
+        let mut tasks = JoinSet::new();
+        for at in 0..self.all.len() {
             let jobs = Arc::clone(&self);
-            all.spawn(async move {
-                if let Some(kept) = jobs.jobs.get(at) {
+            tasks.spawn(async move {
+                if let Some(kept) = jobs.all.get(at) {
                     jobs.keep_running(kept).await;
                 }
             });
         }
-        while all.join_next().await.is_some() {}
+        while tasks.join_next().await.is_some() {}
     }
 
     /// How each has fared, in the order of the table.
     pub fn views(&self) -> Vec<JobView> {
-        self.jobs.iter().map(Kept::view).collect()
+        self.all.iter().map(Kept::view).collect()
     }
 
     async fn keep_running(&self, kept: &Kept) {
@@ -277,7 +277,7 @@ impl Jobs {
 impl fmt::Debug for Jobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
-            .entries(self.jobs.iter().map(|kept| &kept.job))
+            .entries(self.all.iter().map(|kept| &kept.job))
             .finish()
     }
 }

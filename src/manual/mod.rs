@@ -5,12 +5,14 @@
 //!
 //! * [`way_through`]: the way of a response from the post to the credentials.
 //! * [`threats`]: every published attack on SAML that we know of, and what stops it here.
+//! * [`jobs`]: operations: what runs from time to time, and what grows.
 //! * [`openid`]: the same for OpenID Connect, refresh tokens and assignments.
 //! * [`audit`]: the events that are recorded, and what each says.
 //! * [`metrics`]: every metric and every check of `/readyz`, with what it says.
 //! * [`request_log`]: the log's fields and events.
 
 pub(crate) mod audit;
+pub(crate) mod jobs;
 pub(crate) mod metrics;
 pub(crate) mod openid;
 pub(crate) mod request_log;

@@ -33,6 +33,7 @@ mod oidc_tokens;
 mod opening;
 mod pace;
 #[cfg(test)]
+#[path = "plans_tests.rs"]
 mod plans;
 mod purge;
 mod refreshes;

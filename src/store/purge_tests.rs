@@ -1,3 +1,5 @@
+//! Removing: all that no longer counts and nothing else, beside whoever signs in.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

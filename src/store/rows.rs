@@ -162,10 +162,7 @@ impl Conditions {
     }
 
     /// Binds the values, behind those that are bound already.
-    pub(super) fn bind<'q>(
-        self,
-        query: Query<'q, Any, AnyArguments>,
-    ) -> Query<'q, Any, AnyArguments> {
+    pub(super) fn bind(self, query: Query<'_, Any, AnyArguments>) -> Query<'_, Any, AnyArguments> {
         self.values.into_iter().fold(query, Query::bind)
     }
 }

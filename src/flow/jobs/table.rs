@@ -202,3 +202,29 @@ fn renew_id_tokens(tokens: &Arc<IdTokens>) -> Vec<Job> {
     });
     each.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_handbook_names_every_job() {
+        let handbook = include_str!("../../manual/jobs.rs");
+        let removals = Leftover::ALL.map(|what| removal(what).0);
+        let others = [
+            "optimize_store",
+            "rotate_relay_keys",
+            "renew_credentials",
+            "renew_id_tokens",
+        ];
+        for name in removals.iter().chain(&others) {
+            assert!(handbook.contains(&format!("`{name}`")), "{name}");
+        }
+        let names: std::collections::BTreeSet<_> = removals.iter().collect();
+        assert_eq!(
+            names.len(),
+            Leftover::ALL.len(),
+            "each has a name of its own"
+        );
+    }
+}

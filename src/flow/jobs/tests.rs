@@ -1,3 +1,5 @@
+//! The runner of jobs: again and again, never two at once, whatever a job does.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
@@ -67,7 +69,7 @@ async fn a_failure_is_no_end_and_is_told_until_the_job_works_again() {
         }
     };
     let jobs = jobs(vec![Job::new("a", "does a", step)]);
-    let once = async || jobs.run_once(&jobs.jobs[0]).await;
+    let once = async || jobs.run_once(&jobs.all[0]).await;
     once().await;
     once().await;
     let seen = view(&jobs);
@@ -85,11 +87,11 @@ async fn a_failure_is_no_end_and_is_told_until_the_job_works_again() {
 
 #[tokio::test]
 async fn one_that_hangs_is_stopped_and_one_that_panics_is_caught() {
-    let mut hangs = Job::new("hangs", "waits for ever", || std::future::pending());
+    let mut hangs = Job::new("hangs", "waits for ever", std::future::pending);
     hangs.at_most = MOMENT;
     let panics = Job::new("panics", "panics", || async { panic!("a fault") });
     let jobs = jobs(vec![hangs, panics]);
-    for kept in &jobs.jobs {
+    for kept in &jobs.all {
         jobs.run_once(kept).await;
     }
     let errors: Vec<_> = jobs.views().into_iter().map(|one| one.last_error).collect();
@@ -115,12 +117,12 @@ async fn no_two_of_a_kind_run_at_once() {
     let jobs = jobs(vec![Job::new("a", "does a", step)]);
     let first = tokio::spawn({
         let jobs = Arc::clone(&jobs);
-        async move { jobs.run_once(&jobs.jobs[0]).await }
+        async move { jobs.run_once(&jobs.all[0]).await }
     });
     begun.notified().await;
     assert!(view(&jobs).running);
     // Comes back at once: the step would wait.
-    jobs.run_once(&jobs.jobs[0]).await;
+    jobs.run_once(&jobs.all[0]).await;
     assert_eq!(view(&jobs).runs, 1);
     go.notify_one();
     first.await.unwrap();

@@ -1,5 +1,6 @@
 //! What people, jobs and gateways wait for.
 
+use rolegate::audit;
 use rolegate::model::{Clock, SystemClock};
 use rolegate::policy::{Request, decide};
 use rolegate::store::{LeaseFilter, Leftover, RevokeOrder, Selector, Standing};
@@ -16,7 +17,7 @@ pub(crate) enum LookUp {
     LeasesOfUser,
     SessionsPage,
     AuditOfReference,
-    AuditOfTime,
+    NewestOfAudit,
     Pulse,
     NothingToPurge,
     RevokeUser,
@@ -31,7 +32,7 @@ impl LookUp {
         Self::LeasesOfUser,
         Self::SessionsPage,
         Self::AuditOfReference,
-        Self::AuditOfTime,
+        Self::NewestOfAudit,
         Self::Pulse,
         Self::NothingToPurge,
         Self::RevokeUser,
@@ -46,7 +47,7 @@ impl LookUp {
             Self::LeasesOfUser => "a user's leases",
             Self::SessionsPage => "a page of sessions",
             Self::AuditOfReference => "audit of a reference",
-            Self::AuditOfTime => "audit of the last hour",
+            Self::NewestOfAudit => "the newest of the audit",
             Self::Pulse => "looking for changes",
             Self::NothingToPurge => "purge of nothing",
             Self::RevokeUser => "revoking a user",
@@ -100,13 +101,12 @@ impl LookUp {
         let store = &side.store;
         match self {
             Self::AuditOfReference => {
-                let rows = store.audit_rows_of(side.reference.as_str()).await.unwrap();
-                assert_eq!(rows.len(), 1);
+                let found = audit::by_reference(store, &side.reference).await;
+                assert_eq!(found.unwrap().len(), 1);
             }
-            Self::AuditOfTime => {
-                let from = SystemClock.now() - chrono::TimeDelta::hours(1);
-                let rows = store.audit_rows(0, Some(from), None, 10).await.unwrap();
-                assert_eq!(rows.len(), 10);
+            Self::NewestOfAudit => {
+                let found = audit::list(store, side.records - 10, 10).await;
+                assert_eq!(found.unwrap().len(), 10);
             }
             Self::Pulse => {
                 let position = store.last_arrival().await.unwrap();

@@ -50,6 +50,18 @@ pub(crate) async fn sessions(side: &Side, count: usize) {
     }
 }
 
+/// Audit records on a server, numbered before the chain's first: no check of the chain is meant to hold.
+pub(crate) async fn records(side: &Side, count: usize) {
+    side.run(format!(
+        "SET statement_timeout = 0;
+         INSERT INTO audit (seq, at, kind, reference, record, hash, mac)
+         WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < {count})
+         SELECT -n, t.at - n * 1000, t.kind, md5(n::text), t.record, t.hash, t.mac
+         FROM many, (SELECT * FROM audit ORDER BY seq LIMIT 1) AS t"
+    ))
+    .await;
+}
+
 /// Has all of it be of long ago.
 pub(crate) async fn run_out(side: &Side) {
     let patient = if side.is_on_server {

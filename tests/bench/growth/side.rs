@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
-use chrono::{DateTime, Utc};
 use rolegate::app::{self, World};
 use rolegate::audit::{Event, EventKind, Recorder};
 use rolegate::config;
 use rolegate::flow::AllowList;
 use rolegate::model::{
-    Clock, EntryDraft, IssueKey, Lease, LeaseId, Method, Narrowing, OsEntropy, Reference, SessionId, Subject,
-    SystemClock, Token, TokenHash, TokenKind,
+    Clock, EntryDraft, IssueKey, Lease, LeaseId, Method, Narrowing, OsEntropy, Reference,
+    SessionId, Subject, SystemClock, Token, TokenHash, TokenKind,
 };
 use rolegate::policy::{Request, decide};
 use rolegate::store::{NewSession, SessionState, Store};
@@ -49,18 +47,11 @@ pub(crate) struct Side {
     pub(crate) allow_list: AllowList,
     pub(crate) people: Vec<Somebody>,
     pub(crate) reference: Reference,
+    /// The number of the last audit record.
+    pub(crate) records: i64,
     pub(crate) is_on_server: bool,
     url: String,
     folder: tempfile::TempDir,
-}
-
-struct Steps(AtomicI64);
-
-impl Clock for Steps {
-    fn now(&self) -> DateTime<Utc> {
-        let seconds = self.0.fetch_add(1, Ordering::Relaxed);
-        DateTime::from_timestamp(seconds, 0).unwrap()
-    }
 }
 
 fn world() -> World {
@@ -92,10 +83,15 @@ impl Side {
             ..Event::new(EventKind::GatewayStarted)
         };
         let recorder = Recorder::start(store.clone(), world().clock);
+        for _ in 0..10 {
+            let other = Event::new(EventKind::GatewayStarted);
+            recorder.record(other).await.unwrap();
+        }
         recorder.record(event).await.unwrap();
         let mut side = Self {
             people: Vec::new(),
             reference,
+            records: 11,
             is_on_server: matches!(engine, Engine::Server(_)),
             store,
             allow_list,
@@ -109,11 +105,8 @@ impl Side {
         side
     }
 
-    /// A recorder whose clock goes on by a second with each of `count` records, until now.
-    pub(crate) fn recorder(&self, count: usize) -> Recorder {
-        let start = SystemClock.now().timestamp() - i64::try_from(count).unwrap();
-        let clock = Arc::new(Steps(AtomicI64::new(start)));
-        Recorder::start(self.store.clone(), clock)
+    pub(crate) fn recorder(&self) -> Recorder {
+        Recorder::start(self.store.clone(), world().clock)
     }
 
     /// Somebody new, with all that a job needs.
@@ -210,7 +203,9 @@ fn drafts(count: usize) -> Vec<EntryDraft> {
             _ => format!("arn:aws:iam::123456789012:role/team-{at}/**"),
         })
     });
-    std::iter::once(allowing(ROLE.to_owned())).chain(others).collect()
+    std::iter::once(allowing(ROLE.to_owned()))
+        .chain(others)
+        .collect()
 }
 
 async fn database(server: &str, name: &str) -> String {
