@@ -23,16 +23,16 @@ const BODY: &str = "POST /saml/acs HTTP/1.1\r\nHost: gate\r\nContent-Type: appli
 
 /// Sends a byte a second until it is cut; how long that took.
 async fn trickle(mut stream: TcpStream, begin: &'static str) -> Duration {
-    let begun = Instant::now();
+    let started = Instant::now();
     stream.write_all(begin.as_bytes()).await.unwrap();
     let mut ticks = interval(Duration::from_secs(1));
     loop {
         ticks.tick().await;
         let (_, ended) = read_on(&mut stream, Duration::from_millis(1)).await;
         if ended || stream.write_all(b"a").await.is_err() {
-            return begun.elapsed();
+            return started.elapsed();
         }
-        assert!(begun.elapsed() < PATIENCE, "nobody cuts it");
+        assert!(started.elapsed() < PATIENCE, "nobody cuts it");
     }
 }
 
