@@ -128,7 +128,12 @@ async fn a_head_has_a_length() {
     let many = say(&url, &with("/healthz", &headers(150, 4))).await;
     assert!(matches!(status(&many), Some(400 | 431)), "{many}");
     // One that does not end.
-    let (answer, taken) = drown(&url, "GET /healthz HTTP/1.1\r\nX-Pad: ", &[b'a'; 65_536]).await;
+    let (answer, taken) = drown(
+        &url,
+        "GET /healthz HTTP/1.1\r\nX-Pad: ",
+        &vec![b'a'; 65_536],
+    )
+    .await;
     assert!(matches!(answer, None | Some(400 | 431)), "{answer:?}");
     assert!(taken < TAKEN, "{taken}");
 }

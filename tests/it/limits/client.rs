@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Longer than anything here may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Has this process open as many sockets as the system lets it.
 pub(super) fn many_sockets() {
@@ -50,7 +50,7 @@ async fn connect_by(socket: TcpSocket, url: &str, from: [u8; 2]) -> TcpStream {
 /// All that comes until the other side ends, or until nothing has come for `quiet`; whether it has ended.
 pub(super) async fn read_on(stream: &mut TcpStream, quiet: Duration) -> (String, bool) {
     let mut all = Vec::new();
-    let mut buffer = [0; 16_384];
+    let mut buffer = vec![0; 16_384];
     let ended = loop {
         match timeout(quiet, stream.read(&mut buffer)).await {
             Err(_) => break false,
