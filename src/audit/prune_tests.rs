@@ -136,7 +136,7 @@ async fn edits_after_a_removal_are_named() {
 async fn a_base_that_is_forged_taken_away_or_put_back_is_named() {
     for sql in [
         "DELETE FROM meta WHERE name = 'audit_base'",
-        "UPDATE meta SET value = (SELECT value FROM meta WHERE name = 'key_check') WHERE name = 'audit_base'",
+        "UPDATE meta SET value = (SELECT value FROM meta WHERE name = 'audit_key') WHERE name = 'audit_base'",
         "UPDATE meta SET value = (SELECT value FROM meta WHERE name = 'audit_head') WHERE name = 'audit_base'",
         "UPDATE meta SET value = (SELECT value FROM meta WHERE name = 'kept') WHERE name = 'audit_base'",
     ] {

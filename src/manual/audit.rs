@@ -43,6 +43,9 @@
 //! | `idp_key_removed` | it has one no longer | `idp`, `certificate_sha256`, `certificate_not_after`, `reason` |
 //! | `service_key_created` | a key pair of rolegate's own was made | `by`, `reason` (use, id) |
 //! | `service_key_retired` | one was retired | `by`, `reason` |
+//! | `master_key_added` | a master key was made and added to the key file | `by`, `reason` |
+//! | `master_key_rotated` | another master key seals from now on | `by`, `reason` |
+//! | `master_key_retired` | a former master key opens nothing any more and is forgotten | `by`, `reason` |
 //! | `gateway_started` | a gateway started | |
 //! | `refusals_counted` | refusals beyond the first twenty in a minute | `counted_kind`, `count`, `first_at`, `last_at`, `reason` (their code), `address`, `lease`, `person`, `by` |
 //! | `audit_pruned` | the oldest records were removed | `first_seq`, `last_seq`, `last_hash`, `count`, `until`, `by` |
