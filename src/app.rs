@@ -1,5 +1,6 @@
 //! The one place where parts are put together: configuration in, a running gateway out.
 
+mod audit_terms;
 mod flows;
 mod measuring;
 mod open_files;
@@ -365,7 +366,8 @@ pub async fn start(
     tasks.extend(following_idps?);
     tasks.extend(following_providers);
     let tls = tls(config)?;
-    let flows = flows(config, world, &parts, tls.as_ref());
+    let bounds = bounds(config);
+    let flows = flows(config, world, &parts, tls.as_ref(), bounds.max_connections);
     if let Some(tls) = &tls {
         tasks.push(tokio::spawn(Arc::clone(tls).follow()));
     }
@@ -373,8 +375,7 @@ pub async fn start(
         .local_addr()
         .map_err(|error| ServeError::Listen(config.server.listen, error))?;
     let measured = Arc::clone(&flows.metrics);
-    let leaving = Arc::clone(&flows.leaving);
-    let serving = http::serve(flows, listener, tls.as_ref(), &bounds(config))?;
+    let serving = http::serve(flows, listener, tls.as_ref(), &bounds)?;
     let metrics = match metrics_listener {
         Some(listener) => Some(http::serve_metrics(measured, listener)?),
         None => None,
@@ -391,7 +392,7 @@ pub async fn start(
         master_keys,
         recorder: parts.recorder.clone(),
         tasks,
-        leaving,
+        leaving: Arc::clone(&parts.leaving),
         underway: parts.underway.clone(),
         shutdown_delay: seconds(config.server.limits.shutdown_delay_seconds),
     })

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::audit_terms::{copy_to, keep_audit};
 use super::measuring::{self, Measured};
 use super::{World, addresses, allow_list, open_store, relay_keys, sign_in_rules, sts_settings};
-use crate::audit::{CopyTo, Event, EventKind, Recorder};
-use crate::config::{self, AuditCopy, Config};
+use crate::audit::{Event, EventKind, Recorder};
+use crate::config::{self, Config};
 use crate::flow::{
     Access, Admins, AllowList, Assignments, Budget, Console, Explain, Fetch, FetchParts, Grants,
     Holds, IdTokens, IdTokensParts, Idps, InForce, Issuer, IssuerParts, JobParts, Jobs, Leases,
     Login, Logout, LogoutParts, Mint, MintTurns, Pressure, Providers, Pulse, RelayKeys, Revoke,
     ServiceKeys, SignIn, SignInParts, SignInRules, Underway, Verifiers, jobs_table,
 };
-use crate::http::{Flows, Limits, Rates, RequestIds, Site, Tls};
+use crate::http::{Flows, Leaving, Limits, Rates, RequestIds, Site, Tls};
 use crate::model::{LeaseId, Method};
 use crate::store::{Store, StoreError};
 use crate::sts::{CONSOLE_SOURCES, Federation, Sts};
@@ -39,7 +40,9 @@ pub(super) struct Parts {
     pub(super) holds: Arc<Holds>,
     pub(super) jobs: Arc<Jobs>,
     pub(super) pressure: Arc<Pressure>,
+    pub(super) turns: MintTurns,
     pub(super) underway: Underway,
+    pub(super) leaving: Arc<Leaving>,
 }
 
 /// Opens the store and puts the parts together; says in the audit that the gateway starts.
@@ -88,8 +91,17 @@ pub(super) async fn parts(
         clock: Arc::clone(&world.clock),
     }));
     id_tokens.tell(&fetch);
+    let jobs = JobParts {
+        store: store.clone(),
+        fetch: Arc::clone(&fetch),
+        id_tokens: Arc::clone(&id_tokens),
+        relay_keys: Arc::clone(&relay_keys),
+        recorder: recorder.clone(),
+        keep_audit: keep_audit(config),
+    };
+    let pressure = Arc::<Pressure>::default();
     Ok(Parts {
-        jobs: Arc::new(jobs(world, &store, &fetch, &id_tokens, &relay_keys)),
+        jobs: Arc::new(self::jobs(world, &jobs)),
         idps,
         providers,
         store,
@@ -104,8 +116,10 @@ pub(super) async fn parts(
         keys,
         relay_keys,
         holds,
-        pressure: Arc::default(),
+        turns: MintTurns::new(config.server.limits.sign_ins_minting, Arc::clone(&pressure)),
+        pressure,
         underway,
+        leaving: Arc::default(),
     })
 }
 
@@ -124,30 +138,13 @@ async fn begin(
     Ok((recorder, allow_list))
 }
 
-/// Where the audit is copied to.
-fn copy_to(config: &Config) -> Option<CopyTo> {
-    let copy = config.audit.copy.as_ref()?;
-    Some(match copy {
-        AuditCopy::Stdout => CopyTo::Stdout,
-        AuditCopy::File(path) => CopyTo::File(path.clone()),
-    })
-}
-
 /// What runs from time to time.
-fn jobs(
-    world: &World,
-    store: &Store,
-    fetch: &Arc<Fetch>,
-    id_tokens: &Arc<IdTokens>,
-    relay_keys: &Arc<RelayKeys>,
-) -> Jobs {
-    let table = jobs_table(&JobParts {
-        store: store.clone(),
-        fetch: Arc::clone(fetch),
-        id_tokens: Arc::clone(id_tokens),
-        relay_keys: Arc::clone(relay_keys),
-    });
-    Jobs::new(table, Arc::clone(&world.clock), Arc::clone(&world.entropy))
+fn jobs(world: &World, parts: &JobParts) -> Jobs {
+    Jobs::new(
+        jobs_table(parts),
+        Arc::clone(&world.clock),
+        Arc::clone(&world.entropy),
+    )
 }
 
 /// The way to STS.
@@ -155,12 +152,13 @@ pub(super) fn sts(config: &Config, world: &World) -> Sts {
     Sts::new(sts_settings(config), Arc::clone(&world.clock))
 }
 
-/// Every flow over the same parts.
+/// Every flow over the same parts, for a server of `max_connections`.
 pub(super) fn flows(
     config: &Config,
     world: &World,
     parts: &Parts,
     tls: Option<&Arc<Tls>>,
+    max_connections: usize,
 ) -> Flows {
     let limits = &config.server.limits;
     let pressure = Arc::clone(&parts.pressure);
@@ -183,6 +181,7 @@ pub(super) fn flows(
         sign_in: Arc::clone(&sign_in),
         verifiers: verifiers.clone(),
         readiness: Arc::clone(&readiness),
+        max_connections,
     };
     Flows {
         metrics: Arc::new(measuring::metrics(world, parts, measured)),
@@ -216,7 +215,6 @@ pub(super) fn flows(
         admins: Arc::new(Admins::new(config.admin.clone())),
         limits: Arc::new(Limits::new(&rates(limits), Arc::clone(&pressure))),
         pressure,
-        leaving: Arc::default(),
         site: Arc::new(site(config)),
     }
 }
@@ -232,7 +230,7 @@ fn sign_in(
         idps: Arc::clone(&parts.idps),
         providers: Arc::clone(&parts.providers),
         store: parts.store.clone(),
-        mint: Arc::new(mint(config, world, parts)),
+        mint: Arc::new(mint(world, parts)),
         fetch: Arc::clone(&parts.fetch),
         recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
@@ -298,7 +296,7 @@ fn assignments(config: &Config, world: &World, parts: &Parts) -> Assignments {
     }
 }
 
-fn mint(config: &Config, world: &World, parts: &Parts) -> Mint {
+fn mint(world: &World, parts: &Parts) -> Mint {
     Mint {
         store: parts.store.clone(),
         sts: Arc::clone(&parts.sts),
@@ -307,10 +305,7 @@ fn mint(config: &Config, world: &World, parts: &Parts) -> Mint {
         recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
         claimant: parts.claimant.clone(),
-        turns: MintTurns::new(
-            config.server.limits.sign_ins_minting,
-            Arc::clone(&parts.pressure),
-        ),
+        turns: parts.turns.clone(),
         underway: parts.underway.clone(),
     }
 }

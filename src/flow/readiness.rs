@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// When the certificate ends that the process serves with; `None` where it serves in the clear.
 pub type CertificateEnd = Box<dyn Fn() -> Option<DateTime<Utc>> + Send + Sync>;
 
+/// Whether the gateway is about to end.
+pub type AboutToEnd = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// What readiness is judged by.
 pub struct ReadinessParts {
     /// When the store was last heard from.
@@ -40,6 +43,8 @@ pub struct ReadinessParts {
     pub store: Store,
     /// The gateway's own certificate.
     pub certificate: CertificateEnd,
+    /// Whether it was told to end.
+    pub leaving: AboutToEnd,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -97,6 +102,7 @@ impl Readiness {
             problem,
         };
         vec![
+            needed("leaving", self.is_leaving()),
             needed("store", self.store_away()),
             needed("audit", self.audit_fails()),
             needed("idp", self.no_idp()),
@@ -115,6 +121,11 @@ impl Readiness {
     /// When the gateway's own certificate ends.
     pub(super) fn certificate_ends(&self) -> Option<DateTime<Utc>> {
         (self.parts.certificate)()
+    }
+
+    /// Balancers are told before nobody listens any more.
+    fn is_leaving(&self) -> Option<String> {
+        (self.parts.leaving)().then(|| "the gateway is about to end".to_owned())
     }
 
     fn store_away(&self) -> Option<String> {
@@ -204,6 +215,7 @@ fn newer_schema(levels: Option<&Levels>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::audit::{Event, EventKind};
@@ -217,6 +229,7 @@ mod tests {
         bench: Bench,
         clock: Arc<FixedClock>,
         recorder: Recorder,
+        leaving: Arc<AtomicBool>,
         readiness: Readiness,
     }
 
@@ -235,6 +248,7 @@ mod tests {
             let shared: Arc<dyn Clock> = Arc::<FixedClock>::clone(&clock);
             let recorder = Recorder::start(store.clone(), Arc::clone(&shared));
             let providers = Providers::load(&config, &shared, Arc::new(OsEntropy)).unwrap();
+            let leaving = Arc::new(AtomicBool::new(false));
             let readiness = Readiness::new(ReadinessParts {
                 pulse: Arc::new(Pulse::started()),
                 idps: Arc::new(Idps::load(&config, shared.now()).unwrap()),
@@ -242,12 +256,17 @@ mod tests {
                 recorder: recorder.clone(),
                 store,
                 certificate: Box::new(move || ends),
+                leaving: Box::new({
+                    let leaving = Arc::clone(&leaving);
+                    move || leaving.load(Ordering::Relaxed)
+                }),
                 clock: shared,
             });
             Self {
                 bench,
                 clock,
                 recorder,
+                leaving,
                 readiness,
             }
         }
@@ -265,6 +284,13 @@ mod tests {
     async fn with_all_that_is_needed_it_is_ready() {
         let stage = Stage::new(IDP, None).await;
         assert_eq!(stage.looks().await, (vec![], true));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_about_to_end_is_not() {
+        let stage = Stage::new(IDP, None).await;
+        stage.leaving.store(true, Ordering::Relaxed);
+        assert_eq!(stage.looks().await, (vec!["leaving"], false));
     }
 
     #[tokio::test]
