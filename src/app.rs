@@ -30,7 +30,7 @@ use crate::store::{
     KeySource, Looked, MasterKeys, Store, StoreError, StoreSettings, database_exists,
 };
 use crate::sts::StsSettings;
-use flows::{Parts, background, flows, parts};
+use flows::{Parts, background, flows, jobs, parts};
 pub use telemetry::Traces;
 
 /// Time and randomness, handed to every part.
@@ -356,7 +356,8 @@ pub async fn start(
     let parts = parts(config, world, idps, providers).await?;
     let master_keys = master_keys(&parts).await?;
     let refresh = refresh(&parts, world).await?;
-    let mut tasks = background(&parts);
+    let jobs = Arc::new(jobs(config, world, &parts));
+    let mut tasks = background(&parts, &jobs);
     tasks.push(tokio::spawn(Arc::clone(&master_keys).follow()));
     // Side by side: each waits a moment for first answers.
     let (following_idps, following_providers) = tokio::join!(
@@ -367,7 +368,14 @@ pub async fn start(
     tasks.extend(following_providers);
     let tls = tls(config)?;
     let bounds = bounds(config);
-    let flows = flows(config, world, &parts, tls.as_ref(), bounds.max_connections);
+    let flows = flows(
+        config,
+        world,
+        &parts,
+        tls.as_ref(),
+        bounds.max_connections,
+        &jobs,
+    );
     if let Some(tls) = &tls {
         tasks.push(tokio::spawn(Arc::clone(tls).follow()));
     }

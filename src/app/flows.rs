@@ -38,7 +38,6 @@ pub(super) struct Parts {
     pub(super) keys: Arc<ServiceKeys>,
     pub(super) relay_keys: Arc<RelayKeys>,
     pub(super) holds: Arc<Holds>,
-    pub(super) jobs: Arc<Jobs>,
     pub(super) pressure: Arc<Pressure>,
     pub(super) turns: MintTurns,
     pub(super) underway: Underway,
@@ -54,12 +53,10 @@ pub(super) async fn parts(
 ) -> Result<Parts, StoreError> {
     let store = open_store(config, world).await?;
     let (recorder, allow_list) = begin(config, world, &store).await?;
-    let keys = Arc::new(ServiceKeys::load(store.clone(), addresses(config)).await?);
     let relay_keys = Arc::new(relay_keys(config, world, &store, &recorder).await?);
-    let pulse = Arc::new(Pulse::started());
+    let (pulse, underway) = (Arc::new(Pulse::started()), Underway::here());
     let holds = Arc::new(Holds::load(store.clone()).await?);
     let sts = Arc::new(sts(config, world));
-    let underway = Underway::here();
     let claimant = LeaseId::fresh(&*world.clock, &*world.entropy).to_string();
     let id_tokens = Arc::new(IdTokens::new(IdTokensParts {
         store: store.clone(),
@@ -91,17 +88,10 @@ pub(super) async fn parts(
         clock: Arc::clone(&world.clock),
     }));
     id_tokens.tell(&fetch);
-    let jobs = JobParts {
-        store: store.clone(),
-        fetch: Arc::clone(&fetch),
-        id_tokens: Arc::clone(&id_tokens),
-        relay_keys: Arc::clone(&relay_keys),
-        recorder: recorder.clone(),
-        keep_audit: keep_audit(config),
-    };
     let pressure = Arc::<Pressure>::default();
     Ok(Parts {
-        jobs: Arc::new(self::jobs(world, &jobs)),
+        keys: Arc::new(ServiceKeys::load(store.clone(), addresses(config)).await?),
+        relay_keys,
         idps,
         providers,
         store,
@@ -113,8 +103,6 @@ pub(super) async fn parts(
         id_tokens,
         issuer,
         fetch,
-        keys,
-        relay_keys,
         holds,
         turns: MintTurns::new(config.server.limits.sign_ins_minting, Arc::clone(&pressure)),
         pressure,
@@ -139,12 +127,16 @@ async fn begin(
 }
 
 /// What runs from time to time.
-fn jobs(world: &World, parts: &JobParts) -> Jobs {
-    Jobs::new(
-        jobs_table(parts),
-        Arc::clone(&world.clock),
-        Arc::clone(&world.entropy),
-    )
+pub(super) fn jobs(config: &Config, world: &World, parts: &Parts) -> Jobs {
+    let table = jobs_table(&JobParts {
+        store: parts.store.clone(),
+        fetch: Arc::clone(&parts.fetch),
+        id_tokens: Arc::clone(&parts.id_tokens),
+        relay_keys: Arc::clone(&parts.relay_keys),
+        recorder: parts.recorder.clone(),
+        keep_audit: keep_audit(config),
+    });
+    Jobs::new(table, Arc::clone(&world.clock), Arc::clone(&world.entropy))
 }
 
 /// The way to STS.
@@ -152,13 +144,14 @@ pub(super) fn sts(config: &Config, world: &World) -> Sts {
     Sts::new(sts_settings(config), Arc::clone(&world.clock))
 }
 
-/// Every flow over the same parts, for a server of `max_connections`.
+/// Every flow over the same parts, for a server of `max_connections`, beside `jobs`.
 pub(super) fn flows(
     config: &Config,
     world: &World,
     parts: &Parts,
     tls: Option<&Arc<Tls>>,
     max_connections: usize,
+    jobs: &Arc<Jobs>,
 ) -> Flows {
     let limits = &config.server.limits;
     let pressure = Arc::clone(&parts.pressure);
@@ -182,6 +175,7 @@ pub(super) fn flows(
         verifiers: verifiers.clone(),
         readiness: Arc::clone(&readiness),
         max_connections,
+        jobs: Arc::clone(jobs),
     };
     Flows {
         metrics: Arc::new(measuring::metrics(world, parts, measured)),
@@ -363,7 +357,7 @@ fn rates(limits: &config::Limits) -> Rates {
 }
 
 /// What runs beside the requests.
-pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
+pub(super) fn background(parts: &Parts, jobs: &Arc<Jobs>) -> Vec<JoinHandle<()>> {
     let pulse = Arc::clone(&parts.pulse).watch(
         parts.store.clone(),
         Arc::clone(&parts.allow_list),
@@ -378,7 +372,7 @@ pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
             Arc::clone(&parts.allow_list),
         )),
         tokio::spawn(pulse),
-        tokio::spawn(Arc::clone(&parts.jobs).run()),
+        tokio::spawn(Arc::clone(jobs).run()),
     ]
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::World;
 use super::flows::Parts;
-use crate::flow::{Metrics, MetricsParts, Readiness, ReadinessParts, Requests, SignIn, Verifiers};
+use crate::flow::{
+    Jobs, Metrics, MetricsParts, Readiness, ReadinessParts, Requests, SignIn, Verifiers,
+};
 use crate::http::{Tls, route_patterns};
 
 /// What is measured beside the parts themselves.
@@ -14,6 +16,7 @@ pub(super) struct Measured {
     pub(super) readiness: Arc<Readiness>,
     /// How many connections the server takes at once.
     pub(super) max_connections: usize,
+    pub(super) jobs: Arc<Jobs>,
 }
 
 /// The metrics of a gateway.
@@ -37,7 +40,7 @@ pub(super) fn metrics(world: &World, parts: &Parts, measured: Measured) -> Metri
         max_connections: measured.max_connections,
         turns: parts.turns.clone(),
         underway: parts.underway.clone(),
-        jobs: Arc::clone(&parts.jobs),
+        jobs: measured.jobs,
         clock: Arc::clone(&world.clock),
     })
 }

@@ -181,6 +181,9 @@ mod tests {
         let empty = store.levels().await.unwrap();
         assert_eq!((empty.sessions, empty.leases, empty.credentials), (0, 0, 0));
         assert_eq!((empty.audit_seq, empty.newer_schema), (0, None));
+        assert_eq!((empty.audit_first, empty.under_former), (None, 0));
+        assert_eq!(empty.gateways, 0);
+        store.join_gateways("me", "host", "1").await.unwrap();
         assert!(empty.size > 0 && empty.tokens.is_empty());
         assert_eq!(empty.disk_free.is_some(), !bench.is_on_server());
         for name in ["a", "b"] {
@@ -189,6 +192,7 @@ mod tests {
         }
         let filled = store.levels().await.unwrap();
         assert_eq!((filled.sessions, filled.credentials), (2, 2));
+        assert_eq!(filled.gateways, 1);
         bench.clock.advance(TimeDelta::seconds(901));
         let later = store.levels().await.unwrap();
         assert_eq!((later.sessions, later.credentials), (2, 0));

@@ -48,7 +48,8 @@ pub fn table(parts: &JobParts) -> Vec<Job> {
         .into_iter()
         .map(|what| purge(&parts.store, what))
         .collect();
-    jobs.extend(parts.keep_audit.map(|keep| prune_audit(parts, keep)));
+    let prune = |keep| prune_audit(&parts.store, &parts.recorder, keep);
+    jobs.extend(parts.keep_audit.map(prune));
     jobs.push(optimize(&parts.store));
     jobs.push(rotate_relay_keys(&parts.relay_keys));
     jobs.push(renew_credentials(&parts.fetch));
@@ -147,8 +148,8 @@ fn removal_by_the_hour(what: Leftover) -> (&'static str, &'static str, Duration)
     }
 }
 
-fn prune_audit(parts: &JobParts, keep: TimeDelta) -> Job {
-    let (store, recorder) = (parts.store.clone(), parts.recorder.clone());
+fn prune_audit(store: &Store, recorder: &Recorder, keep: TimeDelta) -> Job {
+    let (store, recorder) = (store.clone(), recorder.clone());
     let step = move || {
         let (store, recorder) = (store.clone(), recorder.clone());
         async move {
@@ -245,6 +246,26 @@ fn renew_id_tokens(tokens: &Arc<IdTokens>) -> Vec<Job> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::{Event, EventKind};
+    use crate::store::testing::Bench;
+
+    #[tokio::test]
+    async fn old_audit_records_go_once_the_clock_has_gone_evenly() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        let recorder = Recorder::start(store.clone(), bench.clock.clone());
+        for _ in 0..3 {
+            recorder.record(Event::new(EventKind::Alarm)).await.unwrap();
+        }
+        let job = prune_audit(&store, &recorder, TimeDelta::days(10));
+        bench.clock.step(TimeDelta::days(30));
+        let none = (job.step)().await.unwrap();
+        assert_eq!(none, Step::default(), "the clock was put forward");
+        bench.clock.advance(TimeDelta::minutes(10));
+        let some = (job.step)().await.unwrap();
+        assert!(some.more && some.count == 3, "{some:?}");
+        assert_eq!((job.step)().await.unwrap(), Step::default());
+    }
 
     #[test]
     fn the_handbook_names_every_job() {
