@@ -6,10 +6,11 @@ use super::raw::RawLimits;
 
 /// SDKs try three or four times where a token is wrong.
 const BAD_TOKENS: NonZeroU32 = NonZeroU32::new(200).unwrap();
-/// Twenty a second: a whole company behind one address, when an IdP is set up wrong in the morning.
-const REFUSED_SIGN_INS: NonZeroU32 = NonZeroU32::new(1200).unwrap();
-/// As many when all is well.
-const SIGN_IN_STARTS: NonZeroU32 = NonZeroU32::new(1200).unwrap();
+/// A hundred a second: more than a whole company behind one address, when an IdP is set up wrong in the morning. What
+/// they leave in the audit has a bound of its own.
+const REFUSED_SIGN_INS: NonZeroU32 = NonZeroU32::new(6000).unwrap();
+/// In the ten minutes that each stays open, fewer than `open_sign_ins`: one address alone drives nobody out.
+const SIGN_IN_STARTS: NonZeroU32 = NonZeroU32::new(6000).unwrap();
 /// Ten a second: a hundred and fifty failures a minute of jobs that share a token and whose SDK tries four times.
 const REFUSALS_PER_TOKEN: NonZeroU32 = NonZeroU32::new(600).unwrap();
 /// About half of those that there are at most: thousands of jobs may come from one address.
