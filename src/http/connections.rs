@@ -345,6 +345,28 @@ mod tests {
         assert!(table.of.is_empty() && table.by_number.is_empty());
     }
 
+    #[actix_web::test]
+    async fn who_waits_for_answers_may_ask_for_ever_and_who_does_not_is_cut() {
+        let pressure = Arc::default();
+        let connections = connections(&pressure);
+        let place = connections.admit(None, None).unwrap();
+        for _ in 0..100 {
+            assert!(place.begins());
+            place.answered();
+            tokio::task::yield_now().await;
+        }
+        // The first of them came after an answer.
+        for _ in 0..=AHEAD {
+            assert!(place.begins());
+            place.answered();
+        }
+        for _ in 0..3 {
+            assert!(!place.begins(), "it is cut for good");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pressure.turned_away(Limit::RequestsAhead), 1);
+    }
+
     #[tokio::test]
     async fn a_connection_without_a_request_is_closed_and_a_busy_one_is_not() {
         let connections = connections(&Arc::default());

@@ -242,7 +242,8 @@ mod tests {
         });
         let mut client = MetadataClient::new().unwrap();
         client.patience = Duration::from_millis(500);
-        let answer = client.fetch(&url.parse().unwrap(), &Validators::default());
+        let (url, known) = (url.parse().unwrap(), Validators::default());
+        let answer = client.fetch(&url, &known);
         let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
         host.abort();
         answer.expect("it is waited for without end")
