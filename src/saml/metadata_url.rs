@@ -236,8 +236,11 @@ mod tests {
             let (mut stream, _) = listener.accept().await.unwrap();
             let _asked = stream.read(&mut [0; 4096]).await.unwrap();
             stream.write_all(first.as_bytes()).await.unwrap();
-            while stream.write_all(b" ").await.is_ok() {
+            loop {
                 tokio::time::sleep(pause).await;
+                if stream.write_all(b" ").await.is_err() {
+                    break;
+                }
             }
         });
         let mut client = MetadataClient::new().unwrap();

@@ -447,6 +447,8 @@ async fn a_job_with_many_leases_loses_them_all() {
         .await;
     assert_eq!((status, answer), (StatusCode::OK, json!({ "revoked": 0 })));
     let audited = audited().await;
-    let again = audited.lines().filter(|line| line.contains("revoked before"));
+    let again = audited
+        .lines()
+        .filter(|line| line.contains("revoked before"));
     assert_eq!((audited.lines().count(), again.count()), (202, 101));
 }

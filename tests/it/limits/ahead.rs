@@ -12,7 +12,10 @@ use crate::gateway::World;
 const MUCH: usize = 128 * 1024;
 
 fn request(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: gate\r\nAuthorization: rgs_x\r\n\r\n")
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: gate\r\nAuthorization: rgs_{:A<43}\r\n\r\n",
+        ""
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,8 +81,8 @@ async fn who_sends_many_ahead_is_cut_at_once_and_holds_no_memory() {
         sleep(Duration::from_millis(10)).await;
     }
     let grown = most - before;
-    println!("{grown} KiB more, {:?}", begun.elapsed());
-    assert!(grown < 40 * 1024, "{grown} KiB more");
+    // The system takes some 20 KiB of each at once; without a bound it would be 500 MiB and more.
+    assert!(grown < 80 * 1024, "{grown} KiB more");
     let healthy = timeout(PATIENCE, reqwest::get(world.gateway.at("/healthz")));
     assert!(healthy.await.unwrap().unwrap().status().is_success());
 }
