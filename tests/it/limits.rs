@@ -1,5 +1,6 @@
 //! How often a stranger may guess, and that nobody else is kept waiting for it.
 
+mod ahead;
 mod bodies;
 mod client;
 mod ending;
