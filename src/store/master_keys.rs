@@ -8,7 +8,7 @@
 //! under the key holds until its commit, so that none is overlooked.
 
 use chrono::{DateTime, Utc};
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AssertSqlSafe};
 use thiserror::Error;
 
 use super::gateways::{self, GatewayRow};
@@ -300,12 +300,32 @@ fn prove_known(known: &[MasterKeyRow], sealer: &Sealer) -> Result<(), StoreError
     Ok(())
 }
 
+/// Refuses a database that was in use and names no master key. To whoever can write to it and takes the names out, it
+/// would be a new one: its audit would begin anew, and nothing would tell.
+async fn require_new(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    let sealed = super::resealing::SEALED.iter().map(|column| column.table);
+    for table in sealed.chain(["audit", "tokens", "entries", "leases"]) {
+        let found = sqlx::query(AssertSqlSafe(format!("SELECT 1 FROM {table} LIMIT 1")))
+            .fetch_optional(&mut *connection)
+            .await?;
+        if found.is_some() {
+            return Err(StoreError::Corrupt {
+                table: "sealing_keys",
+                row: "of the current key".to_owned(),
+                problem: format!("is gone, and table {table} is not empty"),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Has the first key of the ring seal a database that was just made.
 pub(super) async fn begin_with_first(
     connection: &mut AnyConnection,
     sealer: &Sealer,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    require_new(connection).await?;
     let first = sealer.ids().first().copied().ok_or_else(|| wrong(sealer))?;
     adopt(connection, sealer, first, now).await?;
     let known = rows(connection).await?;

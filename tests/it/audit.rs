@@ -415,3 +415,33 @@ async fn a_refused_fetch_and_a_refused_lease_are_recorded_and_a_loop_is_counted(
     assert_eq!(refused[0]["role"], role("admin"));
     assert_eq!(refused[0]["launcher"], "batch");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_signed_response_sent_again_and_again_does_not_fill_the_audit() {
+    let world = World::start().await;
+    let used = world.response();
+    assert_eq!(world.post(&used).await.0, StatusCode::OK);
+    let (client, acs) = (Client::new(), world.gateway.at("/saml/acs"));
+    for _ in 0..10 {
+        let posts = (0..50).map(|_| {
+            let post = client.post(&acs).header("Accept", "application/json");
+            post.form(&[("SAMLResponse", &used)]).send()
+        });
+        for answer in join_all(posts).await {
+            assert!(answer.unwrap().status().is_client_error());
+        }
+    }
+    let World {
+        gateway, folder, ..
+    } = world;
+    gateway.stop().await;
+    let export = command(folder.path(), &["audit", "export"], &[]).await;
+    let records = lines(&export.good());
+    let refused = of(&records, "sign_in_refused");
+    assert!((100..=200).contains(&refused.len()), "{}", refused.len());
+    let counted: u64 = of(&records, "refusals_counted")
+        .iter()
+        .map(|one| one["count"].as_u64().unwrap())
+        .sum();
+    assert_eq!(refused.len() + usize::try_from(counted).unwrap(), 500);
+}

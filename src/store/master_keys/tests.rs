@@ -55,6 +55,27 @@ async fn a_database_that_knew_one_key_alone_is_taken_over() {
 }
 
 #[tokio::test]
+async fn a_database_in_use_whose_keys_were_taken_out_is_no_new_one() {
+    let bench = Bench::new();
+    bench.open_with(OLD).await.unwrap().close().await;
+    // Its audit would begin anew, without a trace of what stood there.
+    bench.tamper("DELETE FROM sealing_keys").await;
+    let left = async || {
+        let refused = bench.open_with(OLD).await.unwrap_err().to_string();
+        assert!(refused.contains("table sealing_keys"), "{refused}");
+        refused
+    };
+    assert!(left().await.contains("table meta"));
+    bench.tamper("DELETE FROM meta").await;
+    let token = "INSERT INTO tokens (id, hash, name, role, created_at, without_token)
+         VALUES ('tok_x', $1, 'x', 'admin', 0, 0)";
+    bench.tamper_with(token, vec![0; 32]).await;
+    assert!(left().await.contains("table tokens"));
+    bench.tamper("DELETE FROM tokens").await;
+    assert!(bench.open_with(OLD).await.is_ok(), "nothing is left of it");
+}
+
+#[tokio::test]
 async fn a_check_that_was_exchanged_refuses() {
     let bench = Bench::new();
     let store = bench.open_ring(&[OLD, NEW]).await.unwrap();
