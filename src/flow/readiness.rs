@@ -104,6 +104,7 @@ impl Readiness {
             told("tls_certificate", self.certificate_over()),
             told("schema", newer_schema(levels.as_ref())),
             told("clock", self.clock_went_back()),
+            told("master_keys", self.keys_unlisted()),
         ]
     }
 
@@ -159,6 +160,20 @@ impl Readiness {
         let end = self.certificate_ends()?;
         let over = "the certificate of server.tls has ended; put a new one where certificate_file and key_file point, which are read again within 10 seconds";
         (self.parts.clock.now() >= end).then(|| over.to_owned())
+    }
+
+    /// It serves with the keys that it holds, and could not be started again.
+    fn keys_unlisted(&self) -> Option<String> {
+        let problem = match self.parts.store.unlisted_master_keys() {
+            Some(ids) if ids.is_empty() => return None,
+            Some(_) => {
+                "a line that is needed is gone from the master keys' file or command; put it back before this gateway ends, for none starts without it; the log names the key (master_key_line_missing)"
+            }
+            None => {
+                "the master keys cannot be read again, and those from before are kept; no gateway starts like this; the log says why (master_keys_unreadable)"
+            }
+        };
+        Some(problem.to_owned())
     }
 
     fn clock_went_back(&self) -> Option<String> {

@@ -41,6 +41,7 @@
 //! | `levels_unread` | warn | What the store holds could not be counted for the metrics. |
 //! | `logout_refused` | warn | A logout message was refused; the audit has it by its `reference`. |
 //! | `logout_unsigned` | error | A logout message of ours could not be signed. |
+//! | `master_key_line_missing` | error | A master key that the store needs is gone from its file or command. It is still held; no gateway starts until its line is back. |
 //! | `metadata_failed` | error | rolegate's own SAML metadata could not be written. |
 //! | `metrics_failed` | error | A scrape is incomplete. |
 //! | `mint_lost` | error | What STS said could not be kept. |
