@@ -18,6 +18,8 @@ use crate::store::{Levels, Store};
 
 /// By how much the clock may have gone back since the start; time services move it by less.
 const STEP: TimeDelta = TimeDelta::seconds(60);
+/// With less room where the database is, an operator is told.
+const ROOM: u64 = 64 << 20;
 /// How often it is tried whether a failing audit can be written again.
 const PROBE: Duration = Duration::from_secs(2);
 /// How long such a try may take.
@@ -86,6 +88,7 @@ impl Readiness {
     pub async fn checks(&self) -> Vec<Check> {
         self.try_audit().await;
         let levels = self.levels().await.map(|(_, levels)| levels);
+        let free = levels.as_ref().and_then(|levels| levels.disk_free);
         let needed = |name, problem| Check {
             name,
             needed: true,
@@ -105,6 +108,7 @@ impl Readiness {
             told("schema", newer_schema(levels.as_ref())),
             told("clock", self.clock_went_back()),
             told("master_keys", self.keys_unlisted()),
+            told("disk", little_room(free)),
         ]
     }
 
@@ -216,6 +220,14 @@ fn newer_schema(levels: Option<&Levels>) -> Option<String> {
     ))
 }
 
+/// Jobs that run are served from a full disk, so that the gateway stays in service.
+fn little_room(free: Option<u64>) -> Option<String> {
+    let mebibytes = free.filter(|free| *free < ROOM)? >> 20;
+    Some(format!(
+        "{mebibytes} MiB are free on the disk of the database; make room: once it is full, neither sign-ins nor leases nor edits are taken"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -304,6 +316,14 @@ mod tests {
         assert_eq!(stage.looks().await, (vec![], true));
         stage.clock.advance(ends - stage.clock.now());
         assert_eq!(stage.looks().await, (vec!["tls_certificate"], true));
+    }
+
+    #[test]
+    fn a_disk_that_is_nearly_full_is_told_of() {
+        assert_eq!(little_room(None), None);
+        assert_eq!(little_room(Some(ROOM)), None);
+        let told = little_room(Some(3 << 20)).unwrap();
+        assert!(told.starts_with("3 MiB are free"), "{told}");
     }
 
     #[tokio::test]
