@@ -109,6 +109,12 @@ async fn an_export_is_the_same_by_command_and_by_api() {
         assert_eq!(told.status.code(), Some(2), "{wrong:?}");
         assert!(told.stderr.contains(part), "{}", told.stderr);
     }
+    let backwards = ["audit", "export", "--from", "1h", "--to", "2h"];
+    for environment in [&[][..], &remote] {
+        let told = command(world.folder.path(), &backwards, environment).await;
+        assert_eq!(told.status.code(), Some(2));
+        assert!(told.stderr.contains("exchange them"), "{}", told.stderr);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
