@@ -144,7 +144,7 @@ async fn generate(at: &Context, usage: KeyUse, json: bool) -> Outcome {
 }
 
 async fn list(at: &Context, json: bool) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let keys = store.service_keys().await?;
     let mut shown = keys.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
     shown.extend(store.relay_keys().await?.iter().map(relay::shown));
@@ -183,7 +183,7 @@ async fn list(at: &Context, json: bool) -> Outcome {
 }
 
 async fn retire(at: &Context, id: &ServiceKeyId) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let Some(usage) = store.remove_service_key(id).await? else {
         return Err(
             format!("there is no key {id}; `rolegate keys list` shows those there are").into(),

@@ -206,7 +206,7 @@ fn show(record: &TokenRecord, token: Option<&Secret>, json: bool) -> Outcome {
 }
 
 async fn list(at: &Context, json: bool) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let tokens = store.tokens().await?;
     if json {
         output::json(&tokens)?;
@@ -265,7 +265,7 @@ fn certificate(token: &TokenRecord) -> String {
 }
 
 async fn revoke(at: &Context, token: &str, leases: bool) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let revoked = store.revoke_token(token).await?;
     if revoked.is_empty() {
         return Err(format!(

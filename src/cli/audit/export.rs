@@ -56,7 +56,7 @@ pub(super) async fn run(arguments: Arguments, at: &Context) -> Outcome {
 }
 
 async fn print(arguments: Arguments, at: &Context) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let now = at.world.clock.now();
     let filter = AuditFilter {
         from: arguments.from.map(|moment| moment.at(now)),

@@ -190,7 +190,7 @@ async fn reseal(store: &Store) -> Result<u64, Failure> {
 
 /// `keys retire`
 pub(super) async fn retire(at: &Context, id: MasterKeyId) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     if store.retire_master_key(id).await? {
         let what = format!("master key {id}");
         audit(at, store.clone(), EventKind::MasterKeyRetired, what).await?;
