@@ -88,14 +88,19 @@ pub(super) enum KeyId {
 }
 
 impl FromStr for KeyId {
-    type Err = IdError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, IdError> {
+    fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(master) = text.parse() {
             return Ok(Self::Master(master));
         }
         let relay = text.parse().map(Self::Relay);
-        relay.or_else(|_| text.parse().map(Self::Saml))
+        relay
+            .or_else(|_| text.parse().map(Self::Saml))
+            .map_err(|_: IdError| {
+                "write an ID as `rolegate keys list` shows it: mk_ and eight digits, key_... or rky_..."
+                    .to_owned()
+            })
     }
 }
 

@@ -105,7 +105,7 @@ enum Command {
     Audit(audit::Command),
     /// Print rolegate's own SAML metadata, for the IdP
     Metadata,
-    /// rolegate's own key pairs: to sign requests and relay tokens with, to decrypt assertions with
+    /// The master keys that seal the store, and rolegate's own key pairs: to sign requests and relay tokens, to decrypt
     #[command(subcommand)]
     Keys(keys::Command),
     /// rolegate as the OIDC issuer of method relay
