@@ -32,7 +32,7 @@
 //! | `lease_revoked` | a lease was revoked | `person`, `role`, `lease`, `job`, `launcher`, `by`, `reason` |
 //! | `access_revoked` | a revocation: what was named, and how many it met | of `user`, `idp`, `role`, `launcher`, `session`, `lease` what was named; `by`, `reason` |
 //! | `hold_placed` | new sign-ins, leases or fetches are refused from now on | of `user`, `idp`, `role`, `launcher` what is held; `by`, `reason` |
-//! | `hold_released` | they are taken again | as `hold_placed` |
+//! | `hold_released` | they are taken again | as when it was placed; `by`, `reason` |
 //! | `assignment_set` | an admin assigned roles to a person | `person`, `roles`, `roles_before`, `by`, `reason` |
 //! | `assignment_removed` | an admin took them away | `person`, `roles_before`, `by`, `reason` |
 //! | `assignment_overwritten` | the IdP named roles, and the assignment went | `person`, `session`, `roles_before` |
