@@ -166,8 +166,19 @@ impl Store {
     /// Reads the keys' source anew; says whether it holds others than before. What is wrong with the source leaves
     /// the keys as they were.
     pub async fn reread_master_keys(&self) -> Result<bool, StoreError> {
-        let keys = self.sealer().source().read().await?;
-        Ok(self.sealer().take(keys))
+        match self.sealer().source().read().await {
+            Ok(keys) => Ok(self.sealer().take(keys)),
+            Err(error) => {
+                self.sealer().source_failed();
+                Err(error)
+            }
+        }
+    }
+
+    /// The keys that the store needs and that the source did not have when it was read last: this process may hold
+    /// them, and could not start again. `None` where the source could not be read.
+    pub fn unlisted_master_keys(&self) -> Option<Vec<MasterKeyId>> {
+        self.sealer().unlisted()
     }
 
     /// Has the key `to`, which this process holds, take over, unless a gateway that was heard from lately lacks it.

@@ -109,6 +109,43 @@ async fn an_export_is_the_same_by_command_and_by_api() {
         assert_eq!(told.status.code(), Some(2), "{wrong:?}");
         assert!(told.stderr.contains(part), "{}", told.stderr);
     }
+    let backwards = ["audit", "export", "--from", "1h", "--to", "2h"];
+    for environment in [&[][..], &remote] {
+        let told = command(world.folder.path(), &backwards, environment).await;
+        assert_eq!(told.status.code(), Some(2));
+        assert!(told.stderr.contains("exchange them"), "{}", told.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_proved_or_revoked_of_a_database_that_is_not_there() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let run = async |arguments: &[&str]| command(elsewhere.path(), arguments, &[]).await;
+    run(&["init"]).await.good();
+    let commands: [&[&str]; 7] = [
+        &["audit", "verify"],
+        &["audit", "export"],
+        &["audit", "prune", "--before", "1d"],
+        &["revoke", "--all", "--reason", "incident"],
+        &["holds", "list"],
+        &["tokens", "list"],
+        &["keys", "list"],
+    ];
+    for arguments in commands {
+        let told = run(arguments).await;
+        assert_eq!(told.status.code(), Some(1), "{arguments:?}");
+        let says = "there is no database yet where `store.url` of rolegate.toml points";
+        assert!(told.stderr.contains(says), "{}", told.stderr);
+    }
+    assert!(!elsewhere.path().join("rolegate.db").exists());
+    assert!(!elsewhere.path().join("rolegate.key").exists());
+    run(&["store", "migrate"]).await.good();
+    assert!(
+        run(&["audit", "verify"])
+            .await
+            .good()
+            .contains("all 0 records")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -165,3 +165,34 @@ async fn a_key_that_came_into_the_file_is_found_when_it_is_met() {
     assert!(newest.unwrap().is_some());
     assert!(here.held_master_keys().contains(&next));
 }
+
+#[tokio::test]
+async fn a_line_that_goes_before_its_key_is_retired_is_told_while_the_key_is_held() {
+    let bench = Bench::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rolegate.key");
+    let source = KeySource::File(path.clone());
+    let keys = MasterKeys::load_or_create(source.clone(), false).await;
+    let store = bench
+        .open_holding(bench.url(), keys.unwrap())
+        .await
+        .unwrap();
+    let [first] = store.held_master_keys().try_into().unwrap();
+    assert_eq!(store.unlisted_master_keys(), Some(vec![]));
+    let good = std::fs::read(&path).unwrap();
+
+    let second = source.add_key().unwrap().unwrap();
+    source.remove_key(first).unwrap();
+    store.reread_master_keys().await.unwrap();
+    assert_eq!(store.unlisted_master_keys(), Some(vec![first]));
+    assert!(store.held_master_keys().contains(&first), "still held");
+
+    std::fs::write(&path, "half a line").unwrap();
+    store.reread_master_keys().await.unwrap_err();
+    assert_eq!(store.unlisted_master_keys(), None);
+
+    std::fs::write(&path, good).unwrap();
+    store.reread_master_keys().await.unwrap();
+    assert_eq!(store.unlisted_master_keys(), Some(vec![]));
+    assert!(!store.held_master_keys().contains(&second));
+}
