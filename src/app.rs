@@ -1,5 +1,6 @@
 //! The one place where parts are put together: configuration in, a running gateway out.
 
+mod audit_terms;
 mod flows;
 mod measuring;
 mod open_files;
@@ -27,7 +28,7 @@ use crate::store::{
     KeySource, Looked, MasterKeys, Store, StoreError, StoreSettings, database_exists,
 };
 use crate::sts::StsSettings;
-use flows::{Parts, background, flows, parts};
+use flows::{Parts, background, flows, jobs, parts};
 pub use running::{Running, Signals};
 pub use telemetry::Traces;
 
@@ -243,7 +244,8 @@ pub async fn start(
     let parts = parts(config, world, idps, providers).await?;
     let master_keys = master_keys(&parts).await?;
     let refresh = refresh(&parts, world).await?;
-    let mut tasks = background(&parts);
+    let jobs = Arc::new(jobs(config, world, &parts));
+    let mut tasks = background(&parts, &jobs);
     tasks.push(tokio::spawn(Arc::clone(&master_keys).follow()));
     // Side by side: each waits a moment for first answers.
     let (following_idps, following_providers) = tokio::join!(
@@ -253,7 +255,15 @@ pub async fn start(
     tasks.extend(following_idps?);
     tasks.extend(following_providers);
     let tls = tls(config)?;
-    let flows = flows(config, world, &parts, tls.as_ref());
+    let bounds = bounds(config);
+    let flows = flows(
+        config,
+        world,
+        &parts,
+        tls.as_ref(),
+        bounds.max_connections,
+        &jobs,
+    );
     if let Some(tls) = &tls {
         tasks.push(tokio::spawn(Arc::clone(tls).follow()));
     }
@@ -261,8 +271,7 @@ pub async fn start(
         .local_addr()
         .map_err(|error| ServeError::Listen(config.server.listen, error))?;
     let measured = Arc::clone(&flows.metrics);
-    let leaving = Arc::clone(&flows.leaving);
-    let serving = http::serve(flows, listener, tls.as_ref(), &bounds(config))?;
+    let serving = http::serve(flows, listener, tls.as_ref(), &bounds)?;
     let metrics = match metrics_listener {
         Some(listener) => Some(http::serve_metrics(measured, listener)?),
         None => None,
@@ -279,7 +288,7 @@ pub async fn start(
         master_keys,
         recorder: parts.recorder.clone(),
         tasks,
-        leaving,
+        leaving: Arc::clone(&parts.leaving),
         underway: parts.underway.clone(),
         shutdown_delay: seconds(config.server.limits.shutdown_delay_seconds),
     })

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::audit_terms::{copy_to, keep_audit};
 use super::measuring::{self, Measured};
 use super::{World, addresses, allow_list, open_store, relay_keys, sign_in_rules, sts_settings};
-use crate::audit::{CopyTo, Event, EventKind, Recorder};
-use crate::config::{self, AuditCopy, Config};
+use crate::audit::{Event, EventKind, Recorder};
+use crate::config::{self, Config};
 use crate::flow::{
     Access, Admins, AllowList, Assignments, Budget, Console, Explain, Fetch, FetchParts, Grants,
     Holds, IdTokens, IdTokensParts, Idps, InForce, Issuer, IssuerParts, JobParts, Jobs, Leases,
     Login, Logout, LogoutParts, Mint, MintTurns, Pressure, Providers, Pulse, RelayKeys, Revoke,
     ServiceKeys, SignIn, SignInParts, SignInRules, Underway, Verifiers, jobs_table,
 };
-use crate::http::{Flows, Limits, Rates, RequestIds, Site, Tls};
+use crate::http::{Flows, Leaving, Limits, Rates, RequestIds, Site, Tls};
 use crate::model::{LeaseId, Method};
 use crate::store::{Store, StoreError};
 use crate::sts::{CONSOLE_SOURCES, Federation, Sts};
@@ -37,9 +38,10 @@ pub(super) struct Parts {
     pub(super) keys: Arc<ServiceKeys>,
     pub(super) relay_keys: Arc<RelayKeys>,
     pub(super) holds: Arc<Holds>,
-    pub(super) jobs: Arc<Jobs>,
     pub(super) pressure: Arc<Pressure>,
+    pub(super) turns: MintTurns,
     pub(super) underway: Underway,
+    pub(super) leaving: Arc<Leaving>,
 }
 
 /// Opens the store and puts the parts together; says in the audit that the gateway starts.
@@ -51,12 +53,10 @@ pub(super) async fn parts(
 ) -> Result<Parts, StoreError> {
     let store = open_store(config, world).await?;
     let (recorder, allow_list) = begin(config, world, &store).await?;
-    let keys = Arc::new(ServiceKeys::load(store.clone(), addresses(config)).await?);
     let relay_keys = Arc::new(relay_keys(config, world, &store, &recorder).await?);
-    let pulse = Arc::new(Pulse::started());
+    let (pulse, underway) = (Arc::new(Pulse::started()), Underway::here());
     let holds = Arc::new(Holds::load(store.clone()).await?);
     let sts = Arc::new(sts(config, world));
-    let underway = Underway::here();
     let claimant = LeaseId::fresh(&*world.clock, &*world.entropy).to_string();
     let id_tokens = Arc::new(IdTokens::new(IdTokensParts {
         store: store.clone(),
@@ -88,8 +88,10 @@ pub(super) async fn parts(
         clock: Arc::clone(&world.clock),
     }));
     id_tokens.tell(&fetch);
+    let pressure = Arc::<Pressure>::default();
     Ok(Parts {
-        jobs: Arc::new(jobs(world, &store, &fetch, &id_tokens, &relay_keys)),
+        keys: Arc::new(ServiceKeys::load(store.clone(), addresses(config)).await?),
+        relay_keys,
         idps,
         providers,
         store,
@@ -101,11 +103,11 @@ pub(super) async fn parts(
         id_tokens,
         issuer,
         fetch,
-        keys,
-        relay_keys,
         holds,
-        pressure: Arc::default(),
+        turns: MintTurns::new(config.server.limits.sign_ins_minting, Arc::clone(&pressure)),
+        pressure,
         underway,
+        leaving: Arc::default(),
     })
 }
 
@@ -124,28 +126,15 @@ async fn begin(
     Ok((recorder, allow_list))
 }
 
-/// Where the audit is copied to.
-fn copy_to(config: &Config) -> Option<CopyTo> {
-    let copy = config.audit.copy.as_ref()?;
-    Some(match copy {
-        AuditCopy::Stdout => CopyTo::Stdout,
-        AuditCopy::File(path) => CopyTo::File(path.clone()),
-    })
-}
-
 /// What runs from time to time.
-fn jobs(
-    world: &World,
-    store: &Store,
-    fetch: &Arc<Fetch>,
-    id_tokens: &Arc<IdTokens>,
-    relay_keys: &Arc<RelayKeys>,
-) -> Jobs {
+pub(super) fn jobs(config: &Config, world: &World, parts: &Parts) -> Jobs {
     let table = jobs_table(&JobParts {
-        store: store.clone(),
-        fetch: Arc::clone(fetch),
-        id_tokens: Arc::clone(id_tokens),
-        relay_keys: Arc::clone(relay_keys),
+        store: parts.store.clone(),
+        fetch: Arc::clone(&parts.fetch),
+        id_tokens: Arc::clone(&parts.id_tokens),
+        relay_keys: Arc::clone(&parts.relay_keys),
+        recorder: parts.recorder.clone(),
+        keep_audit: keep_audit(config),
     });
     Jobs::new(table, Arc::clone(&world.clock), Arc::clone(&world.entropy))
 }
@@ -155,12 +144,14 @@ pub(super) fn sts(config: &Config, world: &World) -> Sts {
     Sts::new(sts_settings(config), Arc::clone(&world.clock))
 }
 
-/// Every flow over the same parts.
+/// Every flow over the same parts, for a server of `max_connections`, beside `jobs`.
 pub(super) fn flows(
     config: &Config,
     world: &World,
     parts: &Parts,
     tls: Option<&Arc<Tls>>,
+    max_connections: usize,
+    jobs: &Arc<Jobs>,
 ) -> Flows {
     let limits = &config.server.limits;
     let pressure = Arc::clone(&parts.pressure);
@@ -183,6 +174,8 @@ pub(super) fn flows(
         sign_in: Arc::clone(&sign_in),
         verifiers: verifiers.clone(),
         readiness: Arc::clone(&readiness),
+        max_connections,
+        jobs: Arc::clone(jobs),
     };
     Flows {
         metrics: Arc::new(measuring::metrics(world, parts, measured)),
@@ -216,7 +209,6 @@ pub(super) fn flows(
         admins: Arc::new(Admins::new(config.admin.clone())),
         limits: Arc::new(Limits::new(&rates(limits), Arc::clone(&pressure))),
         pressure,
-        leaving: Arc::default(),
         site: Arc::new(site(config)),
     }
 }
@@ -232,7 +224,7 @@ fn sign_in(
         idps: Arc::clone(&parts.idps),
         providers: Arc::clone(&parts.providers),
         store: parts.store.clone(),
-        mint: Arc::new(mint(config, world, parts)),
+        mint: Arc::new(mint(world, parts)),
         fetch: Arc::clone(&parts.fetch),
         recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
@@ -298,7 +290,7 @@ fn assignments(config: &Config, world: &World, parts: &Parts) -> Assignments {
     }
 }
 
-fn mint(config: &Config, world: &World, parts: &Parts) -> Mint {
+fn mint(world: &World, parts: &Parts) -> Mint {
     Mint {
         store: parts.store.clone(),
         sts: Arc::clone(&parts.sts),
@@ -307,10 +299,7 @@ fn mint(config: &Config, world: &World, parts: &Parts) -> Mint {
         recorder: parts.recorder.clone(),
         clock: Arc::clone(&world.clock),
         claimant: parts.claimant.clone(),
-        turns: MintTurns::new(
-            config.server.limits.sign_ins_minting,
-            Arc::clone(&parts.pressure),
-        ),
+        turns: parts.turns.clone(),
         underway: parts.underway.clone(),
     }
 }
@@ -368,7 +357,7 @@ fn rates(limits: &config::Limits) -> Rates {
 }
 
 /// What runs beside the requests.
-pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
+pub(super) fn background(parts: &Parts, jobs: &Arc<Jobs>) -> Vec<JoinHandle<()>> {
     let pulse = Arc::clone(&parts.pulse).watch(
         parts.store.clone(),
         Arc::clone(&parts.allow_list),
@@ -383,7 +372,7 @@ pub(super) fn background(parts: &Parts) -> Vec<JoinHandle<()>> {
             Arc::clone(&parts.allow_list),
         )),
         tokio::spawn(pulse),
-        tokio::spawn(Arc::clone(&parts.jobs).run()),
+        tokio::spawn(Arc::clone(jobs).run()),
     ]
 }
 

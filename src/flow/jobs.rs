@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::RelayError;
+use crate::audit::PruneError;
 use crate::model::{Clock, Entropy};
 use crate::store::{Removed, StoreError};
 pub use table::{JobParts, table};
@@ -44,6 +45,9 @@ pub enum JobError {
     /// The relay's keys.
     #[error(transparent)]
     Relay(#[from] RelayError),
+    /// The audit, which keeps its oldest records.
+    #[error(transparent)]
+    Audit(#[from] PruneError),
     /// It was stopped at its bound.
     #[error("it was not done after {0:?}")]
     TookTooLong(Duration),

@@ -8,6 +8,7 @@
 
 mod family;
 mod idps;
+mod jobs;
 mod levels;
 mod process;
 mod requests;
@@ -26,7 +27,10 @@ pub(super) use levels::LevelsInForce;
 pub use requests::Requests;
 
 use super::readiness::{Check, Readiness};
-use super::{AllowList, Fetch, Holds, Idps, Providers, Pulse, RelayKeys, SignIn, Verifiers};
+use super::{
+    AllowList, Fetch, Holds, Idps, Jobs, Limit, MintTurns, Pressure, Providers, Pulse, RelayKeys,
+    SignIn, Underway, Verifiers,
+};
 use crate::audit::Recorder;
 use crate::model::{Clock, Method};
 use crate::store::{Levels, Store};
@@ -64,6 +68,16 @@ pub struct MetricsParts {
     pub requests: Arc<Requests>,
     /// What is wrong, and what the store holds.
     pub readiness: Arc<Readiness>,
+    /// What was turned away, and connections.
+    pub pressure: Arc<Pressure>,
+    /// How many connections are taken at once.
+    pub max_connections: usize,
+    /// Sign-ins for which STS is asked.
+    pub turns: MintTurns,
+    /// What no request waits for.
+    pub underway: Underway,
+    /// What runs from time to time.
+    pub jobs: Arc<Jobs>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -127,14 +141,15 @@ impl Collector for Scrape {
         self.gateway(text)?;
         self.requests(text)?;
         self.journeys(text)?;
+        self.limits(text)?;
+        jobs::encode(text, &self.parts.jobs.views())?;
         self.live(text)?;
         self.audit(text)?;
+        self.copy_of_audit(text)?;
         self.store(text)?;
         let parts = &self.parts;
         idps::encode(text, &parts.idps, &parts.providers, parts.clock.now())?;
         self.keys(text)?;
-        // Counters of other parts (limits, connections, jobs, copies of the audit, traces) are read here, each with a
-        // row of the table.
         process(text)
     }
 }
@@ -197,6 +212,19 @@ impl Scrape {
         text.histogram(family::VERIFICATION_SECONDS, [verified])
     }
 
+    fn limits(&self, text: &mut Text<'_>) -> fmt::Result {
+        let parts = &self.parts;
+        let pressure = &parts.pressure;
+        let turned_away = Limit::ALL.map(|limit| (one(limit.name()), pressure.turned_away(limit)));
+        let turns = &parts.turns;
+        text.counter(family::LIMITED, turned_away)?;
+        text.level(family::CONNECTIONS, Some(pressure.connections()))?;
+        text.level(family::CONNECTIONS_MOST, Some(parts.max_connections))?;
+        text.level(family::MINTING, Some(turns.taken()))?;
+        text.level(family::MINTING_MOST, Some(turns.most()))?;
+        text.level(family::UNDERWAY, Some(parts.underway.len()))
+    }
+
     fn live(&self, text: &mut Text<'_>) -> fmt::Result {
         let (parts, levels) = (&self.parts, self.levels());
         let entries = parts.allow_list.rules().count();
@@ -226,6 +254,17 @@ impl Scrape {
         text.level(family::AUDIT_HEAD, head)
     }
 
+    fn copy_of_audit(&self, text: &mut Text<'_>) -> fmt::Result {
+        let first = self.levels().and_then(|levels| levels.audit_first);
+        let copy = self.parts.recorder.copy_counts();
+        let written = copy.map(|copy| (Values::new(), copy.written));
+        let failed = copy.map(|copy| (Values::new(), copy.failed));
+        text.level(family::AUDIT_FIRST, first)?;
+        text.counter(family::AUDIT_COPIED, written)?;
+        text.level(family::AUDIT_COPY_PENDING, copy.map(|copy| copy.pending))?;
+        text.counter(family::AUDIT_COPY_FAILURES, failed)
+    }
+
     fn store(&self, text: &mut Text<'_>) -> fmt::Result {
         let (parts, levels) = (&self.parts, self.levels());
         let pools = parts.store.pools();
@@ -247,13 +286,20 @@ impl Scrape {
     }
 
     fn keys(&self, text: &mut Text<'_>) -> fmt::Result {
-        let parts = &self.parts;
+        let (parts, levels) = (&self.parts, self.levels());
+        let held = parts.store.held_master_keys().len();
         let end = parts.readiness.certificate_ends();
         let made = parts.relay_keys.signer_made_at();
         let age = made.map(|made| seconds(parts.clock.now()) - seconds(made));
         let end = end.map(|end| end.timestamp());
         text.level(family::TLS_CERTIFICATE, end)?;
-        text.level(family::RELAY_KEY, age)
+        text.level(family::RELAY_KEY, age)?;
+        text.level(family::MASTER_KEYS, Some(held))?;
+        text.level(
+            family::UNDER_FORMER,
+            levels.map(|levels| levels.under_former),
+        )?;
+        text.level(family::GATEWAYS, levels.map(|levels| levels.gateways))
     }
 
     fn levels(&self) -> Option<&Levels> {

@@ -69,7 +69,7 @@ pub use mint::{Mint, MintFailure, MintTurns};
 pub use pressure::{Limit, Pressure};
 pub use providers::{Discovered, Provider, ProviderError, Providers};
 pub use pulse::Pulse;
-pub use readiness::{CertificateEnd, Check, Readiness, ReadinessParts};
+pub use readiness::{AboutToEnd, CertificateEnd, Check, Readiness, ReadinessParts};
 pub use relay_keys::{RelayError, RelayKeys, RelayParts};
 pub use revoke::{AwsAdvice, Counts, InForce, Revoke, RevokedView, good_reason};
 pub use service_keys::{Addresses, KeyRing, ServiceKeys};

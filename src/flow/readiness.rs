@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// When the certificate ends that the process serves with; `None` where it serves in the clear.
 pub type CertificateEnd = Box<dyn Fn() -> Option<DateTime<Utc>> + Send + Sync>;
 
+/// Whether the gateway is about to end.
+pub type AboutToEnd = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// What readiness is judged by.
 pub struct ReadinessParts {
     /// When the store was last heard from.
@@ -42,6 +45,8 @@ pub struct ReadinessParts {
     pub store: Store,
     /// The gateway's own certificate.
     pub certificate: CertificateEnd,
+    /// Whether it was told to end.
+    pub leaving: AboutToEnd,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -100,6 +105,7 @@ impl Readiness {
             problem,
         };
         vec![
+            needed("leaving", self.is_leaving()),
             needed("store", self.store_away()),
             needed("audit", self.audit_fails()),
             needed("idp", self.no_idp()),
@@ -120,6 +126,11 @@ impl Readiness {
     /// When the gateway's own certificate ends.
     pub(super) fn certificate_ends(&self) -> Option<DateTime<Utc>> {
         (self.parts.certificate)()
+    }
+
+    /// Balancers are told before nobody listens any more.
+    fn is_leaving(&self) -> Option<String> {
+        (self.parts.leaving)().then(|| "the gateway is about to end".to_owned())
     }
 
     fn store_away(&self) -> Option<String> {
@@ -231,6 +242,7 @@ fn little_room(free: Option<u64>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::audit::{Event, EventKind};
@@ -244,6 +256,7 @@ mod tests {
         bench: Bench,
         clock: Arc<FixedClock>,
         recorder: Recorder,
+        leaving: Arc<AtomicBool>,
         readiness: Readiness,
     }
 
@@ -262,6 +275,7 @@ mod tests {
             let shared: Arc<dyn Clock> = Arc::<FixedClock>::clone(&clock);
             let recorder = Recorder::start(store.clone(), Arc::clone(&shared));
             let providers = Providers::load(&config, &shared, Arc::new(OsEntropy)).unwrap();
+            let leaving = Arc::new(AtomicBool::new(false));
             let readiness = Readiness::new(ReadinessParts {
                 pulse: Arc::new(Pulse::started()),
                 idps: Arc::new(Idps::load(&config, shared.now()).unwrap()),
@@ -269,12 +283,17 @@ mod tests {
                 recorder: recorder.clone(),
                 store,
                 certificate: Box::new(move || ends),
+                leaving: Box::new({
+                    let leaving = Arc::clone(&leaving);
+                    move || leaving.load(Ordering::Relaxed)
+                }),
                 clock: shared,
             });
             Self {
                 bench,
                 clock,
                 recorder,
+                leaving,
                 readiness,
             }
         }
@@ -292,6 +311,13 @@ mod tests {
     async fn with_all_that_is_needed_it_is_ready() {
         let stage = Stage::new(IDP, None).await;
         assert_eq!(stage.looks().await, (vec![], true));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_about_to_end_is_not() {
+        let stage = Stage::new(IDP, None).await;
+        stage.leaving.store(true, Ordering::Relaxed);
+        assert_eq!(stage.looks().await, (vec!["leaving"], false));
     }
 
     #[tokio::test]

@@ -17,13 +17,9 @@ impl Leaving {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn check(&self) -> Check {
-        let about_to_end = self.0.load(Ordering::Relaxed);
-        Check {
-            name: "leaving",
-            needed: true,
-            problem: about_to_end.then(|| "the gateway is about to end".to_owned()),
-        }
+    /// Whether that was said.
+    pub fn is_announced(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -71,13 +67,8 @@ impl From<Vec<Check>> for Answer {
 }
 
 /// 200 where people and jobs can be served, else 503; what is wrong stands there either way.
-pub(super) async fn readyz(
-    readiness: web::Data<Readiness>,
-    leaving: web::Data<Leaving>,
-) -> HttpResponse {
-    let mut checks = readiness.checks().await;
-    checks.insert(0, leaving.check());
-    let answer = Answer::from(checks);
+pub(super) async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
+    let answer = Answer::from(readiness.checks().await);
     let mut response = if answer.ready {
         HttpResponse::Ok()
     } else {

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::connections::{self, Connections, Terms};
 use super::{
-    Leaving, Limits, Problem, RequestIds, Tls, TlsError, arrival, limits, middleware, peer, routes,
+    Limits, Problem, RequestIds, Tls, TlsError, arrival, limits, middleware, peer, routes,
 };
 use crate::flow::{
     Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
@@ -129,8 +129,6 @@ pub struct Flows {
     pub limits: Arc<Limits>,
     /// What was turned away.
     pub pressure: Arc<Pressure>,
-    /// Whether the gateway is about to end.
-    pub leaving: Arc<Leaving>,
     /// What pages say of the place.
     pub site: Arc<Site>,
 }
@@ -295,7 +293,6 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.console))
         .app_data(web::Data::from(flows.limits))
         .app_data(web::Data::from(flows.pressure))
-        .app_data(web::Data::from(flows.leaving))
         .app_data(web::Data::from(flows.site))
         .app_data(
             web::JsonConfig::default()

@@ -25,6 +25,7 @@
 //! | `rotate_relay_keys` | 1 h | publishes the next relay key when the one in use has grown old |
 //! | `renew_credentials` | 0.5 s | renews what jobs use ahead of its end |
 //! | `renew_id_tokens` | 10 s | renews ID tokens ahead of need, for each OpenID provider by itself |
+//! | `prune_audit` | 5 min | audit records older than `keep_days` of `[audit]`, each proved before; only where that is set |
 //! | `optimize_store` | 1 d | lets SQLite learn how its tables have grown |
 //!
 //! Every one may run twice, and on all replicas at once. Removals name their own condition on time and go in batches
@@ -32,11 +33,12 @@
 //! for some milliseconds; on PostgreSQL one replica at a time removes, and the others go without. What asks AWS or a
 //! provider is elected by a claim in the store.
 //!
-//! What answers an event is no job: changes in the store, metadata and its cache times, files, SIGHUP.
+//! What answers an event is no job: changes in the store, metadata and its cache times, files, SIGHUP. Nor is sealing anew
+//! after a change of master keys, which follows each word of a gateway that it is at work: see [`operations`](super::operations).
 //!
 //! # What grows
 //!
-//! The audit grows, and holds history; nothing else grows with time alone. No look-up that people or jobs wait for goes
+//! The audit grows where `keep_days` is not set, and holds history; nothing else grows with time alone. No look-up that people or jobs wait for goes
 //! through a whole table: a test asks both engines how they would answer every statement of the store, and
 //! `cargo bench --bench scale` times them against a nearly empty store. An admin's revocation of all that a launcher
 //! had, or of a pattern of roles, goes through what is live.

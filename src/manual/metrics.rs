@@ -25,6 +25,17 @@
 //! | `rolegate_oidc_refreshes_total` | counter | `idp`, `outcome` | Refresh tokens shown to OpenID providers |
 //! | `rolegate_verifications_waiting` | gauge |  | Documents of sign-ins that wait for a free core |
 //! | `rolegate_verification_duration_seconds` | histogram |  | How long a document took to verify, once it was its turn |
+//! | `rolegate_limits_turned_away_total` | counter | `limit` | Requests and connections turned away by a limit |
+//! | `rolegate_connections_open` | gauge |  | Connections of clients that are open |
+//! | `rolegate_connections_max` | gauge |  | Connections of clients that are taken at once |
+//! | `rolegate_sign_ins_minting` | gauge |  | Sign-ins for which STS is asked just now |
+//! | `rolegate_sign_ins_minting_max` | gauge |  | Sign-ins for which STS is asked at once, at most |
+//! | `rolegate_tasks_underway` | gauge |  | Tasks that no request waits for and that the process ends only after |
+//! | `rolegate_job_last_success_seconds` | gauge | `name`, `of` | When the last run of a job began that came to its end, in seconds since 1970 |
+//! | `rolegate_job_interval_seconds` | gauge | `name`, `of` | How long after the end of a run of a job the next begins |
+//! | `rolegate_job_failures_in_a_row` | gauge | `name`, `of` | How many runs of a job have failed since the last that did not |
+//! | `rolegate_job_runs_total` | counter | `name`, `of`, `outcome` | Runs of a job that ended |
+//! | `rolegate_job_done_total` | counter | `name`, `of` | What the runs of a job removed or renewed |
 //! | `rolegate_sessions` | gauge |  | Confirmed sessions that have neither ended nor run out, a million at most |
 //! | `rolegate_leases` | gauge |  | Leases that are neither revoked nor over, a million at most |
 //! | `rolegate_credentials` | gauge |  | Credentials kept that have not expired, a million at most |
@@ -35,6 +46,10 @@
 //! | `rolegate_audit_write_failures_total` | counter |  | Audit records that could not be written |
 //! | `rolegate_audit_queue` | gauge |  | Audit records that wait for the disk; at 1,024 who writes one waits for room |
 //! | `rolegate_audit_head_seq` | gauge |  | The number of the last audit record, of all replicas |
+//! | `rolegate_audit_first_seq` | gauge |  | The number of the oldest audit record that is kept |
+//! | `rolegate_audit_copied_total` | counter |  | Audit records of this process that were written to the copy |
+//! | `rolegate_audit_copy_pending` | gauge |  | Audit records of this process that are still to be written to the copy |
+//! | `rolegate_audit_copy_failures_total` | counter |  | Writes to the copy of the audit that failed; each is tried again |
 //! | `rolegate_store_up` | gauge |  | 1 where the store was heard from within 5 seconds |
 //! | `rolegate_store_last_heard_seconds` | gauge |  | How long ago the store was heard from |
 //! | `rolegate_store_connections_in_use` | gauge | `pool` | Connections to the store at work |
@@ -49,6 +64,9 @@
 //! | `rolegate_idp_metadata_refresh_failures_total` | counter | `idp` | How often looking for metadata gave nothing good |
 //! | `rolegate_tls_certificate_not_after_seconds` | gauge |  | When the certificate ends that this process serves with, in seconds since 1970 |
 //! | `rolegate_relay_key_age_seconds` | gauge |  | How long ago the relay key was made that signs now |
+//! | `rolegate_master_keys_held` | gauge |  | Master keys that this process holds |
+//! | `rolegate_values_under_former_keys` | gauge |  | Values in the store that are still sealed under a former master key, a thousand of a column at most |
+//! | `rolegate_gateways` | gauge |  | Gateways at work on the store |
 //! | `process_resident_memory_bytes` | gauge |  | Memory of the process that is in RAM |
 //! | `process_virtual_memory_bytes` | gauge |  | Memory of the process in all |
 //! | `process_cpu_seconds_total` | counter |  | Processor time that the process took |
@@ -73,6 +91,11 @@
 //! * `outcome` of refreshes: `answered`, `refused`, `away`.
 //! * `kind` of audit records: [`EventKind`](crate::audit::EventKind).
 //! * `check`: one of those of `/readyz`, below.
+//! * `limit`: one of [`Limit`](crate::flow::Limit): `bad_tokens`, `refused_sign_ins`, `sign_in_starts`,
+//!   `refusals_of_token` (429), `connections_of_address` (closed), `head` (414, 431), `verifications`, `minting` (503).
+//! * `name` and `of` of jobs: those of the [table](super::jobs); `of` is the OpenID provider of a job that there is once
+//!   for each, else empty. It is not `job`, which is Prometheus's own word for what it scrapes. `outcome` there: `done`,
+//!   `failed`.
 //! * `pool`: `reader` or `writer`.
 //! * `role` and `name` of tokens: as `rolegate tokens list` shows them.
 //!
@@ -87,6 +110,7 @@
 //!
 //! | check | fails where | answer |
 //! |---|---|---|
+//! | `leaving` | the gateway was told to end; it serves for `shutdown_delay_seconds` more, so that balancers hear of it first | 503 |
 //! | `store` | the store was not heard from for 5 seconds; no secret is handed out | 503 |
 //! | `audit` | the last audit record could not be written, since the disk is full or the chain's head is damaged. While it fails it is tried again, without a record, when `/readyz` or `/metrics` is asked | 503 |
 //! | `idp` | no IdP is configured, or none can be used yet | 503 |

@@ -30,12 +30,18 @@ pub struct Levels {
     pub credentials: i64,
     /// The number of the last audit record, 0 where there is none.
     pub audit_seq: i64,
+    /// The number of the oldest that is kept.
+    pub audit_first: Option<i64>,
     /// The bytes of the database.
     pub size: i64,
     /// The bytes that are free where an SQLite file is.
     pub disk_free: Option<u64>,
     /// The newest schema that any rolegate has brought the database to, where this one does not know it.
     pub newer_schema: Option<i64>,
+    /// Values that are sealed under former master keys; a thousand of a column are counted at most.
+    pub under_former: u64,
+    /// Gateways that were heard from lately.
+    pub gateways: usize,
     /// When tokens end, by name.
     pub tokens: Vec<TokenEnd>,
 }
@@ -73,6 +79,7 @@ impl Store {
     /// How full the store is now.
     pub async fn levels(&self) -> Result<Levels, StoreError> {
         let last = "SELECT COALESCE(MAX(seq), 0) FROM audit";
+        let first = sqlx::query_scalar("SELECT MIN(seq) FROM audit");
         let newest = "SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations";
         let newest = self.one_number(newest).await?;
         Ok(Levels {
@@ -80,9 +87,12 @@ impl Store {
             leases: self.count_live(LEASES).await?,
             credentials: self.count_live(CREDENTIALS).await?,
             audit_seq: self.one_number(last).await?,
+            audit_first: first.fetch_one(self.reader()).await?,
             size: self.one_number(self.0.engine.size_query()).await?,
             disk_free: self.disk_free().await?,
             newer_schema: (newest > self.0.engine.known_schema()).then_some(newest),
+            under_former: self.under_former().await?,
+            gateways: self.gateways().await?.len(),
             tokens: self.token_ends().await?,
         })
     }
@@ -171,6 +181,9 @@ mod tests {
         let empty = store.levels().await.unwrap();
         assert_eq!((empty.sessions, empty.leases, empty.credentials), (0, 0, 0));
         assert_eq!((empty.audit_seq, empty.newer_schema), (0, None));
+        assert_eq!((empty.audit_first, empty.under_former), (None, 0));
+        assert_eq!(empty.gateways, 0);
+        store.join_gateways("me", "host", "1").await.unwrap();
         assert!(empty.size > 0 && empty.tokens.is_empty());
         assert_eq!(empty.disk_free.is_some(), !bench.is_on_server());
         for name in ["a", "b"] {
@@ -179,6 +192,7 @@ mod tests {
         }
         let filled = store.levels().await.unwrap();
         assert_eq!((filled.sessions, filled.credentials), (2, 2));
+        assert_eq!(filled.gateways, 1);
         bench.clock.advance(TimeDelta::seconds(901));
         let later = store.levels().await.unwrap();
         assert_eq!((later.sessions, later.credentials), (2, 0));

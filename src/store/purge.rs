@@ -200,9 +200,14 @@ impl Leftover {
 }
 
 impl Store {
+    /// Whether the clock has gone evenly for ten minutes, so that what is over by it may be removed.
+    pub fn clock_goes_evenly(&self) -> bool {
+        self.0.pace.is_even(&*self.0.clock)
+    }
+
     /// Removes one batch of `what`. Nothing, where another process is removing just now.
     pub async fn purge_step(&self, what: Leftover) -> Result<Removed, StoreError> {
-        if !self.0.pace.is_even(&*self.0.clock) {
+        if !self.clock_goes_evenly() {
             return Ok(Removed::default());
         }
         let Some(rule) = what.rule() else {

@@ -8,7 +8,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::master_keys::MasterKeyState;
+use super::master_keys::{MasterKeyRow, MasterKeyState};
 use super::rows::Record;
 use super::sealing::Place;
 use super::{MasterKeyId, Store, StoreError};
@@ -99,6 +99,9 @@ pub(super) const SEALED: &[SealedColumn] = &[
         "\n",
     ),
 ];
+
+/// As many of a column say that much is left.
+const FEW: i64 = 1000;
 
 /// A value that is sealed anew.
 struct Exchange {
@@ -222,6 +225,29 @@ impl Store {
         let mut transaction = self.0.engine.snapshot(self.reader()).await?;
         self.0.engine.by_index(&mut transaction).await?;
         count_under(&mut transaction, id).await
+    }
+
+    /// How many values are sealed under former keys; no more than [`FEW`] of a column are counted for a key.
+    pub(super) async fn under_former(&self) -> Result<u64, StoreError> {
+        let known = self.master_keys().await?;
+        let former = |row: &&MasterKeyRow| row.state == MasterKeyState::Former;
+        let mut count = 0;
+        for key in known.iter().filter(former) {
+            let mut transaction = self.0.engine.snapshot(self.reader()).await?;
+            self.0.engine.by_index(&mut transaction).await?;
+            for SealedColumn { table, column, .. } in SEALED {
+                let sql = format!(
+                    "SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE substr({column}, 1, 4) = $1 LIMIT $2) AS few"
+                );
+                let found: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
+                    .bind(key.id.bytes().to_vec())
+                    .bind(FEW)
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                count += u64::try_from(found).unwrap_or_default();
+            }
+        }
+        Ok(count)
     }
 
     async fn under(

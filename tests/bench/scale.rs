@@ -191,6 +191,8 @@ async fn verify(side: &Side) {
 /// All of the filling ran out: how long the store is held at once.
 async fn purge(side: &Side, count: usize) -> bool {
     fill::run_out(side).await;
+    side.wait();
+    assert!(side.store.clock_goes_evenly());
     let begun = Instant::now();
     let mut steps = Vec::new();
     let mut removed = 0;

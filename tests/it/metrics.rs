@@ -60,6 +60,7 @@ async fn counters_move_by_exactly_what_happened() {
     let (mut world, url) = start(Setting {
         roles: names.map(pair).to_vec(),
         allowed: names.map(role).to_vec(),
+        tables: "[audit]\nkeep_days = 400\ncopy = \"audit.jsonl\"\n".to_owned(),
         ..Setting::default()
     })
     .await;
@@ -76,12 +77,15 @@ async fn counters_move_by_exactly_what_happened() {
     }
     let guess = format!("rgj_{}", "A".repeat(43));
     assert_eq!(world.fetch(&guess).await.0, StatusCode::UNAUTHORIZED);
+    let long = world.gateway.at(&format!("/{}", "a".repeat(40_000)));
+    let long = reqwest::get(long).await.unwrap();
+    assert_eq!(long.status(), StatusCode::URI_TOO_LONG);
     // Written behind the answer.
     world.gateway.logged("sign_in_refused").await;
     let refused = "rolegate_audit_records_total{kind=\"sign_in_refused\"}";
     let mut after = Scrape::of(&url).await;
     for _ in 0..100 {
-        if after.get(refused) > 0.0 {
+        if after.get(refused) > 0.0 && after.get("rolegate_audit_copy_pending") < 0.5 {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -166,11 +170,29 @@ async fn counters_move_by_exactly_what_happened() {
         ),
         ("rolegate_audit_records_total{kind=\"lease_created\"}", 1.0),
         (refused, 1.0),
+        (
+            "rolegate_limits_turned_away_total{limit=\"bad_tokens\"}",
+            0.0,
+        ),
+        ("rolegate_limits_turned_away_total{limit=\"head\"}", 1.0),
+        ("rolegate_audit_copy_failures_total", 0.0),
         ("rolegate_audit_write_failures_total", 0.0),
     ] {
         let moved = after.get(series) - before.get(series);
         assert!((moved - by).abs() < 1e-9, "{series}: {moved}, not {by}");
     }
+    let recorded = |scrape: &Scrape| -> f64 {
+        let all = scrape.0.iter();
+        let all = all.filter(|(series, _)| series.starts_with("rolegate_audit_records_total{"));
+        all.map(|(_, count)| count).sum()
+    };
+    let copied = after.get("rolegate_audit_copied_total");
+    assert!((copied - recorded(&after)).abs() < 1e-9, "{copied}");
+    let every = "rolegate_job_interval_seconds{name=\"prune_audit\",of=\"\"}";
+    assert!((after.get(every) - 300.0).abs() < 1e-9);
+    let renewals = "rolegate_job_runs_total{name=\"renew_credentials\",of=\"\",outcome=\"done\"}";
+    assert!(after.get(renewals) > 0.0);
+    assert!(after.get("rolegate_connections_max") > after.get("rolegate_connections_open"));
     assert!(after.get("rolegate_verification_duration_seconds_count") >= 2.0);
     assert!(after.get("process_resident_memory_bytes") > 1e6);
     // What is counted in the store is there for whoever starts, and the counters of a process begin anew.
@@ -192,6 +214,9 @@ async fn counters_move_by_exactly_what_happened() {
         ("rolegate_credentials", 2.0),
         ("rolegate_allowed_role_entries", 3.0),
         ("rolegate_holds", 0.0),
+        ("rolegate_audit_first_seq", 1.0),
+        ("rolegate_master_keys_held", 1.0),
+        ("rolegate_values_under_former_keys", 0.0),
         ("rolegate_fetches_total{outcome=\"served\"}", 0.0),
     ] {
         assert!((anew.get(series) - value).abs() < 1e-9, "{series}");

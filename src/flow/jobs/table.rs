@@ -1,9 +1,16 @@
 //! The table itself: every job that there is.
+//!
+//! Sealing anew after a change of master keys stands outside, with the [watch](crate::flow::MasterKeyWatch) of a
+//! gateway's keys: it may go on only while the gateway counts as at work, so it follows each word to the store that
+//! says so, and a gateway that the others have given up seals nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::{Job, Step};
+use crate::audit::{self, Recorder};
 use crate::flow::{Fetch, IdTokens, RelayKeys};
 use crate::store::{Leftover, Store};
 
@@ -17,6 +24,10 @@ pub struct JobParts {
     pub id_tokens: Arc<IdTokens>,
     /// The relay's keys.
     pub relay_keys: Arc<RelayKeys>,
+    /// Who writes the audit.
+    pub recorder: Recorder,
+    /// How long audit records stay; `None`: for ever.
+    pub keep_audit: Option<TimeDelta>,
 }
 
 const OFTEN: Duration = Duration::from_mins(5);
@@ -37,6 +48,8 @@ pub fn table(parts: &JobParts) -> Vec<Job> {
         .into_iter()
         .map(|what| purge(&parts.store, what))
         .collect();
+    let prune = |keep| prune_audit(&parts.store, &parts.recorder, keep);
+    jobs.extend(parts.keep_audit.map(prune));
     jobs.push(optimize(&parts.store));
     jobs.push(rotate_relay_keys(&parts.relay_keys));
     jobs.push(renew_credentials(&parts.fetch));
@@ -135,6 +148,33 @@ fn removal_by_the_hour(what: Leftover) -> (&'static str, &'static str, Duration)
     }
 }
 
+fn prune_audit(store: &Store, recorder: &Recorder, keep: TimeDelta) -> Job {
+    let (store, recorder) = (store.clone(), recorder.clone());
+    let step = move || {
+        let (store, recorder) = (store.clone(), recorder.clone());
+        async move {
+            // A clock that was just put forward would have all of it go.
+            if !store.clock_goes_evenly() {
+                return Ok(Step::default());
+            }
+            let pruned = audit::retain(&store, &recorder, keep).await?;
+            Ok(pruned.map_or_else(Step::default, |pruned| Step {
+                count: u64::try_from(pruned.last - pruned.first + 1).unwrap_or(0),
+                more: true,
+            }))
+        }
+    };
+    Job::new(
+        "prune_audit",
+        "Removes audit records that are older than `keep_days` of `[audit]`, each proved before.",
+        step,
+    )
+    .every(OFTEN)
+    .twice(
+        "A batch goes only where the chain still begins with it, in the transaction that seals its new beginning.",
+    )
+}
+
 fn optimize(store: &Store) -> Job {
     let store = store.clone();
     let step = move || {
@@ -206,12 +246,33 @@ fn renew_id_tokens(tokens: &Arc<IdTokens>) -> Vec<Job> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::{Event, EventKind};
+    use crate::store::testing::Bench;
+
+    #[tokio::test]
+    async fn old_audit_records_go_once_the_clock_has_gone_evenly() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        let recorder = Recorder::start(store.clone(), bench.clock.clone());
+        for _ in 0..3 {
+            recorder.record(Event::new(EventKind::Alarm)).await.unwrap();
+        }
+        let job = prune_audit(&store, &recorder, TimeDelta::days(10));
+        bench.clock.step(TimeDelta::days(30));
+        let none = (job.step)().await.unwrap();
+        assert_eq!(none, Step::default(), "the clock was put forward");
+        bench.clock.advance(TimeDelta::minutes(10));
+        let some = (job.step)().await.unwrap();
+        assert!(some.more && some.count == 3, "{some:?}");
+        assert_eq!((job.step)().await.unwrap(), Step::default());
+    }
 
     #[test]
     fn the_handbook_names_every_job() {
         let handbook = include_str!("../../manual/jobs.rs");
         let removals = Leftover::ALL.map(|what| removal(what).0);
         let others = [
+            "prune_audit",
             "optimize_store",
             "rotate_relay_keys",
             "renew_credentials",

@@ -52,6 +52,17 @@ metrics! {
     REFRESHES counter "rolegate_oidc_refreshes_total" ["idp", "outcome"] "Refresh tokens shown to OpenID providers";
     VERIFICATIONS_WAITING gauge "rolegate_verifications_waiting" [] "Documents of sign-ins that wait for a free core";
     VERIFICATION_SECONDS histogram "rolegate_verification_duration_seconds" [] "How long a document took to verify, once it was its turn";
+    LIMITED counter "rolegate_limits_turned_away_total" ["limit"] "Requests and connections turned away by a limit";
+    CONNECTIONS gauge "rolegate_connections_open" [] "Connections of clients that are open";
+    CONNECTIONS_MOST gauge "rolegate_connections_max" [] "Connections of clients that are taken at once";
+    MINTING gauge "rolegate_sign_ins_minting" [] "Sign-ins for which STS is asked just now";
+    MINTING_MOST gauge "rolegate_sign_ins_minting_max" [] "Sign-ins for which STS is asked at once, at most";
+    UNDERWAY gauge "rolegate_tasks_underway" [] "Tasks that no request waits for and that the process ends only after";
+    JOB_SUCCESS gauge "rolegate_job_last_success_seconds" ["name", "of"] "When the last run of a job began that came to its end, in seconds since 1970";
+    JOB_INTERVAL gauge "rolegate_job_interval_seconds" ["name", "of"] "How long after the end of a run of a job the next begins";
+    JOB_FAILING gauge "rolegate_job_failures_in_a_row" ["name", "of"] "How many runs of a job have failed since the last that did not";
+    JOB_RUNS counter "rolegate_job_runs_total" ["name", "of", "outcome"] "Runs of a job that ended";
+    JOB_DONE counter "rolegate_job_done_total" ["name", "of"] "What the runs of a job removed or renewed";
     SESSIONS gauge "rolegate_sessions" [] "Confirmed sessions that have neither ended nor run out, a million at most";
     LEASES gauge "rolegate_leases" [] "Leases that are neither revoked nor over, a million at most";
     CREDENTIALS gauge "rolegate_credentials" [] "Credentials kept that have not expired, a million at most";
@@ -62,6 +73,10 @@ metrics! {
     AUDIT_FAILURES counter "rolegate_audit_write_failures_total" [] "Audit records that could not be written";
     AUDIT_QUEUE gauge "rolegate_audit_queue" [] "Audit records that wait for the disk; at 1,024 who writes one waits for room";
     AUDIT_HEAD gauge "rolegate_audit_head_seq" [] "The number of the last audit record, of all replicas";
+    AUDIT_FIRST gauge "rolegate_audit_first_seq" [] "The number of the oldest audit record that is kept";
+    AUDIT_COPIED counter "rolegate_audit_copied_total" [] "Audit records of this process that were written to the copy";
+    AUDIT_COPY_PENDING gauge "rolegate_audit_copy_pending" [] "Audit records of this process that are still to be written to the copy";
+    AUDIT_COPY_FAILURES counter "rolegate_audit_copy_failures_total" [] "Writes to the copy of the audit that failed; each is tried again";
     STORE_UP gauge "rolegate_store_up" [] "1 where the store was heard from within 5 seconds";
     STORE_HEARD gauge "rolegate_store_last_heard_seconds" [] "How long ago the store was heard from";
     STORE_IN_USE gauge "rolegate_store_connections_in_use" ["pool"] "Connections to the store at work";
@@ -76,6 +91,9 @@ metrics! {
     IDP_FAILURES counter "rolegate_idp_metadata_refresh_failures_total" ["idp"] "How often looking for metadata gave nothing good";
     TLS_CERTIFICATE gauge "rolegate_tls_certificate_not_after_seconds" [] "When the certificate ends that this process serves with, in seconds since 1970";
     RELAY_KEY gauge "rolegate_relay_key_age_seconds" [] "How long ago the relay key was made that signs now";
+    MASTER_KEYS gauge "rolegate_master_keys_held" [] "Master keys that this process holds";
+    UNDER_FORMER gauge "rolegate_values_under_former_keys" [] "Values in the store that are still sealed under a former master key, a thousand of a column at most";
+    GATEWAYS gauge "rolegate_gateways" [] "Gateways at work on the store";
     RESIDENT gauge "process_resident_memory_bytes" [] "Memory of the process that is in RAM";
     VIRTUAL gauge "process_virtual_memory_bytes" [] "Memory of the process in all";
     CPU counter "process_cpu_seconds_total" [] "Processor time that the process took";

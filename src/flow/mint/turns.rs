@@ -37,6 +37,11 @@ impl MintTurns {
         self.most.saturating_sub(self.turns.available_permits())
     }
 
+    /// How many there are in all.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// Waits a moment for a turn.
     pub(in crate::flow) async fn take(&self) -> Result<MintTurn, Busy> {
         let turn = Arc::clone(&self.turns).acquire_owned();

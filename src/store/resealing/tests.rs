@@ -261,6 +261,7 @@ async fn a_re_sealing_that_was_cut_short_goes_on() {
     let store = bench.open_ring(&[OLD, NEW]).await.unwrap();
     let filled = fill(&bench, &store).await;
     let all = store.sealed_under(id(OLD)).await.unwrap();
+    assert_eq!(store.under_former().await, Ok(0));
     store.rotate_master_key(id(NEW)).await.unwrap();
     for _ in 0..2 {
         assert_eq!(store.reseal_step(2).await, Ok(2));
@@ -277,7 +278,9 @@ async fn a_re_sealing_that_was_cut_short_goes_on() {
     }
     let store = bench.open_ring(&[OLD, NEW]).await.unwrap();
     assert_eq!(store.sealed_under(id(OLD)).await, Ok(all - 4));
+    assert_eq!(store.under_former().await, Ok(all - 4));
     assert_eq!(reseal_all(&store).await, all - 4);
+    assert_eq!(store.under_former().await, Ok(0));
     assert_eq!(store.retire_master_key(id(OLD)).await, Ok(true));
     store.close().await;
     let store = bench.open_with(NEW).await.unwrap();

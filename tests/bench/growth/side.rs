@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use rolegate::app::{self, World};
 use rolegate::audit::{Event, EventKind, Recorder};
 use rolegate::config;
@@ -50,14 +53,28 @@ pub(crate) struct Side {
     /// The number of the last audit record.
     pub(crate) records: i64,
     pub(crate) is_on_server: bool,
+    clock: Arc<Ahead>,
     url: String,
     folder: tempfile::TempDir,
 }
 
-fn world() -> World {
-    World {
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(OsEntropy),
+/// The machine's clock, ahead by whole minutes: no store removes anything until its clock has gone evenly for ten.
+#[derive(Default)]
+struct Ahead(AtomicU64);
+
+impl Ahead {
+    fn by(&self) -> Duration {
+        Duration::from_mins(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> DateTime<Utc> {
+        SystemClock.now() + TimeDelta::from_std(self.by()).unwrap()
+    }
+
+    fn steady(&self) -> Duration {
+        SystemClock.steady() + self.by()
     }
 }
 
@@ -74,7 +91,12 @@ impl Side {
         );
         std::fs::write(&path, text).unwrap();
         let config = config::load(&path, &BTreeMap::new()).unwrap();
-        let store = app::open_store(&config, &world()).await.unwrap();
+        let clock = Arc::<Ahead>::default();
+        let world = World {
+            clock: Arc::<Ahead>::clone(&clock),
+            entropy: Arc::new(OsEntropy),
+        };
+        let store = app::open_store(&config, &world).await.unwrap();
         store.add_entries(drafts(entries), "bench").await.unwrap();
         let allow_list = app::allow_list(&config, &store).await.unwrap();
         let reference = Reference::fresh(&SystemClock, &OsEntropy);
@@ -82,7 +104,7 @@ impl Side {
             reference: Some(reference.clone()),
             ..Event::new(EventKind::GatewayStarted)
         };
-        let recorder = Recorder::start(store.clone(), world().clock);
+        let recorder = Recorder::start(store.clone(), world.clock);
         for _ in 0..10 {
             let other = Event::new(EventKind::GatewayStarted);
             recorder.record(other).await.unwrap();
@@ -95,6 +117,7 @@ impl Side {
             is_on_server: matches!(engine, Engine::Server(_)),
             store,
             allow_list,
+            clock,
             url,
             folder,
         };
@@ -106,7 +129,13 @@ impl Side {
     }
 
     pub(crate) fn recorder(&self) -> Recorder {
-        Recorder::start(self.store.clone(), world().clock)
+        let clock = Arc::<Ahead>::clone(&self.clock);
+        Recorder::start(self.store.clone(), clock)
+    }
+
+    /// Lets ten minutes pass, as far as the store knows.
+    pub(crate) fn wait(&self) {
+        self.clock.0.fetch_add(10, Ordering::Relaxed);
     }
 
     /// Somebody new, with all that a job needs.

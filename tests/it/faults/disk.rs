@@ -102,6 +102,26 @@ async fn until(fleet: &Fleet, reach: &Reach, wanted: StatusCode, chance: &mut Ch
     panic!("no {wanted} in {:?}: {}", begun.elapsed(), fleet.log());
 }
 
+/// Asks for leases until `/readyz` answers so: the gateway knows of a full disk once it could not write a record.
+async fn until_ready_is(reach: &Reach, wanted: StatusCode) {
+    let url = &reach.urls[0];
+    let path = format!("{url}/api/v1/leases");
+    let begun = Instant::now();
+    let mut last = String::new();
+    while begun.elapsed() < RECOVERED {
+        let answer = reqwest::get(format!("{url}/readyz")).await.unwrap();
+        if answer.status() == wanted {
+            return;
+        }
+        last = answer.text().await.unwrap();
+        let order = json!({ "user": "probe", "role_arn": role("long"), "job": "full" });
+        let asked = reach.api("POST", &path, &reach.launcher, Some(&order), None);
+        asked.await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("/readyz is not {wanted}: {last}");
+}
+
 /// What does not go while the disk is full, and what does.
 async fn refuses(reach: &Reach, probe: &str) {
     let url = &reach.urls[0];
@@ -161,10 +181,12 @@ async fn a_full_disk_refuses_and_loses_nothing() {
         disk.fill();
         until(&fleet, &reach, StatusCode::SERVICE_UNAVAILABLE, &mut chance).await;
         refuses(&reach, &probe).await;
+        until_ready_is(&reach, StatusCode::SERVICE_UNAVAILABLE).await;
         assert!(fleet.gateway(0).runs());
         disk.free();
         let took = until(&fleet, &reach, StatusCode::OK, &mut chance).await;
         assert!(took < RECOVERED, "{took:?}");
+        until_ready_is(&reach, StatusCode::OK).await;
         slowest = slowest.max(took);
         if !load.goes_on() {
             break;
