@@ -4,6 +4,7 @@ mod audit_terms;
 mod flows;
 mod measuring;
 mod open_files;
+mod running;
 mod telemetry;
 
 use std::net::{SocketAddr, TcpListener};
@@ -12,17 +13,14 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use thiserror::Error;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
 
 use crate::audit::Recorder;
 use crate::config::Config;
 use crate::flow::{
-    Access, Addresses, AllowList, GatewayName, IdTokens, IdpError, Idps, MasterKeyWatch,
-    ProviderError, Providers, Refresh, RefreshParts, RelayKeys, RelayParts, ServiceKeys,
-    SignInRules, Underway,
+    Access, Addresses, AllowList, GatewayName, IdpError, Idps, MasterKeyWatch, ProviderError,
+    Providers, Refresh, RefreshParts, RelayKeys, RelayParts, ServiceKeys, SignInRules,
 };
-use crate::http::{self, Bounds, Leaving, ServeError, Serving, Tls, TlsFiles};
+use crate::http::{self, Bounds, ServeError, Tls, TlsFiles};
 use crate::model::{Clock, Entropy};
 use crate::policy::Limits;
 use crate::saml::metadata_url::MetadataFetchError;
@@ -31,6 +29,7 @@ use crate::store::{
 };
 use crate::sts::StsSettings;
 use flows::{Parts, background, flows, jobs, parts};
+pub use running::{Running, Signals};
 pub use telemetry::Traces;
 
 /// Time and randomness, handed to every part.
@@ -66,117 +65,6 @@ pub enum StartError {
     /// Asked to end once more while it finished what was begun.
     #[error("told to end twice: what was under way was not finished")]
     EndedAtOnce,
-}
-
-/// A gateway that serves.
-pub struct Running {
-    /// Where it listens.
-    pub address: SocketAddr,
-    serving: Serving,
-    metrics: Option<Serving>,
-    refresh: Arc<Refresh>,
-    tls: Option<Arc<Tls>>,
-    providers: Arc<Providers>,
-    id_tokens: Arc<IdTokens>,
-    master_keys: Arc<MasterKeyWatch>,
-    recorder: Recorder,
-    tasks: Vec<JoinHandle<()>>,
-    leaving: Arc<Leaving>,
-    underway: Underway,
-    shutdown_delay: Duration,
-}
-
-/// How long a gateway that stops waits for what is on its way at providers and STS: longer than either may take.
-const SETTLE: Duration = Duration::from_secs(26);
-
-impl Running {
-    /// Finishes what was begun, then ends: requests, then what no request waited for, with its records in the audit.
-    pub async fn stop(self) {
-        self.leaving.announce();
-        tokio::time::sleep(self.shutdown_delay).await;
-        self.serving.stop().await;
-        if let Some(metrics) = self.metrics {
-            metrics.stop().await;
-        }
-        // They would go on beginning what must be waited for.
-        for task in self.tasks {
-            task.abort();
-        }
-        // A refresh token that the provider has rotated and nobody kept would end the sign-in.
-        let refreshed = self.id_tokens.settle();
-        // An assertion is good for five minutes and was used up.
-        let made = self.underway.settle();
-        let settled = tokio::time::timeout(SETTLE, async { tokio::join!(refreshed, made) });
-        if settled.await.is_err() {
-            tracing::error!(
-                event = "unfinished",
-                tasks = self.underway.len(),
-                "what was begun did not end in time"
-            );
-        }
-        self.recorder.settle().await;
-        self.master_keys.leave().await;
-    }
-
-    /// Serves until the process is asked to end; SIGHUP has metadata, TLS, key and secret files read, and metadata
-    /// URLs, OpenID providers and the master keys' command asked again.
-    async fn until(self, mut signals: Signals) -> Result<(), StartError> {
-        while let Told::HangUp = signals.next().await {
-            self.refresh.at_once();
-            if let Some(tls) = &self.tls {
-                tls.at_once();
-            }
-            self.providers.at_once();
-            self.master_keys.at_once();
-        }
-        tracing::info!(event = "stopping", "finishing what was begun");
-        tokio::select! {
-            () = self.stop() => Ok(()),
-            () = signals.end() => Err(StartError::EndedAtOnce),
-        }
-    }
-}
-
-/// What the process is told from outside. Listened to from the first moment on, since a SIGHUP that nobody
-/// listens to ends the process; one that comes during the start is heeded after it.
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    /// Begins to listen.
-    pub fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            () = end(&mut self.terminate, &mut self.interrupt) => Told::End,
-            _ = self.hang_up.recv() => Told::HangUp,
-        }
-    }
-
-    async fn end(&mut self) {
-        end(&mut self.terminate, &mut self.interrupt).await;
-    }
-}
-
-enum Told {
-    End,
-    HangUp,
-}
-
-async fn end(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 /// Starts everything, and serves until the process is asked to end by SIGTERM or SIGINT; asked a second time, it

@@ -2,6 +2,8 @@
 //!
 //! The hashes show that the file is one unbroken piece of a chain. That it is this gateway's chain only the store can
 //! say, which names the last record's hash: by the record itself, by the sealed base, or by the record of the removal.
+//! Of the store's records those count alone whose code a holder of the master key made: whoever can write the table can
+//! make a file that fits it.
 //! Without the store nothing is proved against whoever made the whole file anew.
 
 use std::io::{BufRead, BufReader};
@@ -12,9 +14,13 @@ use thiserror::Error;
 
 use super::EventKind;
 use super::chain;
-use super::reading::{Record, export};
+use super::reading::Record;
+use super::verify::genuine;
 use crate::model::hex;
-use crate::store::{AuditFilter, AuditHead, Store, StoreError};
+use crate::store::{AuditFilter, AuditHead, AuditRow, Store, StoreError};
+
+/// How many records of removals are read at once.
+const PAGE: u32 = 500;
 
 /// What a file proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +120,10 @@ struct Link {
 impl Link {
     fn read(line: &str) -> Option<Self> {
         let mut fields: Map<String, Value> = serde_json::from_str(line).ok()?;
+        // A key that stands twice is read once, and whoever reads the file with other eyes may read the other.
+        if Value::Object(fields.clone()).to_string() != line {
+            return None;
+        }
         let hash = fields.remove("hash")?.as_str()?.to_owned();
         let previous = fields.get("previous")?.as_str()?.to_owned();
         let seq = fields.get("seq")?.as_i64()?;
@@ -162,25 +172,38 @@ async fn named(store: &Store, last: AuditHead) -> Result<Option<bool>, FileError
     }
     if last.seq > base.seq {
         let row = snapshot.page(last.seq, 1).await?.pop();
-        return Ok(Some(
-            row.is_some_and(|row| row.seq == last.seq && row.hash == last.hash),
-        ));
+        let row = row.filter(|row| row.seq == last.seq && row.hash == last.hash);
+        return row.map_or(Ok(Some(false)), |row| is_genuine(store, &row).map(Some));
     }
     drop(snapshot);
-    let filter = AuditFilter {
+    named_by_removal(store, last).await
+}
+
+async fn named_by_removal(store: &Store, last: AuditHead) -> Result<Option<bool>, FileError> {
+    let removals = AuditFilter {
         kinds: [EventKind::AuditPruned.as_str()].into(),
         ..AuditFilter::default()
     };
-    let mut removals = export(store, filter, None);
+    let mut after = i64::MIN;
     loop {
-        let page = removals.next_page().await?;
-        if page.is_empty() {
-            return Ok(None);
+        let page = store.audit_page(&removals, after, PAGE).await?;
+        for row in page.rows {
+            if is_genuine(store, &row)?
+                && let Some(named) = names(&Record::from(row), last)
+            {
+                return Ok(Some(named));
+            }
         }
-        if let Some(named) = page.iter().find_map(|record| names(record, last)) {
-            return Ok(Some(named));
+        match page.next {
+            Some(next) => after = next,
+            None => return Ok(None),
         }
     }
+}
+
+fn is_genuine(store: &Store, row: &AuditRow) -> Result<bool, FileError> {
+    let told = genuine(store, row)?;
+    Ok(told.is_some_and(|told| told.seq == row.seq && told.fits(row)))
 }
 
 /// What the record of a removal says of its last record, if `last` is that one.

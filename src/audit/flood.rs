@@ -3,7 +3,8 @@
 //! Of refusals of one kind, from one address, lease or caller, for one reason, the first twenty in a minute are
 //! recorded one by one and the rest are counted; a minute later one event says how many there were. While it goes on
 //! there is that one event a minute. All refusals together are recorded one by one a thousand times a minute, and
-//! at most ten thousand senders are told apart; beyond that is one common count. The time is handed in.
+//! at most ten thousand senders are told apart; beyond that is one common count. What a provider signed is counted by
+//! itself, with more room: few have any, but one is enough to be sent again and again. The time is handed in.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,16 +15,32 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Event, EventKind};
 use crate::model::{LeaseId, Person};
 
-/// How many of a sender are recorded one by one in a minute.
-const ONE_BY_ONE: u32 = 20;
-/// How many of all senders together are.
-const OF_ALL: u32 = 1000;
+/// How many are recorded one by one in a minute.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Of a sender.
+    one_by_one: u32,
+    /// Of all senders together.
+    of_all: u32,
+}
+
+/// Of what anybody can send.
+pub(super) const ANYBODYS: Bounds = Bounds {
+    one_by_one: 20,
+    of_all: 1000,
+};
+/// Of what a provider signed.
+pub(super) const SIGNED: Bounds = Bounds {
+    one_by_one: 200,
+    of_all: 5000,
+};
 /// How many senders are told apart.
 const SENDERS: usize = 10_000;
 const MINUTE: TimeDelta = TimeDelta::minutes(1);
 
 /// Counts refusals.
 pub(super) struct Flood {
+    bounds: Bounds,
     counts: Mutex<Counts>,
 }
 
@@ -125,8 +142,9 @@ impl Count {
 
 impl Flood {
     /// Nothing counted, at `now`.
-    pub(super) fn new(now: DateTime<Utc>) -> Self {
+    pub(super) fn new(bounds: Bounds, now: DateTime<Utc>) -> Self {
         Self {
+            bounds,
             counts: Mutex::new(Counts {
                 windows: HashMap::new(),
                 common: Count::default(),
@@ -142,7 +160,7 @@ impl Flood {
         if is_over(counts.since, now) {
             (counts.since, counts.one_by_one) = (now, 0);
         }
-        let (room, senders) = (counts.one_by_one < OF_ALL, counts.windows.len());
+        let (room, senders) = (counts.one_by_one < self.bounds.of_all, counts.windows.len());
         let key = Key::of(event, code);
         let Some(window) = counts.windows.get_mut(&key) else {
             if !room || senders >= SENDERS {
@@ -158,7 +176,7 @@ impl Flood {
             counts.one_by_one += 1;
             return true;
         };
-        if !room || window.one_by_one >= ONE_BY_ONE {
+        if !room || window.one_by_one >= self.bounds.one_by_one {
             window.count.add(now);
             return false;
         }
@@ -186,7 +204,7 @@ impl Flood {
             events.push(key.event(window.count));
             // It goes on: the next minute is counted from its first on.
             window.since = now;
-            window.one_by_one = ONE_BY_ONE;
+            window.one_by_one = self.bounds.one_by_one;
             window.count = Count::default();
             true
         });
@@ -235,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_first_are_recorded_and_the_rest_are_one_event_a_minute() {
-        let flood = Flood::new(at(0));
+        let flood = Flood::new(ANYBODYS, at(0));
         let event = from("192.0.2.1");
         assert_eq!(admitted(&flood, &event, "signature_invalid", 0, 500), 20);
         assert_eq!(admitted(&flood, &event, "signature_invalid", 30, 500), 0);
@@ -266,7 +284,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_sender_and_a_lease_is_one_wherever_it_is_used() {
-        let flood = Flood::new(at(0));
+        let flood = Flood::new(ANYBODYS, at(0));
         let near = (0..100)
             .filter(|host| flood.admits(&from(&format!("2001:db8::{host:x}")), "markup", at(0)));
         assert_eq!(near.count(), 20);
@@ -284,7 +302,7 @@ mod tests {
 
     #[test]
     fn many_senders_cost_neither_memory_nor_records() {
-        let flood = Flood::new(at(0));
+        let flood = Flood::new(ANYBODYS, at(0));
         let sender = |n: u32| from(&Ipv4(n).to_string());
         let recorded = (0..50_000).filter(|n| flood.admits(&sender(*n), "markup", at(0)));
         assert_eq!(recorded.count(), 1000);
@@ -298,8 +316,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_signed_has_more_room_and_no_endless_one() {
+        let flood = Flood::new(SIGNED, at(0));
+        let event = from("192.0.2.1");
+        assert_eq!(admitted(&flood, &event, "replayed", 0, 10_000), 200);
+        assert_eq!(admitted(&flood, &from("192.0.2.2"), "replayed", 0, 9), 9);
+        let due = flood.due(at(60), false);
+        assert_eq!(due[0].count, Some(9800));
+        assert_eq!(admitted(&flood, &event, "replayed", 61, 100), 0);
+    }
+
+    #[test]
     fn a_clock_that_is_set_back_stops_nothing() {
-        let flood = Flood::new(at(1000));
+        let flood = Flood::new(ANYBODYS, at(1000));
         let event = from("192.0.2.1");
         assert_eq!(admitted(&flood, &event, "markup", 1000, 30), 20);
         assert_eq!(flood.due(at(0), false)[0].count, Some(10));

@@ -365,3 +365,53 @@ async fn what_a_removal_records_is_copied_too() {
     assert_eq!(copied.lines().count(), 1);
     assert!(copied.contains("audit_pruned"), "{copied}");
 }
+
+#[tokio::test]
+async fn a_line_that_two_readers_read_differently_is_no_record() {
+    let bench = Bench::new();
+    let (store, recorder) = days(&bench, 3).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gone.jsonl");
+    let mut kept = order(&bench, 0);
+    kept.export = Some(&file);
+    prune(&store, &recorder, kept).await.unwrap().unwrap();
+    let good = std::fs::read_to_string(&file).unwrap();
+    assert!(verify_file(&file, Some(&store)).await.is_ok());
+    // Readers take the first of two keys, or the last.
+    let twice = good.replacen("{\"at\"", "{\"reason\":\"nothing happened\",\"at\"", 2);
+    for text in [twice, good.replacen(",\"kind\"", ", \"kind\"", 1)] {
+        assert_ne!(text, good);
+        std::fs::write(&file, text).unwrap();
+        let refused = verify_file(&file, Some(&store)).await;
+        assert!(matches!(refused, Err(FileError::Line(1))), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_was_made_to_fit_a_file_proves_nothing() {
+    let bench = Bench::new();
+    let (store, recorder) = days(&bench, 5).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("export.jsonl");
+    let lines = async || {
+        let records = list(&store, 0, 100).await.unwrap();
+        let lines: Vec<String> = records.iter().map(|record| record.line() + "\n").collect();
+        lines.concat()
+    };
+    std::fs::write(&file, lines().await).unwrap();
+    let proved = verify_file(&file, Some(&store)).await.unwrap();
+    assert_eq!(proved.named, Some(true));
+    // Whoever writes to the table, without the master key, makes the last record anew; its hash needs no key.
+    let last = list(&store, 4, 1).await.unwrap().remove(0);
+    let forged = last.text.replace("day 4", "day 9");
+    let told: serde_json::Value = serde_json::from_str(&forged).unwrap();
+    let hash = chain::hash(told["previous"].as_str().unwrap(), &forged);
+    let rewrite = format!("UPDATE audit SET record = '{forged}', hash = $1 WHERE seq = 5");
+    bench.tamper_with(rewrite.leak(), hash.to_vec()).await;
+    let text = lines().await;
+    assert!(text.contains("day 9"));
+    std::fs::write(&file, text).unwrap();
+    let refused = verify_file(&file, Some(&store)).await;
+    assert!(matches!(refused, Err(FileError::Foreign(5))), "{refused:?}");
+    drop(recorder);
+}

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::Instrument;
 
 use super::copy::{CopyCounts, CopyTo, Copying};
-use super::flood::Flood;
+use super::flood::{self, Flood};
 use super::reading::Record;
 use super::{AuditCounts, Event, EventKind, chain};
 use crate::model::{Clock, TRACES};
@@ -40,7 +40,17 @@ struct Parts {
     clock: Arc<dyn Clock>,
     counts: AuditCounts,
     flood: Flood,
+    signed: Flood,
     copying: Option<Copying>,
+}
+
+impl Parts {
+    /// The events of refusals that were counted.
+    fn due(&self, now: DateTime<Utc>, all: bool) -> Vec<Event> {
+        let mut due = self.flood.due(now, all);
+        due.extend(self.signed.due(now, all));
+        due
+    }
 }
 
 struct Waiting {
@@ -61,7 +71,8 @@ impl Recorder {
     pub fn start_with(store: Store, clock: Arc<dyn Clock>, copy: Option<CopyTo>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let parts = Arc::new(Parts {
-            flood: Flood::new(clock.now()),
+            flood: Flood::new(flood::ANYBODYS, clock.now()),
+            signed: Flood::new(flood::SIGNED, clock.now()),
             copying: copy.map(|to| Copying::start(store.clone(), to)),
             store,
             clock,
@@ -107,8 +118,16 @@ impl Recorder {
         }
     }
 
-    /// Appends the refusal `event`, without waiting, however many there are.
-    pub fn hand_over(&self, event: Event) {
+    /// As [`Recorder::note`], for what a provider signed: each is worth a record, but whoever has one such document
+    /// can send it again and again.
+    pub fn note_signed(&self, event: Event, code: &'static str) {
+        if self.parts.signed.admits(&event, code, self.now()) {
+            self.hand_over(event);
+        }
+    }
+
+    /// Appends the refusal `event`, without waiting.
+    fn hand_over(&self, event: Event) {
         let waiting = Waiting {
             event: Some(event),
             at: self.now(),
@@ -136,7 +155,7 @@ impl Recorder {
             // What could not be written is in the log.
             let _written = answer.await;
         }
-        for event in self.parts.flood.due(self.now(), true) {
+        for event in self.parts.due(self.now(), true) {
             if let Err(error) = self.record(event).await {
                 tracing::error!(event = "audit_lost", %error, "counted refusals are not in the audit");
             }
@@ -182,7 +201,7 @@ async fn write(parts: Arc<Parts>, mut waiting: mpsc::Receiver<Waiting>) {
             _ = ticks.tick() => {}
         }
         let now = parts.clock.now();
-        let due = parts.flood.due(now, !open);
+        let due = parts.due(now, !open);
         batch.extend(due.into_iter().map(|event| Waiting {
             event: Some(event),
             at: now,

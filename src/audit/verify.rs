@@ -222,7 +222,7 @@ fn judge(
 }
 
 /// What the record says, if rolegate wrote it.
-fn genuine(store: &Store, row: &AuditRow) -> Result<Option<Told>, StoreError> {
+pub(super) fn genuine(store: &Store, row: &AuditRow) -> Result<Option<Told>, StoreError> {
     match Told::read(row) {
         Some(told) if store.audit_mac_holds(&row.hash, &row.mac)? => Ok(Some(told)),
         _ => Ok(None),

@@ -36,7 +36,7 @@ pub(super) async fn run(at: &Context) -> Outcome {
     if config.store.master_key_command.is_none() {
         warn_of_open_key(&config.store.master_key_file);
     }
-    master::check(&config, at).await?;
+    master::check(&config, store).await?;
     warn_of_deafness(config.store.listen_url.as_deref()).await;
     let ring = match store {
         Some(store) => of_store(&config, at, store).await?,

@@ -88,14 +88,19 @@ pub(super) enum KeyId {
 }
 
 impl FromStr for KeyId {
-    type Err = IdError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, IdError> {
+    fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(master) = text.parse() {
             return Ok(Self::Master(master));
         }
         let relay = text.parse().map(Self::Relay);
-        relay.or_else(|_| text.parse().map(Self::Saml))
+        relay
+            .or_else(|_| text.parse().map(Self::Saml))
+            .map_err(|_: IdError| {
+                "write an ID as `rolegate keys list` shows it: mk_ and eight digits, key_... or rky_..."
+                    .to_owned()
+            })
     }
 }
 
@@ -144,7 +149,7 @@ async fn generate(at: &Context, usage: KeyUse, json: bool) -> Outcome {
 }
 
 async fn list(at: &Context, json: bool) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let keys = store.service_keys().await?;
     let mut shown = keys.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
     shown.extend(store.relay_keys().await?.iter().map(relay::shown));
@@ -183,7 +188,7 @@ async fn list(at: &Context, json: bool) -> Outcome {
 }
 
 async fn retire(at: &Context, id: &ServiceKeyId) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let Some(usage) = store.remove_service_key(id).await? else {
         return Err(
             format!("there is no key {id}; `rolegate keys list` shows those there are").into(),

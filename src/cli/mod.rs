@@ -105,7 +105,7 @@ enum Command {
     Audit(audit::Command),
     /// Print rolegate's own SAML metadata, for the IdP
     Metadata,
-    /// rolegate's own key pairs: to sign requests and relay tokens with, to decrypt assertions with
+    /// The master keys that seal the store, and rolegate's own key pairs: to sign requests and relay tokens, to decrypt
     #[command(subcommand)]
     Keys(keys::Command),
     /// rolegate as the OIDC issuer of method relay
@@ -203,6 +203,20 @@ impl Context {
         let config = self.config()?;
         let store = app::open_store(&config, &self.world).await?;
         Ok((config, store))
+    }
+
+    /// The store, where there is one. What looks at it, or takes from it, must not make an empty one after a slip in
+    /// `store.url`, and call that proved or revoked.
+    async fn existing_store(&self) -> Result<Store, Failure> {
+        let config = self.config()?;
+        if !database_exists(&config.store.url).await? {
+            let path = self.path.display();
+            return Err(format!(
+                "there is no database yet where `store.url` of {path} points; name the gateway's own configuration with --config, or correct the key"
+            )
+            .into());
+        }
+        Ok(app::open_store(&config, &self.world).await?)
     }
 }
 

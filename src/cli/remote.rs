@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Where a command acts.
 #[derive(clap::Args)]
 pub(super) struct Place {
-    /// Act on a running gateway, with an admin's token in ROLEGATE_TOKEN, not on the store of --config
+    /// Ask a running gateway, with a token in ROLEGATE_TOKEN (an admin's; to list or export an auditor's does), not the store of --config
     #[arg(long, env = "ROLEGATE_URL", value_name = "URL")]
     url: Option<String>,
 }
@@ -229,9 +229,11 @@ async fn refused(answer: Response) -> Refused {
     });
     Refused {
         code: field("code").unwrap_or_default(),
-        // The API speaks of the header that this command wrote.
+        // The API speaks of the header, which this command wrote.
         title: match status {
-            StatusCode::UNAUTHORIZED => format!("{TOKEN}: {title}"),
+            StatusCode::UNAUTHORIZED => format!(
+                "the gateway knows no such token as {TOKEN} has, or it has ended or was revoked; `rolegate tokens list` at the gateway's store shows those there are, and `rolegate tokens create` makes another"
+            ),
             _ => title,
         },
     }

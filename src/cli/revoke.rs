@@ -129,7 +129,7 @@ fn selector(arguments: &Arguments) -> Option<Selector> {
 
 /// The flow on the store of the configuration: nothing is served from here.
 async fn revoke(at: &Context) -> Result<Revoke, Failure> {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     Ok(Revoke {
         recorder: Recorder::start(store.clone(), Arc::clone(&at.world.clock)),
         store,

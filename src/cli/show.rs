@@ -123,7 +123,7 @@ pub(super) async fn sessions(command: &List, at: &Context) -> Outcome {
 }
 
 async fn sessions_here(at: &Context) -> Result<Vec<Value>, Failure> {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let sessions = store.list_sessions(None, None, ROWS).await?;
     let list = sessions.iter().map(|row| {
         json!({
@@ -174,7 +174,7 @@ pub(super) async fn leases(command: &List, at: &Context) -> Outcome {
 }
 
 async fn leases_here(at: &Context) -> Result<Vec<Value>, Failure> {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let leases = store.leases(LeaseFilter::default(), None, ROWS).await?;
     let list = leases.iter().map(|lease| {
         json!({

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, json};
 
 use super::roles::{self, Expiry};
-use super::{Context, Failure, Outcome, local_user, output};
+use super::{Context, Failure, Outcome, WRONG_USAGE, local_user, output};
 use crate::app::World;
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
@@ -97,13 +98,20 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
             json,
         } => {
             let order = Order {
-                patterns: patterns(role, for_roles, for_users)?,
+                patterns: (
+                    for_roles.map(TextPattern::new),
+                    for_users.map(TextPattern::new),
+                ),
                 name,
                 role,
                 expires,
                 certificate_subject,
                 without_token,
             };
+            if let Some(misuse) = misuse(&order, at.world.clock.now()) {
+                output::error(&misuse);
+                return Ok(ExitCode::from(WRONG_USAGE));
+            }
             create(at, order, json).await
         }
         Command::List { json } => list(at, json).await,
@@ -113,23 +121,29 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
 
 type Patterns = (Option<TextPattern>, Option<TextPattern>);
 
-fn patterns(role: Role, roles: Option<String>, users: Option<String>) -> Result<Patterns, Failure> {
-    if role != Role::Launcher && (roles.is_some() || users.is_some()) {
-        return Err(format!(
+/// What of an order contradicts itself, and what to write.
+fn misuse(order: &Order, now: DateTime<Utc>) -> Option<String> {
+    let role = order.role;
+    let expires = order.expires.map(|end| end.counted_from(now));
+    if role != Role::Launcher && order.patterns != (None, None) {
+        return Some(format!(
             "--for-roles and --for-users are for launchers; leave them out with --role {role}"
-        )
-        .into());
+        ));
     }
-    Ok((roles.map(TextPattern::new), users.map(TextPattern::new)))
+    if role != Role::Launcher && order.without_token {
+        return Some(
+            "--without-token is for launchers; leave it out, and the token counts with the certificate"
+                .to_owned(),
+        );
+    }
+    expires.filter(|end| *end <= now)?;
+    Some(
+        "--expires has passed already; write a time to come, or a length from now such as 30d"
+            .to_owned(),
+    )
 }
 
 async fn create(at: &Context, order: Order, json: bool) -> Outcome {
-    if order.without_token && order.role != Role::Launcher {
-        return Err(
-            "--without-token is for launchers; leave it out, and the token counts with the certificate"
-                .into(),
-        );
-    }
     let (config, store) = at.store().await?;
     let record = record(order, &at.world);
     let token = keep(&store, &record, &at.world).await?;
@@ -206,7 +220,7 @@ fn show(record: &TokenRecord, token: Option<&Secret>, json: bool) -> Outcome {
 }
 
 async fn list(at: &Context, json: bool) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let tokens = store.tokens().await?;
     if json {
         output::json(&tokens)?;
@@ -265,7 +279,7 @@ fn certificate(token: &TokenRecord) -> String {
 }
 
 async fn revoke(at: &Context, token: &str, leases: bool) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let revoked = store.revoke_token(token).await?;
     if revoked.is_empty() {
         return Err(format!(

@@ -6,12 +6,15 @@ use super::raw::RawLimits;
 
 /// SDKs try three or four times where a token is wrong.
 const BAD_TOKENS: NonZeroU32 = NonZeroU32::new(200).unwrap();
-/// An office behind one address has a few wrong sign-ins a minute, also when an IdP is set up wrong.
-const REFUSED_SIGN_INS: NonZeroU32 = NonZeroU32::new(60).unwrap();
-/// And many good ones when the day begins.
-const SIGN_IN_STARTS: NonZeroU32 = NonZeroU32::new(300).unwrap();
-/// Thirty failures a minute of a job whose SDK tries four times.
-const REFUSALS_PER_TOKEN: NonZeroU32 = NonZeroU32::new(120).unwrap();
+/// A hundred a second: more than a whole company behind one address, when an IdP is set up wrong in the morning. What
+/// they leave in the audit has a bound of its own.
+const REFUSED_SIGN_INS: NonZeroU32 = NonZeroU32::new(6000).unwrap();
+/// In the ten minutes that each stays open, fewer than `open_sign_ins`: one address alone drives nobody out.
+const SIGN_IN_STARTS: NonZeroU32 = NonZeroU32::new(6000).unwrap();
+/// Ten a second: a hundred and fifty failures a minute of jobs that share a token and whose SDK tries four times.
+const REFUSALS_PER_TOKEN: NonZeroU32 = NonZeroU32::new(600).unwrap();
+/// About half of those that there are at most: thousands of jobs may come from one address.
+const CONNECTIONS_PER_ADDRESS: usize = 4096;
 
 /// `[server.limits]`. README, "Limits", says what a caller sees beyond each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +67,9 @@ pub(super) fn check(raw: &RawLimits) -> Limits {
             .unwrap_or(REFUSALS_PER_TOKEN),
         open_sign_ins: raw.open_sign_ins.unwrap_or(100_000),
         max_connections: raw.max_connections,
-        connections_per_address: raw.connections_per_address.unwrap_or(512),
+        connections_per_address: raw
+            .connections_per_address
+            .unwrap_or(CONNECTIONS_PER_ADDRESS),
         request_timeout_seconds: raw.request_timeout_seconds.unwrap_or(10),
         tls_handshake_timeout_seconds: raw.tls_handshake_timeout_seconds.unwrap_or(5),
         unread_answer_timeout_seconds: raw.unread_answer_timeout_seconds.unwrap_or(30),

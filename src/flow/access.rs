@@ -3,6 +3,7 @@
 //! Trusts that tokens carry 256 random bits, so that finding the hash is proof enough, and who hands in names of
 //! certificates to have verified those.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Unavailable;
@@ -43,16 +44,23 @@ impl Access {
         Ok(record.filter(|record| record.is_live(self.clock.now())))
     }
 
-    /// The launcher without token that a certificate with these `names` is of, the newest of its name. Names of
-    /// several launchers say nothing.
+    /// The launcher without token that a certificate with these `names` is of, by the newest of its records. Where
+    /// that one has expired an older one does not count again: it may reach further.
+    /// Names of several launchers say nothing.
     pub async fn launcher_by_certificate(
         &self,
         names: &[CertificateName],
     ) -> Result<Option<TokenRecord>, Unavailable> {
-        let mut found = self.store.launchers_of_certificate(names).await?;
-        found.retain(|record| record.is_live(self.clock.now()));
-        let newest = found.pop();
-        Ok(newest.filter(|newest| found.iter().all(|one| one.name == newest.name)))
+        let found = self.store.launchers_of_certificate(names).await?;
+        // Oldest first, so that the newest of a name is what stays.
+        let mut newest: BTreeMap<String, TokenRecord> = BTreeMap::new();
+        for record in found {
+            newest.insert(record.name.to_string(), record);
+        }
+        let now = self.clock.now();
+        let mut live = newest.into_values().filter(|record| record.is_live(now));
+        let one = live.next();
+        Ok(one.filter(|_| live.next().is_none()))
     }
 
     /// The live sessions of a user of this name, the newest of each IdP, or of one IdP.
@@ -93,5 +101,50 @@ impl Access {
             ..Event::new(EventKind::SignedOut)
         };
         Ok(self.recorder.record(event).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{OsEntropy, Role, TextPattern, TokenId};
+    use crate::store::testing::Bench;
+
+    #[tokio::test]
+    async fn a_narrower_launcher_that_expires_does_not_give_the_wider_one_back() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        let shared: Arc<dyn Clock> = bench.clock.clone();
+        let access = Access {
+            recorder: Recorder::start(store.clone(), Arc::clone(&shared)),
+            store,
+            clock: shared,
+        };
+        let name: CertificateName = "CN=batch,O=Example".parse().unwrap();
+        let launcher = |users: &str, made: i64, expires: i64| TokenRecord {
+            id: TokenId::fresh(&*bench.clock, &OsEntropy),
+            name: "batch".parse().unwrap(),
+            role: Role::Launcher,
+            for_roles: Some(TextPattern::new("*")),
+            for_users: Some(TextPattern::new(users)),
+            created_at: bench.at(made),
+            expires_at: Some(bench.at(expires)),
+            revoked_at: None,
+            certificate_subject: Some(name.clone()),
+            without_token: true,
+        };
+        let (wide, narrow) = (launcher("*", 0, 900), launcher("ann", 1, 60));
+        for record in [&wide, &narrow] {
+            access.store.add_without_token(record).await.unwrap();
+        }
+        let names = [name.clone()];
+        let found = async || access.launcher_by_certificate(&names).await.unwrap();
+        assert_eq!(found().await.map(|one| one.id), Some(narrow.id.clone()));
+        bench.clock.advance(chrono::TimeDelta::seconds(60));
+        assert!(found().await.is_none());
+        // Revoked, it is as if it had never been.
+        let id = narrow.id.as_str();
+        access.store.revoke_token(id).await.unwrap();
+        assert_eq!(found().await.map(|one| one.id), Some(wide.id));
     }
 }

@@ -38,6 +38,9 @@ pub enum AuditQueryError {
     /// No time.
     #[error("{0}: {1}")]
     Time(&'static str, BadMoment),
+    /// A time that ends before it begins.
+    #[error("from is not before to, so that no record is asked for; exchange them")]
+    Backwards,
     /// No kind.
     #[error(transparent)]
     Kind(#[from] UnknownKind),
@@ -67,6 +70,10 @@ impl AuditQuery {
                 return Err(AuditQueryError::Twice(key));
             }
             seen.push(key);
+        }
+        let AuditFilter { from, to, .. } = query.filter;
+        if from.zip(to).is_some_and(|(from, to)| from >= to) {
+            return Err(AuditQueryError::Backwards);
         }
         Ok(query)
     }

@@ -10,6 +10,7 @@ mod counts;
 mod decided;
 mod direct;
 mod error;
+mod found;
 mod prospect;
 mod recorded;
 mod refused;
@@ -20,7 +21,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use moka::future::Cache;
 use tracing::Instrument;
 
@@ -29,11 +30,12 @@ use self::counts::FetchCounts;
 use self::decided::{Basis, Count, Counter, Decided, Stamp};
 pub use self::error::FetchError;
 use self::error::sign_in_needed;
+use self::found::Found;
 pub use self::prospect::Prospect;
 use self::recorded::Recorded;
 pub use self::token::HandedOut;
 use super::outcome::best;
-use super::{AllowList, Holds, Issuer, MintFailure, Pulse, issue};
+use super::{AllowList, Holds, Issuer, MintFailure, Pulse};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
     Clock, Credentials, Lease, Person, RoleArn, Subject, TRACES, TokenHash, rfc3339,
@@ -362,34 +364,6 @@ impl Fetch {
         self.parts.recorder.record(event).await?;
         self.recorded.keep(&lease.id, "credentials", key_id);
         Ok(())
-    }
-}
-
-/// Credentials for a fetch, and until when the next fetch may be given the same without a look.
-struct Found {
-    credentials: Arc<Credentials>,
-    keep_until: DateTime<Utc>,
-}
-
-impl Found {
-    /// For this fetch alone, so that newer ones take their place at once.
-    fn once(credentials: Credentials) -> Self {
-        Self {
-            credentials: Arc::new(credentials),
-            keep_until: DateTime::<Utc>::MIN_UTC,
-        }
-    }
-}
-
-impl From<issue::Found> for Found {
-    fn from(found: issue::Found) -> Self {
-        match found {
-            issue::Found::Hot(hot) => Self {
-                credentials: Arc::clone(&hot.credentials),
-                keep_until: hot.renew_at(),
-            },
-            issue::Found::Older(older) => Self::once(older),
-        }
     }
 }
 

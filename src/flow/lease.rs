@@ -24,6 +24,8 @@ use crate::store::{LeaseFilter, LiveSession, Once, Repeatable, Standing, Store, 
 
 /// How many leases are read at once where all of a job's are wanted.
 const AT_ONCE: u32 = 100;
+/// For how long after a revocation one of the whole job is taken for the same call, once more.
+const REPEATED_FOR: TimeDelta = TimeDelta::minutes(10);
 
 /// A lease, with its token for this once.
 pub struct LeaseMade {
@@ -251,16 +253,30 @@ impl Leases {
             let page = page.await?;
             let Some(last) = page.last() else { break };
             after = Some(last.id.clone());
-            for lease in page.iter().filter(|lease| lease.revoked_at.is_none()) {
-                let Some(token) = self.store.revoke_lease(&lease.id).await? else {
-                    continue;
-                };
-                self.fetch.forget_lease(&token).await;
-                self.audit(EventKind::LeaseRevoked, lease, by, None).await?;
-                revoked += 1;
+            for lease in &page {
+                revoked += self.revoke_of_job(by, lease).await?;
             }
         }
         Ok(revoked)
+    }
+
+    /// Revokes one of a job's; returns how many that were.
+    async fn revoke_of_job(&self, by: &Orderer, lease: &Lease) -> Result<u64, LeaseError> {
+        if let Some(at) = lease.revoked_at {
+            // Whoever revoked it may have been killed before the audit knew of it; a call is not repeated for longer.
+            if self.clock.now() - at < REPEATED_FOR {
+                let reason = Some("revoked before");
+                self.audit(EventKind::LeaseRevoked, lease, by, reason)
+                    .await?;
+            }
+            return Ok(0);
+        }
+        let Some(token) = self.store.revoke_lease(&lease.id).await? else {
+            return Ok(0);
+        };
+        self.fetch.forget_lease(&token).await;
+        self.audit(EventKind::LeaseRevoked, lease, by, None).await?;
+        Ok(1)
     }
 
     async fn session_of(

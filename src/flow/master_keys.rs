@@ -114,7 +114,7 @@ impl MasterKeyWatch {
         (seen.stamp, seen.asked) = (stamp, Instant::now());
         match self.store.reread_master_keys().await {
             Ok(changed) => {
-                seen.trouble = None;
+                self.tell_unlisted(seen).await;
                 if changed {
                     // The others are to hear of it without delay.
                     seen.word = None;
@@ -134,6 +134,30 @@ impl MasterKeyWatch {
                 seen.trouble = Some(text);
             }
         }
+    }
+
+    /// A line that went too early is told while the key is still held: without it no gateway starts again.
+    async fn tell_unlisted(&self, seen: &mut Seen) {
+        let is_sound = || {
+            self.store
+                .unlisted_master_keys()
+                .is_some_and(|ids| ids.is_empty())
+        };
+        // The store may have retired the key a moment ago.
+        if is_sound() || (self.store.refresh_master_keys().await.is_ok() && is_sound()) {
+            seen.trouble = None;
+            return;
+        }
+        let ids = self.store.unlisted_master_keys().unwrap_or_default();
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let (ids, source) = (ids.join(", "), self.source());
+        let text = format!(
+            "{ids} is needed and no longer among the master keys from {source}; put the line back there before this gateway ends, for none starts without it"
+        );
+        if seen.trouble.as_ref() != Some(&text) {
+            tracing::error!(event = "master_key_line_missing", error = %text, "the key is still held in memory");
+        }
+        seen.trouble = Some(text);
     }
 
     /// Says that the gateway is at work; says whether the store heard it.

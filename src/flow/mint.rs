@@ -5,6 +5,8 @@
 //! be had later is made when it is first wanted. A failure is kept with its reason; the sign-in stands. Nothing
 //! here runs in a request, and no connection or lock is held over the call.
 
+mod turns;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +15,13 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
+pub(in crate::flow) use self::turns::MintTurn;
+pub use self::turns::MintTurns;
 use super::outcome::{event_of, reasons};
-use super::{AllowList, Busy, Issuer, Limit, Pressure, TokenProblem, Underway};
+use super::{AllowList, Issuer, TokenProblem, Underway};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{Clock, IssueKey, Method, RoleArn, SamlProof, Subject, TRACES};
 use crate::policy::{Grant, Rules, decide_all, grantable};
@@ -27,8 +30,6 @@ use crate::sts::{IssueError, Sts};
 
 /// STS calls under way at once for one sign-in.
 const AT_ONCE: usize = 10;
-/// How long a sign-in waits for its turn, before its document is used up.
-const TURN_WAIT: Duration = Duration::from_secs(4);
 /// How often a claim is kept while STS is asked.
 const CLAIM_KEPT: Duration = Duration::from_secs(2);
 
@@ -112,50 +113,6 @@ impl MintFailure {
     /// What is kept beside the claim.
     pub(super) fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
-    }
-}
-
-/// Sign-ins for which STS is asked at once; a clone shares them.
-#[derive(Clone)]
-pub struct MintTurns {
-    turns: Arc<Semaphore>,
-    most: usize,
-    pressure: Arc<Pressure>,
-}
-
-/// The turn of one sign-in, given back when its credentials are made.
-pub struct MintTurn {
-    _permit: OwnedSemaphorePermit,
-}
-
-impl MintTurns {
-    /// At most `most`; who finds none is counted in `pressure`.
-    pub fn new(most: usize, pressure: Arc<Pressure>) -> Self {
-        Self {
-            turns: Arc::new(Semaphore::new(most)),
-            most,
-            pressure,
-        }
-    }
-
-    /// How many are taken.
-    pub fn taken(&self) -> usize {
-        self.most.saturating_sub(self.turns.available_permits())
-    }
-
-    /// How many there are in all.
-    pub fn most(&self) -> usize {
-        self.most
-    }
-
-    /// Waits a moment for a turn.
-    pub(super) async fn take(&self) -> Result<MintTurn, Busy> {
-        let turn = Arc::clone(&self.turns).acquire_owned();
-        if let Ok(Ok(permit)) = tokio::time::timeout(TURN_WAIT, turn).await {
-            return Ok(MintTurn { _permit: permit });
-        }
-        self.pressure.turn_away(Limit::Minting);
-        Err(Busy)
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Limit {
     RefusalsOfToken,
     /// Connections of one address.
     ConnectionsOfAddress,
+    /// Requests of one connection that came ahead of answers.
+    RequestsAhead,
     /// Too long an address or headers.
     Head,
     /// Too many documents wait to be verified.
@@ -27,12 +29,13 @@ pub enum Limit {
 
 impl Limit {
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BadTokens,
         Self::RefusedSignIns,
         Self::SignInStarts,
         Self::RefusalsOfToken,
         Self::ConnectionsOfAddress,
+        Self::RequestsAhead,
         Self::Head,
         Self::Verifications,
         Self::Minting,
@@ -46,6 +49,7 @@ impl Limit {
             Self::SignInStarts => "sign_in_starts",
             Self::RefusalsOfToken => "refusals_of_token",
             Self::ConnectionsOfAddress => "connections_of_address",
+            Self::RequestsAhead => "requests_ahead",
             Self::Head => "head",
             Self::Verifications => "verifications",
             Self::Minting => "minting",

@@ -18,6 +18,8 @@ use crate::store::{Levels, Store};
 
 /// By how much the clock may have gone back since the start; time services move it by less.
 const STEP: TimeDelta = TimeDelta::seconds(60);
+/// With less room where the database is, an operator is told.
+const ROOM: u64 = 64 << 20;
 /// How often it is tried whether a failing audit can be written again.
 const PROBE: Duration = Duration::from_secs(2);
 /// How long such a try may take.
@@ -91,6 +93,7 @@ impl Readiness {
     pub async fn checks(&self) -> Vec<Check> {
         self.try_audit().await;
         let levels = self.levels().await.map(|(_, levels)| levels);
+        let free = levels.as_ref().and_then(|levels| levels.disk_free);
         let needed = |name, problem| Check {
             name,
             needed: true,
@@ -110,6 +113,8 @@ impl Readiness {
             told("tls_certificate", self.certificate_over()),
             told("schema", newer_schema(levels.as_ref())),
             told("clock", self.clock_went_back()),
+            told("master_keys", self.keys_unlisted()),
+            told("disk", little_room(free)),
         ]
     }
 
@@ -172,6 +177,20 @@ impl Readiness {
         (self.parts.clock.now() >= end).then(|| over.to_owned())
     }
 
+    /// It serves with the keys that it holds, and could not be started again.
+    fn keys_unlisted(&self) -> Option<String> {
+        let problem = match self.parts.store.unlisted_master_keys() {
+            Some(ids) if ids.is_empty() => return None,
+            Some(_) => {
+                "a line that is needed is gone from the master keys' file or command; put it back before this gateway ends, for none starts without it; the log names the key (master_key_line_missing)"
+            }
+            None => {
+                "the master keys cannot be read again, and those from before are kept; no gateway starts like this; the log says why (master_keys_unreadable)"
+            }
+        };
+        Some(problem.to_owned())
+    }
+
     fn clock_went_back(&self) -> Option<String> {
         let (instant, then) = self.began;
         let gone = TimeDelta::from_std(instant.elapsed()).unwrap_or_default();
@@ -209,6 +228,14 @@ fn newer_schema(levels: Option<&Levels>) -> Option<String> {
     let version = levels?.newer_schema?;
     Some(format!(
         "a newer rolegate has brought the database to schema {version}; start that version here too"
+    ))
+}
+
+/// Jobs that run are served from a full disk, so that the gateway stays in service.
+fn little_room(free: Option<u64>) -> Option<String> {
+    let mebibytes = free.filter(|free| *free < ROOM)? >> 20;
+    Some(format!(
+        "{mebibytes} MiB are free on the disk of the database; make room: once it is full, neither sign-ins nor leases nor edits are taken"
     ))
 }
 
@@ -315,6 +342,14 @@ mod tests {
         assert_eq!(stage.looks().await, (vec![], true));
         stage.clock.advance(ends - stage.clock.now());
         assert_eq!(stage.looks().await, (vec!["tls_certificate"], true));
+    }
+
+    #[test]
+    fn a_disk_that_is_nearly_full_is_told_of() {
+        assert_eq!(little_room(None), None);
+        assert_eq!(little_room(Some(ROOM)), None);
+        let told = little_room(Some(3 << 20)).unwrap();
+        assert!(told.starts_with("3 MiB are free"), "{told}");
     }
 
     #[tokio::test]

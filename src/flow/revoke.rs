@@ -103,7 +103,7 @@ impl Revoke {
         let event = Event {
             reason: Some(format!("{} of {}: {}", hold.id, hold.scope, hold.reason)),
             by: Some(by.to_owned()),
-            ..Event::new(EventKind::HoldReleased)
+            ..about_hold(EventKind::HoldReleased, &hold)
         };
         self.recorder.record(event).await?;
         Ok(true)
@@ -137,12 +137,12 @@ impl Revoke {
                 order.reason
             )),
             by: by.clone(),
-            ..Event::new(EventKind::AccessRevoked)
+            ..about(selector)
         };
         let hold = done.hold.iter().map(|hold| Event {
             reason: Some(format!("{} of {}: {}", hold.id, hold.scope, hold.reason)),
             by: by.clone(),
-            ..Event::new(EventKind::HoldPlaced)
+            ..about_hold(EventKind::HoldPlaced, hold)
         });
         let sessions = done.sessions.iter().map(|(id, person)| Event {
             person: Some(person.clone()),
@@ -167,6 +167,48 @@ impl Revoke {
             .chain(leases.take(EVENTS));
         try_join_all(events.map(|event| self.recorder.record(event))).await?;
         Ok(())
+    }
+}
+
+/// A revocation, found by whom or what it names; a pattern of roles stands in its reason alone.
+fn about(selector: &Selector) -> Event {
+    let event = Event::new(EventKind::AccessRevoked);
+    match selector.clone() {
+        Selector::User { user, idp } => Event {
+            user: Some(user),
+            idp,
+            ..event
+        },
+        Selector::Role(role) => Event {
+            role: role.as_str().parse().ok(),
+            ..event
+        },
+        Selector::Launcher(name) => Event {
+            launcher: Some(name),
+            ..event
+        },
+        Selector::Session(id) => Event {
+            session: Some(id),
+            ..event
+        },
+        Selector::Lease(id) => Event {
+            lease: Some(id),
+            ..event
+        },
+        Selector::All => event,
+    }
+}
+
+/// What becomes of a hold, found in the same way.
+fn about_hold(kind: EventKind, hold: &Hold) -> Event {
+    let scope = hold.scope.clone();
+    let role = scope.role.and_then(|role| role.as_str().parse().ok());
+    Event {
+        user: scope.user,
+        idp: scope.idp,
+        role,
+        launcher: scope.launcher,
+        ..Event::new(kind)
     }
 }
 

@@ -5,7 +5,7 @@
 //! `X-Forwarded-Proto` its first value is read, the person's own way, from the same proxies. The PROXY protocol
 //! is not spoken.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::HttpRequest;
 use ipnet::IpNet;
@@ -44,10 +44,20 @@ fn behind(peer: IpAddr, lines: &[&str], trusted: &[IpNet]) -> IpAddr {
         if !is_in(client, trusted) {
             break;
         }
-        let Ok(hop) = hop.trim().parse() else { break };
+        let Some(hop) = address_of(hop.trim()) else {
+            break;
+        };
         client = hop;
     }
     client.to_canonical()
+}
+
+/// An address as proxies write it: alone, in brackets, or with a port, as Azure's gateways do.
+fn address_of(hop: &str) -> Option<IpAddr> {
+    let alone = || hop.parse().ok();
+    let with_port = || hop.parse().ok().map(|hop: SocketAddr| hop.ip());
+    let in_brackets = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    alone().or_else(with_port).or_else(in_brackets)
 }
 
 #[cfg(test)]
@@ -76,5 +86,17 @@ mod tests {
         );
         assert_eq!(client("10.0.0.1", &["unknown"]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &["192.0.2.9, unknown"]), "10.0.0.1");
+        // Else all who come through such a proxy would share one address, and one of them its limits.
+        for (written, address) in [
+            ("192.0.2.9:50123", "192.0.2.9"),
+            ("198.51.100.1, 192.0.2.9:50123", "192.0.2.9"),
+            ("192.0.2.9:50123, 10.0.0.2:443", "192.0.2.9"),
+            ("[2001:db8::9]:50123", "2001:db8::9"),
+            ("[2001:db8::9]", "2001:db8::9"),
+            ("2001:db8::9", "2001:db8::9"),
+            ("192.0.2.9:x", "10.0.0.1"),
+        ] {
+            assert_eq!(client("10.0.0.1", &[written]), address, "{written}");
+        }
     }
 }

@@ -4,25 +4,27 @@
 //! A trusted proxy is nobody's address, so that its connections are not counted by it. What comes beyond is closed
 //! before anything of it is read. Over TLS that is after the handshake, which has a time limit of its own. The server
 //! gives a client time for the head of the first request of a connection alone; here every next one is watched as
-//! well. Reads and writes nothing.
+//! well. A client that sends requests ahead of their answers is cut soon, since the server takes in all that have come
+//! before it answers one. Reads and writes nothing.
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::net::{IpAddr, Shutdown};
+use std::net::{IpAddr, Shutdown, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_tls::accept::openssl::TlsStream;
-use actix_web::Error;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
+use actix_web::rt::spawn;
 use actix_web::web::Bytes;
+use actix_web::{Error, HttpResponse};
 use ipnet::IpNet;
 use socket2::SockRef;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -34,8 +36,21 @@ use crate::flow::{Limit, Pressure};
 /// What the system keeps of answers that are not read yet, in bytes; it takes twice as many. Left alone it takes
 /// megabytes, and a client that sends requests ahead and reads nothing has them all answered at once.
 const UNREAD: usize = 64 * 1024;
+/// What the system takes of a client before it is read, in bytes; it keeps twice as many. What has come is made into
+/// requests all at once, each of which takes a hundred times what the shortest are sent as. The longest body still
+/// arrives within four seconds from where a round trip takes a tenth of one.
+const UNTAKEN: usize = 8 * 1024;
+/// How many requests may come on a connection before the answers to those before them. Browsers, SDKs and proxies
+/// send none such.
+const AHEAD: usize = 16;
 /// How often connections are looked through.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// Has the connections that come to `listener` take little before it is read.
+pub(super) fn take_little(listener: &TcpListener) {
+    // A system that cannot be told does without.
+    let _told = SockRef::from(listener).set_recv_buffer_size(UNTAKEN);
+}
 
 /// What holds for the connections of a listener.
 pub(super) struct Terms {
@@ -116,6 +131,8 @@ impl Connections {
             handle,
             requests: AtomicUsize::new(0),
             quiet_since: AtomicU64::new(self.now()),
+            read_since: AtomicBool::new(true),
+            ahead: AtomicUsize::new(0),
         });
         table.by_number.insert(number, Arc::downgrade(&open));
         self.pressure.connected();
@@ -168,9 +185,37 @@ pub(super) struct Open {
     requests: AtomicUsize,
     /// Since when there is none.
     quiet_since: AtomicU64,
+    /// Whether the server can have read of it since the last answer was made.
+    read_since: AtomicBool,
+    /// How many requests came before the answer to the one before them.
+    ahead: AtomicUsize,
 }
 
 impl Open {
+    /// Takes in one more request; `false` where too many came ahead of their answers, and the connection is closed.
+    fn begins(&self) -> bool {
+        let is_ahead = !self.read_since.load(Ordering::Relaxed);
+        let ahead = self
+            .ahead
+            .fetch_add(usize::from(is_ahead), Ordering::Relaxed);
+        if ahead + usize::from(is_ahead) <= AHEAD {
+            return true;
+        }
+        if ahead == AHEAD {
+            self.connections.pressure.turn_away(Limit::RequestsAhead);
+        }
+        self.close();
+        false
+    }
+
+    /// Notes that an answer is made. The server does not read between an answer and a request that has come already,
+    /// so that such a request begins before any other task has its turn.
+    fn answered(self: &Arc<Self>) {
+        self.read_since.store(false, Ordering::Relaxed);
+        let open = Arc::clone(self);
+        spawn(async move { open.read_since.store(true, Ordering::Relaxed) });
+    }
+
     fn close(&self) {
         if let Some(handle) = &self.handle {
             let _closed = SockRef::from(handle).shutdown(Shutdown::Both);
@@ -216,8 +261,20 @@ pub(super) async fn mark(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<Answer>, Error> {
-    let busy = request.conn_data::<Arc<Open>>().map(Busy::on);
-    let response = next.call(request).await?;
+    let open = request.conn_data::<Arc<Open>>().map(Arc::clone);
+    if open.as_ref().is_some_and(|open| !open.begins()) {
+        // Nobody gets it.
+        let response = HttpResponse::TooManyRequests().finish();
+        return Ok(request
+            .into_response(response)
+            .map_body(|_, body| Answer { body, _busy: None }));
+    }
+    let busy = open.as_ref().map(Busy::on);
+    let response = next.call(request).await;
+    if let Some(open) = &open {
+        open.answered();
+    }
+    let response = response?;
     Ok(response.map_body(|_, body| Answer {
         body: body.boxed(),
         _busy: busy,
@@ -254,7 +311,7 @@ fn tcp(io: &dyn Any) -> Option<&TcpStream> {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::net::{TcpListener, TcpStream as Plain};
+    use std::net::TcpStream as Plain;
 
     use super::*;
 
@@ -286,6 +343,28 @@ mod tests {
         assert_eq!(pressure.connections(), 0);
         let table = connections.table();
         assert!(table.of.is_empty() && table.by_number.is_empty());
+    }
+
+    #[actix_web::test]
+    async fn who_waits_for_answers_may_ask_for_ever_and_who_does_not_is_cut() {
+        let pressure = Arc::default();
+        let connections = connections(&pressure);
+        let place = connections.admit(None, None).unwrap();
+        for _ in 0..100 {
+            assert!(place.begins());
+            place.answered();
+            tokio::task::yield_now().await;
+        }
+        // The first of them came after an answer.
+        for _ in 0..=AHEAD {
+            assert!(place.begins());
+            place.answered();
+        }
+        for _ in 0..3 {
+            assert!(!place.begins(), "it is cut for good");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pressure.turned_away(Limit::RequestsAhead), 1);
     }
 
     #[tokio::test]

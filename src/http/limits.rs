@@ -146,7 +146,7 @@ impl What {
         match status {
             StatusCode::UNAUTHORIZED if has_token => Some(Self::BadToken),
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN
-                if takes_documents(request.method(), request.path()) =>
+                if takes_documents(request.method(), matched(request)) =>
             {
                 Some(Self::RefusedSignIn)
             }
@@ -159,6 +159,11 @@ impl What {
             _ => None,
         }
     }
+}
+
+/// The path that routes are found by: a letter may come as `%61` too, and `HttpRequest::path` has it as it came.
+fn matched(request: &HttpRequest) -> &str {
+    request.match_info().as_str()
 }
 
 /// Whether a stranger's browser brings an IdP's word there.
@@ -217,7 +222,7 @@ pub(super) async fn hold<B: MessageBody>(
     let Some(limits) = limits else {
         return Ok(next.call(request).await?.map_into_left_body());
     };
-    if begins(request.method(), request.path())
+    if begins(request.method(), matched(request.request()))
         && let Some(refused) = limits.count(What::SignInStart, request.request())
     {
         return Ok(request.into_response(refused).map_into_right_body());
@@ -293,6 +298,8 @@ mod tests {
         assert_eq!(counts(Method::POST, "/saml/acs", 503), None);
         assert_eq!(counts(Method::POST, "/login/device", 403), None);
         assert_eq!(counts(Method::GET, "/api/v1/me", 401), None, "no token");
+        assert_eq!(counts(Method::POST, "/s%61ml/%61cs", 403), sign_in);
+        assert_eq!(counts(Method::GET, "/oidc/entra/callbac%6B", 403), sign_in);
         assert!(begins(&Method::GET, "/saml/okta/login"));
         assert!(begins(&Method::POST, "/api/v1/login/codes"));
         assert!(!begins(&Method::GET, "/login"));

@@ -125,7 +125,7 @@ pub(super) async fn secure(
     Ok(response)
 }
 
-/// Where an answer says by which id its line is found.
+/// Where an answer that shows no reference says by which id its line is found.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Counts each request, has it traced and logs one line of it: never a query, a header or a body. That a job was served is in the
@@ -159,7 +159,10 @@ pub(super) async fn log(
         let status = response.status().as_u16();
         requests.count(position, method.as_str(), status, started.elapsed());
     }
+    // A refusal of a stranger is found by its reference, and is else the same whatever was wrong.
+    let noted = response.request().extensions().contains::<Noted>();
     if let Some(id) = id
+        && !noted
         && let Ok(value) = HeaderValue::from_str(&id.to_string())
     {
         response.headers_mut().insert(REQUEST_ID, value);

@@ -257,6 +257,7 @@ pub fn serve(
     .tls_handshake_timeout(bounds.tls_handshake_timeout)
     .shutdown_timeout(bounds.shutdown_timeout.as_secs())
     .disable_signals();
+    connections::take_little(&listener);
     let listening = match tls {
         Some(tls) => server.listen_openssl(listener, tls.acceptor()?),
         None => server.listen(listener),

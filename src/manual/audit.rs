@@ -30,9 +30,9 @@
 //! | `lease_created` | a lease was made | `person`, `role`, `lease`, `job`, `launcher`, `by` |
 //! | `lease_refused` | a lease was asked for and refused | `user`, `idp`, `role`, `job`, `launcher`, `by`, `reason` |
 //! | `lease_revoked` | a lease was revoked | `person`, `role`, `lease`, `job`, `launcher`, `by`, `reason` |
-//! | `access_revoked` | a revocation: what was named, and how many it met | `by`, `reason` |
-//! | `hold_placed` | new sign-ins, leases or fetches are refused from now on | `by`, `reason` |
-//! | `hold_released` | they are taken again | `by`, `reason` |
+//! | `access_revoked` | a revocation: what was named, and how many it met | of `user`, `idp`, `role`, `launcher`, `session`, `lease` what was named; `by`, `reason` |
+//! | `hold_placed` | new sign-ins, leases or fetches are refused from now on | of `user`, `idp`, `role`, `launcher` what is held; `by`, `reason` |
+//! | `hold_released` | they are taken again | as when it was placed; `by`, `reason` |
 //! | `assignment_set` | an admin assigned roles to a person | `person`, `roles`, `roles_before`, `by`, `reason` |
 //! | `assignment_removed` | an admin took them away | `person`, `roles_before`, `by`, `reason` |
 //! | `assignment_overwritten` | the IdP named roles, and the assignment went | `person`, `session`, `roles_before` |

@@ -118,6 +118,8 @@
 //! | `tls_certificate` | the certificate of `server.tls` has ended; a load balancer that does not look at it goes on | 200 |
 //! | `schema` | a newer rolegate has brought the database to a schema that this one does not know | 200 |
 //! | `clock` | the clock went back by more than a minute since the gateway started | 200 |
+//! | `master_keys` | a master key that the store needs is gone from the file or command, or they cannot be read: the gateway goes on with what it holds, and none starts like this | 200 |
+//! | `disk` | less than 64 MiB are free where the SQLite file is; jobs that run are served from a full disk, and nothing new is taken | 200 |
 //!
 //! # Dashboard and alerts
 //!

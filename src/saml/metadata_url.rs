@@ -81,7 +81,11 @@ pub struct Answer {
 
 /// Asks metadata URLs; a clone shares its connections.
 #[derive(Debug, Clone)]
-pub struct MetadataClient(Client);
+pub struct MetadataClient {
+    http: Client,
+    /// [`WHOLE`], or what a test can wait for.
+    patience: Duration,
+}
 
 impl MetadataClient {
     /// A client that trusts the authorities of `SSL_CERT_FILE`, where that is set, else the system's.
@@ -101,13 +105,16 @@ impl MetadataClient {
         }
         let client = builder.build();
         client
-            .map(Self)
+            .map(|http| Self {
+                http,
+                patience: WHOLE,
+            })
             .map_err(|error| MetadataFetchError::Authorities(chain(&error)))
     }
 
     /// Asks `url`, for another document than the one that `known` belongs to. Nothing else is asked.
     pub async fn fetch(&self, url: &Url, known: &Validators) -> Result<Answer, MetadataFetchError> {
-        let asked = tokio::time::timeout(WHOLE, self.ask(url, known)).await;
+        let asked = tokio::time::timeout(self.patience, self.ask(url, known)).await;
         asked.unwrap_or(Err(MetadataFetchError::TimedOut))
     }
 
@@ -125,7 +132,7 @@ impl MetadataClient {
     }
 
     async fn get(&self, url: &Url, known: &Validators) -> Result<Response, MetadataFetchError> {
-        let mut request = self.0.get(url.clone()).header(
+        let mut request = self.http.get(url.clone()).header(
             ACCEPT,
             "application/samlmetadata+xml, application/xml, text/xml",
         );
@@ -216,7 +223,52 @@ fn chain(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// What `first` and then a byte every `pause` becomes, for whoever waits half a second.
+    async fn dripped(first: &'static str, pause: Duration) -> Result<Answer, MetadataFetchError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/metadata", listener.local_addr().unwrap());
+        let host = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _asked = stream.read(&mut [0; 4096]).await.unwrap();
+            stream.write_all(first.as_bytes()).await.unwrap();
+            loop {
+                tokio::time::sleep(pause).await;
+                if stream.write_all(b" ").await.is_err() {
+                    break;
+                }
+            }
+        });
+        let mut client = MetadataClient::new().unwrap();
+        client.patience = Duration::from_millis(500);
+        let (url, known) = (url.parse().unwrap(), Validators::default());
+        let answer = client.fetch(&url, &known);
+        let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
+        host.abort();
+        answer.expect("it is waited for without end")
+    }
+
+    #[tokio::test]
+    async fn a_host_has_so_long_for_the_whole_however_it_spends_it() {
+        let late = |answer: Result<Answer, _>| answer.map(|_| ()).unwrap_err();
+        let (often, never) = (Duration::from_millis(10), Duration::from_hours(1));
+        for (first, pause) in [
+            ("", never),
+            ("HTTP/1.1 200 OK\r\nX-Slow:", often),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n", never),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n", often),
+        ] {
+            let error = late(dripped(first, pause).await);
+            assert_eq!(error, MetadataFetchError::TimedOut, "{first}");
+        }
+        let whole = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n<a>";
+        let answer = dripped(whole, never).await.unwrap();
+        assert_eq!(answer.document.as_deref(), Some(&b"<a>"[..]));
+    }
 
     #[test]
     fn max_age_is_read_whatever_stands_around_it() {

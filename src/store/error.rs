@@ -83,7 +83,7 @@ pub enum StoreError {
     },
     /// A key that values are sealed under is not among those that are there.
     #[error(
-        "the master key {id} is not among those from {origin}, and this database has values sealed under it; put the line with {id} back there"
+        "the master key {id} is not among those from {origin}, and this database needs it until it is retired; put the line with {id} back there, and of a former key run `rolegate keys retire {id}` before the line goes"
     )]
     MasterKeyNotHeld {
         /// The key.

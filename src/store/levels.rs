@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::AnyPool;
 use sqlx::any::AnyRow;
 
-use super::opening::Engine;
+use super::engine::Engine;
 use super::rows::{Record, millis};
 use super::{Store, StoreError, audit};
 use crate::model::TokenName;

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use super::opening::{self, Schema};
+use super::engine::Schema;
+use super::opening;
 use super::pace::Pace;
 use super::{Inner, Sealer, Store, StoreError, StoreSettings, audit_key, master_keys};
 use crate::model::{Clock, Entropy};

@@ -8,7 +8,7 @@
 //! under the key holds until its commit, so that none is overlooked.
 
 use chrono::{DateTime, Utc};
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AssertSqlSafe};
 use thiserror::Error;
 
 use super::gateways::{self, GatewayRow};
@@ -166,8 +166,19 @@ impl Store {
     /// Reads the keys' source anew; says whether it holds others than before. What is wrong with the source leaves
     /// the keys as they were.
     pub async fn reread_master_keys(&self) -> Result<bool, StoreError> {
-        let keys = self.sealer().source().read().await?;
-        Ok(self.sealer().take(keys))
+        match self.sealer().source().read().await {
+            Ok(keys) => Ok(self.sealer().take(keys)),
+            Err(error) => {
+                self.sealer().source_failed();
+                Err(error)
+            }
+        }
+    }
+
+    /// The keys that the store needs and that the source did not have when it was read last: this process may hold
+    /// them, and could not start again. `None` where the source could not be read.
+    pub fn unlisted_master_keys(&self) -> Option<Vec<MasterKeyId>> {
+        self.sealer().unlisted()
     }
 
     /// Has the key `to`, which this process holds, take over, unless a gateway that was heard from lately lacks it.
@@ -300,12 +311,32 @@ fn prove_known(known: &[MasterKeyRow], sealer: &Sealer) -> Result<(), StoreError
     Ok(())
 }
 
+/// Refuses a database that was in use and names no master key. To whoever can write to it and takes the names out, it
+/// would be a new one: its audit would begin anew, and nothing would tell.
+async fn require_new(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    let sealed = super::resealing::SEALED.iter().map(|column| column.table);
+    for table in sealed.chain(["audit", "tokens", "entries", "leases"]) {
+        let found = sqlx::query(AssertSqlSafe(format!("SELECT 1 FROM {table} LIMIT 1")))
+            .fetch_optional(&mut *connection)
+            .await?;
+        if found.is_some() {
+            return Err(StoreError::Corrupt {
+                table: "sealing_keys",
+                row: "of the current key".to_owned(),
+                problem: format!("is gone, and table {table} is not empty"),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Has the first key of the ring seal a database that was just made.
 pub(super) async fn begin_with_first(
     connection: &mut AnyConnection,
     sealer: &Sealer,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    require_new(connection).await?;
     let first = sealer.ids().first().copied().ok_or_else(|| wrong(sealer))?;
     adopt(connection, sealer, first, now).await?;
     let known = rows(connection).await?;

@@ -13,6 +13,7 @@ mod audit_pages;
 mod changes;
 mod credentials;
 mod ending;
+mod engine;
 mod entries;
 mod error;
 mod gateways;
@@ -96,7 +97,7 @@ pub use sessions::{LiveSession, NewSession, Opened, SessionState};
 pub use tokens::AddLauncherError;
 
 use crate::model::{Clock, Entropy, IdpName};
-use opening::Engine;
+use engine::Engine;
 use pace::Pace;
 use sealing::{Place, Sealer};
 

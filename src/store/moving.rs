@@ -11,7 +11,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Row};
 
-use super::opening::Engine;
+use super::engine::Engine;
 use super::{Store, StoreError};
 
 /// Rows that are read at once.

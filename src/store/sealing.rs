@@ -66,6 +66,8 @@ struct Ring {
     keys: Vec<MasterKey>,
     current: Option<MasterKeyId>,
     standing: KeyStanding,
+    /// What the source had when it was read last; `None` where it could not be read.
+    listed: Option<BTreeSet<MasterKeyId>>,
 }
 
 /// What the store says of master keys.
@@ -102,6 +104,7 @@ impl Sealer {
         Self {
             ring: RwLock::new(Ring {
                 current: keys.first().map(MasterKey::id),
+                listed: Some(keys.iter().map(MasterKey::id).collect()),
                 keys,
                 standing: KeyStanding::default(),
             }),
@@ -148,6 +151,7 @@ impl Sealer {
     /// under it. Says whether others are held than before.
     pub(super) fn take(&self, keys: Vec<MasterKey>) -> bool {
         let mut ring = self.ring_mut();
+        ring.listed = Some(keys.iter().map(MasterKey::id).collect());
         let before: Vec<MasterKeyId> = ring.keys.iter().map(MasterKey::id).collect();
         let needed = &ring.standing.needed;
         let gone = |key: &&MasterKey| {
@@ -157,6 +161,19 @@ impl Sealer {
         ring.keys = stay.into_iter().chain(keys).collect();
         ring.follow();
         !ring.keys.iter().map(MasterKey::id).eq(before)
+    }
+
+    /// That the source could not be read.
+    pub(super) fn source_failed(&self) {
+        self.ring_mut().listed = None;
+    }
+
+    /// The keys that are needed and were not in the source when it was read last; `None`: it could not be read.
+    pub(super) fn unlisted(&self) -> Option<Vec<MasterKeyId>> {
+        let ring = self.ring();
+        let needed = &ring.standing.needed;
+        let listed = ring.listed.as_ref()?;
+        Some(needed.difference(listed).copied().collect())
     }
 
     /// Seals `plain` for `place` under the current key.

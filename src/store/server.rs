@@ -13,7 +13,8 @@ use sqlx::postgres::PgListener;
 use sqlx::{AnyConnection, Connection};
 
 use super::StoreError;
-use super::opening::{Engine, Pools, quiet};
+use super::engine::Engine;
+use super::opening::{Pools, quiet};
 
 /// The steps that made today's schema, numbered as SQLite's. Applied ones are never edited.
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/postgres");

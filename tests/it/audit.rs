@@ -109,6 +109,43 @@ async fn an_export_is_the_same_by_command_and_by_api() {
         assert_eq!(told.status.code(), Some(2), "{wrong:?}");
         assert!(told.stderr.contains(part), "{}", told.stderr);
     }
+    let backwards = ["audit", "export", "--from", "1h", "--to", "2h"];
+    for environment in [&[][..], &remote] {
+        let told = command(world.folder.path(), &backwards, environment).await;
+        assert_eq!(told.status.code(), Some(2));
+        assert!(told.stderr.contains("exchange them"), "{}", told.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_proved_or_revoked_of_a_database_that_is_not_there() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let run = async |arguments: &[&str]| command(elsewhere.path(), arguments, &[]).await;
+    run(&["init"]).await.good();
+    let commands: [&[&str]; 7] = [
+        &["audit", "verify"],
+        &["audit", "export"],
+        &["audit", "prune", "--before", "1d"],
+        &["revoke", "--all", "--reason", "incident"],
+        &["holds", "list"],
+        &["tokens", "list"],
+        &["keys", "list"],
+    ];
+    for arguments in commands {
+        let told = run(arguments).await;
+        assert_eq!(told.status.code(), Some(1), "{arguments:?}");
+        let says = "there is no database yet where `store.url` of rolegate.toml points";
+        assert!(told.stderr.contains(says), "{}", told.stderr);
+    }
+    assert!(!elsewhere.path().join("rolegate.db").exists());
+    assert!(!elsewhere.path().join("rolegate.key").exists());
+    run(&["store", "migrate"]).await.good();
+    assert!(
+        run(&["audit", "verify"])
+            .await
+            .good()
+            .contains("all 0 records")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -414,4 +451,34 @@ async fn a_refused_fetch_and_a_refused_lease_are_recorded_and_a_loop_is_counted(
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0]["role"], role("admin"));
     assert_eq!(refused[0]["launcher"], "batch");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_signed_response_sent_again_and_again_does_not_fill_the_audit() {
+    let world = World::start().await;
+    let used = world.response();
+    assert_eq!(world.post(&used).await.0, StatusCode::OK);
+    let (client, acs) = (Client::new(), world.gateway.at("/saml/acs"));
+    for _ in 0..10 {
+        let posts = (0..50).map(|_| {
+            let post = client.post(&acs).header("Accept", "application/json");
+            post.form(&[("SAMLResponse", &used)]).send()
+        });
+        for answer in join_all(posts).await {
+            assert!(answer.unwrap().status().is_client_error());
+        }
+    }
+    let World {
+        gateway, folder, ..
+    } = world;
+    gateway.stop().await;
+    let export = command(folder.path(), &["audit", "export"], &[]).await;
+    let records = lines(&export.good());
+    let refused = of(&records, "sign_in_refused");
+    assert!((100..=200).contains(&refused.len()), "{}", refused.len());
+    let counted: u64 = of(&records, "refusals_counted")
+        .iter()
+        .map(|one| one["count"].as_u64().unwrap())
+        .sum();
+    assert_eq!(refused.len() + usize::try_from(counted).unwrap(), 500);
 }

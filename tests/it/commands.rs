@@ -346,16 +346,23 @@ async fn tokens_and_trust_policies_have_their_shapes() {
         made["token"].as_str().unwrap().starts_with("rgl_")
             && made["id"].as_str().unwrap().starts_with("tok_")
     );
-    let soon = [
-        "tokens",
-        "create",
-        "me",
-        "--role",
-        "admin",
-        "--expires",
-        "soon",
-    ];
-    assert_eq!(command(here, &soon, &[]).await.status.code(), Some(2));
+    let of_admin = ["tokens", "create", "me", "--role", "admin"];
+    for (more, says) in [
+        (["--expires", "soon"], "a length from now"),
+        (["--expires", "2020-01-01T00:00:00Z"], "has passed already"),
+        (["--for-roles", "*"], "are for launchers"),
+    ] {
+        let told = command(here, &[&of_admin[..], &more].concat(), &[]).await;
+        assert_eq!(told.status.code(), Some(2), "{more:?}");
+        assert!(told.stderr.contains(says), "{}", told.stderr);
+    }
+    let slip = command(here, &["keys", "retire", "mk_12"], &[]).await;
+    assert_eq!(slip.status.code(), Some(2));
+    assert!(
+        slip.stderr.contains("mk_ and eight digits"),
+        "{}",
+        slip.stderr
+    );
     let admin = command(here, &["tokens", "create", "me", "--role", "admin"], &[])
         .await
         .good();

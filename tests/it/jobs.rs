@@ -436,4 +436,19 @@ async fn a_job_with_many_leases_loses_them_all() {
     );
     let (status, _) = world.fetch(last["token"].as_str().unwrap()).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
+    let audited = async || {
+        let export = ["audit", "export", "--kind", "lease_revoked"];
+        world.gateway.command(&export).await.good()
+    };
+    assert_eq!(audited().await.lines().count(), 101);
+    // Nobody knows whether the first call came as far as the audit, so that it hears of each once more.
+    let (status, answer) = world
+        .api("DELETE", "/api/v1/leases?job=job-1", &launcher, None)
+        .await;
+    assert_eq!((status, answer), (StatusCode::OK, json!({ "revoked": 0 })));
+    let audited = audited().await;
+    let again = audited
+        .lines()
+        .filter(|line| line.contains("revoked before"));
+    assert_eq!((audited.lines().count(), again.count()), (202, 101));
 }

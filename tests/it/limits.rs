@@ -1,5 +1,6 @@
 //! How often a stranger may guess, and that nobody else is kept waiting for it.
 
+mod ahead;
 mod bodies;
 mod client;
 mod ending;
@@ -95,6 +96,9 @@ async fn refused_sign_ins_are_limited_by_address_and_good_ones_are_not() {
     let (status, body) = world.post(&used).await;
     assert_eq!((status.as_u16(), &body["code"]), (429, &"too_many".into()));
     let form = [("SAMLResponse", used.as_str())];
+    let spelt = Client::new().post(world.gateway.at("/saml/%61cs"));
+    let spelt = spelt.form(&form).send().await.unwrap();
+    assert_eq!(spelt.status(), StatusCode::TOO_MANY_REQUESTS);
     let post = Client::new()
         .post(world.gateway.at("/saml/acs"))
         .form(&form);
@@ -143,6 +147,11 @@ async fn beginnings_are_limited_by_address_and_sign_ins_are_not() {
     let code = code.send().await.unwrap();
     assert_eq!(code.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(code.headers()["Content-Type"], "application/problem+json");
+    // The same by another spelling.
+    for path in ["/saml/demo/%6cogin", "/%73aml/demo/login"] {
+        let begun = client.get(world.gateway.at(path)).send().await.unwrap();
+        assert_eq!(begun.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
+    }
     let login = client.get(world.gateway.at("/login")).send().await.unwrap();
     assert_eq!(login.status(), StatusCode::OK);
     assert_eq!(

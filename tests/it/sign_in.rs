@@ -87,7 +87,11 @@ async fn the_idp_s_end_of_session_ends_ours() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_copies_at_once_are_one_sign_in() {
-    let mut world = World::start().await;
+    let mut world = World::with(Setting {
+        server_lines: "limits = { refused_sign_ins_per_minute = 1000 }",
+        ..Setting::default()
+    })
+    .await;
     let response = world.response();
     let posts = (0..64).map(|_| world.post(&response));
     let answers = futures_util::future::join_all(posts).await;

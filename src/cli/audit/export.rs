@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::audit::{self, EventKind, Moment};
 use crate::cli::remote::{Place, Remote};
-use crate::cli::{Context, Failure, Outcome, output};
+use crate::cli::{Context, Failure, Outcome, WRONG_USAGE, output};
 use crate::model::{IdpName, UserName};
 use crate::store::AuditFilter;
 
@@ -39,6 +39,12 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, at: &Context) -> Outcome {
+    let now = at.world.clock.now();
+    let ends = (arguments.from, arguments.to);
+    if matches!(ends, (Some(from), Some(to)) if from.at(now) >= to.at(now)) {
+        output::error("--from is not before --to, so that no record is asked for; exchange them");
+        return Ok(ExitCode::from(WRONG_USAGE));
+    }
     let gateway = match arguments.place.gateway() {
         Ok(gateway) => gateway,
         Err(misused) => return Ok(misused.told()),
@@ -50,7 +56,7 @@ pub(super) async fn run(arguments: Arguments, at: &Context) -> Outcome {
 }
 
 async fn print(arguments: Arguments, at: &Context) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let now = at.world.clock.now();
     let filter = AuditFilter {
         from: arguments.from.map(|moment| moment.at(now)),

@@ -16,7 +16,7 @@ pub(super) async fn run(before: Moment, export: Option<&Path>, at: &Context) -> 
         );
         return Ok(ExitCode::from(WRONG_USAGE));
     }
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let recorder = Recorder::start(store.clone(), Arc::clone(&at.world.clock));
     let order = Order {
         before,

@@ -8,7 +8,7 @@ use crate::cli::{Context, Failure, Outcome, output};
 use crate::store::{Store, database_exists};
 
 pub(super) async fn store(at: &Context) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let verdict = audit::verify(&store).await?;
     if verdict.is_whole() {
         output::line(&verdict.to_string());

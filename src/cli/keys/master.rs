@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::model::rfc3339;
 use crate::store::{
     GatewayRow, KeySource, MasterKey, MasterKeyId, MasterKeyRow, MasterKeyState, RotateError,
-    Store, StoreError, database_exists,
+    Store, StoreError,
 };
 
 /// How long gateways may take to read a new key: a file is read again within ten seconds of a change.
@@ -190,7 +190,7 @@ async fn reseal(store: &Store) -> Result<u64, Failure> {
 
 /// `keys retire`
 pub(super) async fn retire(at: &Context, id: MasterKeyId) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     if store.retire_master_key(id).await? {
         let what = format!("master key {id}");
         audit(at, store.clone(), EventKind::MasterKeyRetired, what).await?;
@@ -240,17 +240,17 @@ pub(super) async fn shown(store: &Store) -> Result<Vec<Value>, StoreError> {
     Ok(shown)
 }
 
-/// Says what is wrong with the master keys, or will be.
-pub(in crate::cli) async fn check(config: &Config, at: &Context) -> Result<(), Failure> {
+/// Says what is wrong with the master keys, or will be. `store` cannot be written; there is none where the database
+/// is not made yet, or is of an older version.
+pub(in crate::cli) async fn check(config: &Config, store: Option<&Store>) -> Result<(), Failure> {
     let source = app::key_source(config);
-    if !database_exists(&config.store.url).await? {
+    let Some(store) = store else {
         // A file that is not there yet is made with the database.
         if source.stamp().is_some() || config.store.master_key_command.is_some() {
             source.read().await?;
         }
         return Ok(());
-    }
-    let store = app::open_store(config, &at.world).await?;
+    };
     let known = store.master_keys().await?;
     let written: Vec<MasterKeyId> = source.read().await?.iter().map(MasterKey::id).collect();
     for key in &known {
@@ -284,6 +284,5 @@ pub(in crate::cli) async fn check(config: &Config, at: &Context) -> Result<(), F
             ));
         }
     }
-    store.close().await;
     Ok(())
 }

@@ -60,6 +60,36 @@ async fn every_session_and_lease_and_the_hold_are_in_the_audit() {
         text.contains("user ann: 1 sessions, 1 leases, 1 credentials: laptop lost"),
         "{text}"
     );
+    let of_ann = records
+        .iter()
+        .filter(|record| record.text.contains("\"user\":\"ann\""));
+    assert_eq!(of_ann.count(), 5, "found by her name: {text}");
+}
+
+#[tokio::test]
+async fn what_a_revocation_names_stands_in_fields_of_its_own() {
+    let (_bench, revoke) = stage().await;
+    let arn = role("reader");
+    let selectors = [
+        Selector::Role(arn.as_str().parse().unwrap()),
+        Selector::Launcher("nightly".parse().unwrap()),
+        Selector::All,
+    ];
+    for selector in &selectors {
+        revoke.revoke(selector, order(true)).await.unwrap();
+    }
+    let records = audit::list(&revoke.store, 0, 100).await.unwrap();
+    let named = |kind: &str, field: &str, value: &str| {
+        let field = format!("\"{field}\":\"{value}\"");
+        let of_kind = records.iter().filter(|record| record.kind == kind);
+        of_kind
+            .filter(|record| record.text.contains(&field))
+            .count()
+    };
+    for kind in ["access_revoked", "hold_placed"] {
+        assert_eq!(named(kind, "role", arn.as_str()), 1, "{kind}");
+        assert_eq!(named(kind, "launcher", "nightly"), 1, "{kind}");
+    }
 }
 
 #[tokio::test]

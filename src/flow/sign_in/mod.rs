@@ -271,9 +271,9 @@ impl SignIn {
                 EventKind::SignInRefused
             })
         };
-        // What a provider has signed is worth a record each time; the rest anybody can post at will.
+        // What a provider has signed is worth a record, unless somebody sends it again and again.
         if reason.is_signed() {
-            self.parts.recorder.hand_over(event);
+            self.parts.recorder.note_signed(event, code);
         } else {
             self.parts.recorder.note(event, code);
         }

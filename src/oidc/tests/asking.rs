@@ -139,12 +139,42 @@ async fn nothing_but_a_whole_short_answer_is_taken() {
 }
 
 #[tokio::test]
-async fn a_provider_that_says_nothing_is_not_waited_for() {
-    let provider = Provider::start(|_| vec![Reply::Hang]).await;
-    let hasty = client().within(Duration::from_millis(100));
-    let error = hasty.discover(&at(&provider.url)).await.unwrap_err();
-    assert_eq!(error, OidcError::TimedOut);
-    assert!(error.is_transient());
+async fn a_provider_that_takes_its_time_is_not_waited_for() {
+    let hasty = client().within(Duration::from_millis(200));
+    let (secret_, token) = (secret(SECRET), secret("refresh-1"));
+    for reply in [|| Reply::Hang, || Reply::Drip] {
+        let provider = Provider::start(|_| vec![reply()]).await;
+        let discovered = hasty.discover(&at(&provider.url)).await.map(|_| ());
+        let (_keys, _, metadata) = token_endpoint(&json!({}), vec![reply()]).await;
+        let keys = hasty.keys(&metadata).await.map(|_| ());
+        let (_tokens, settings, metadata) = token_endpoint(&json!({}), vec![reply()]).await;
+        let refreshed = hasty.refresh(&settings, &metadata, &secret_, &token);
+        let refreshed = refreshed.await.map(|_| ());
+        for answer in [discovered, keys, refreshed] {
+            let error = answer.unwrap_err();
+            assert_eq!(error, OidcError::TimedOut);
+            assert!(error.is_transient());
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_and_tokens_are_asked_of_no_other_address() {
+    let moved = || Reply::Answer(307, "location: http://127.0.0.1:9/\r\n", Vec::new());
+    let replies = vec![moved(), Reply::Endless, moved(), Reply::Endless];
+    let (provider, settings, metadata) = token_endpoint(&json!({}), replies).await;
+    let (client, secret_, token) = (client(), secret(SECRET), secret("refresh-1"));
+    let mut codes = Vec::new();
+    for _ in 0..2 {
+        codes.push(client.keys(&metadata).await.unwrap_err().code());
+    }
+    for _ in 0..2 {
+        let refreshed = client.refresh(&settings, &metadata, &secret_, &token);
+        codes.push(refusal_of(refreshed.await).code());
+    }
+    let each = ["provider_status", "provider_answer_too_large"];
+    assert_eq!(codes, each.repeat(2));
+    assert_eq!(provider.requests().len(), 4);
 }
 
 #[tokio::test]

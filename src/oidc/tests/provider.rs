@@ -1,6 +1,7 @@
 //! A provider on loopback that answers what it is told, and keeps what it was asked.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,6 +18,8 @@ pub(super) enum Reply {
     Hang,
     /// Sends without end.
     Endless,
+    /// Sends a byte now and then, without end.
+    Drip,
 }
 
 #[expect(
@@ -87,6 +90,12 @@ async fn reply(stream: &mut TcpStream, reply: Reply) {
             answer(stream, 200, "", usize::MAX / 4, b"{").await;
             // Until the other side has had enough.
             while stream.write_all(&[b' '; 4096]).await.is_ok() {}
+        }
+        Reply::Drip => {
+            answer(stream, 200, "", 5000, b"{").await;
+            while stream.write_all(b" ").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
     }
 }

@@ -55,6 +55,27 @@ async fn a_database_that_knew_one_key_alone_is_taken_over() {
 }
 
 #[tokio::test]
+async fn a_database_in_use_whose_keys_were_taken_out_is_no_new_one() {
+    let bench = Bench::new();
+    bench.open_with(OLD).await.unwrap().close().await;
+    // Its audit would begin anew, without a trace of what stood there.
+    bench.tamper("DELETE FROM sealing_keys").await;
+    let left = async || {
+        let refused = bench.open_with(OLD).await.unwrap_err().to_string();
+        assert!(refused.contains("table sealing_keys"), "{refused}");
+        refused
+    };
+    assert!(left().await.contains("table meta"));
+    bench.tamper("DELETE FROM meta").await;
+    let token = "INSERT INTO tokens (id, hash, name, role, created_at, without_token)
+         VALUES ('tok_x', $1, 'x', 'admin', 0, 0)";
+    bench.tamper_with(token, vec![0; 32]).await;
+    assert!(left().await.contains("table tokens"));
+    bench.tamper("DELETE FROM tokens").await;
+    assert!(bench.open_with(OLD).await.is_ok(), "nothing is left of it");
+}
+
+#[tokio::test]
 async fn a_check_that_was_exchanged_refuses() {
     let bench = Bench::new();
     let store = bench.open_ring(&[OLD, NEW]).await.unwrap();
@@ -143,4 +164,35 @@ async fn a_key_that_came_into_the_file_is_found_when_it_is_met() {
         .await;
     assert!(newest.unwrap().is_some());
     assert!(here.held_master_keys().contains(&next));
+}
+
+#[tokio::test]
+async fn a_line_that_goes_before_its_key_is_retired_is_told_while_the_key_is_held() {
+    let bench = Bench::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rolegate.key");
+    let source = KeySource::File(path.clone());
+    let keys = MasterKeys::load_or_create(source.clone(), false).await;
+    let store = bench
+        .open_holding(bench.url(), keys.unwrap())
+        .await
+        .unwrap();
+    let [first] = store.held_master_keys().try_into().unwrap();
+    assert_eq!(store.unlisted_master_keys(), Some(vec![]));
+    let good = std::fs::read(&path).unwrap();
+
+    let second = source.add_key().unwrap().unwrap();
+    source.remove_key(first).unwrap();
+    store.reread_master_keys().await.unwrap();
+    assert_eq!(store.unlisted_master_keys(), Some(vec![first]));
+    assert!(store.held_master_keys().contains(&first), "still held");
+
+    std::fs::write(&path, "half a line").unwrap();
+    store.reread_master_keys().await.unwrap_err();
+    assert_eq!(store.unlisted_master_keys(), None);
+
+    std::fs::write(&path, good).unwrap();
+    store.reread_master_keys().await.unwrap();
+    assert_eq!(store.unlisted_master_keys(), Some(vec![]));
+    assert!(!store.held_master_keys().contains(&second));
 }

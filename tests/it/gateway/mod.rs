@@ -3,9 +3,9 @@
 mod account;
 mod process;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use reqwest::StatusCode;
+use reqwest::{Client, StatusCode};
 use rolegate::demo::idp::{DemoIdp, DemoUser, IdpSettings, ResponsePlan};
 use rolegate::demo::sts::{Account, RoleTrust, SamlProvider, SandboxSts, StsSettings};
 use rolegate::model::{OsEntropy, SystemClock};
@@ -31,6 +31,17 @@ fn provider() -> String {
 /// The Role value that offers `name` with the provider.
 pub(crate) fn pair(name: &str) -> String {
     format!("{},{}", role(name), provider())
+}
+
+/// A client that every call may share. To make one for each of many calls at once takes longer than the server waits
+/// for the first one's request; and none is over TLS, so that no authorities are read.
+fn client() -> &'static Client {
+    static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+        // A connection belongs to the runtime of the test that opened it.
+        let builder = Client::builder().pool_max_idle_per_host(0);
+        builder.tls_certs_only([]).build().unwrap()
+    });
+    &CLIENT
 }
 
 /// Everything that a test needs.
@@ -194,7 +205,7 @@ impl World {
 
     /// Posts `response` to the ACS as a program does.
     pub(crate) async fn post(&self, response: &str) -> (StatusCode, Value) {
-        let answer = reqwest::Client::new()
+        let answer = client()
             .post(self.gateway.at("/saml/acs"))
             .header("Accept", "application/json")
             .form(&[("SAMLResponse", response)])
@@ -226,7 +237,7 @@ impl World {
         body: Option<Value>,
     ) -> (StatusCode, Value) {
         let method = method.parse().unwrap();
-        let mut request = reqwest::Client::new()
+        let mut request = client()
             .request(method, self.gateway.at(path))
             .bearer_auth(token);
         if let Some(body) = body {
@@ -250,7 +261,7 @@ impl World {
 
     /// What a job gets with `token`.
     pub(crate) async fn fetch(&self, token: &str) -> (StatusCode, Value) {
-        let answer = reqwest::Client::new()
+        let answer = client()
             .get(self.gateway.at("/v1/credentials"))
             .header("Authorization", token)
             .send()

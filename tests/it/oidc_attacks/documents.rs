@@ -45,7 +45,6 @@ async fn key_sets_are_read_as_providers_write_them() {
         key
     };
     let strange = json!([{ "kty": "OKP", "crv": "X25519", "x": "AA" }, { "kty": "new" }, 7, null, { "kty": "oct", "k": "AAAA", "kid": "a-key" }]);
-    let begun = Instant::now();
     for (what, edit) in [
         ("no alg", drop_members(&["alg"])),
         ("no use", drop_members(&["use"])),
@@ -72,11 +71,17 @@ async fn key_sets_are_read_as_providers_write_them() {
             }),
         ),
     ] {
-        let answer = with_keys(&mut stage, edit).await;
+        stage.rogue.script(|script| script.keys = edit);
+        stage.gateway.kill_and_restart().await;
+        stage.ready("rogue").await;
+        // A restart takes what it takes on a busy machine.
+        let begun = Instant::now();
+        let answer = stage.sign_in().await;
         let log = stage.gateway.log();
         assert_eq!(answer.status, StatusCode::OK, "{what}: {log}");
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(15), "{what}: {took:?}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(40));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -337,20 +342,18 @@ async fn a_provider_that_never_answers_holds_nobody_else_up() {
             let answer = Browser::json().sign_in(&stage, "other").await;
             assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
         }
-        assert!(
-            begun.elapsed() < Duration::from_secs(5),
-            "{:?}",
-            begun.elapsed()
-        );
+        begun.elapsed()
     };
-    let ((answer, took), ()) = tokio::join!(slow, others);
+    let ((answer, took), others) = tokio::join!(slow, others);
+    // All of them within less than the one would have made a single one wait.
+    assert!(others < took, "{others:?} and {took:?}");
     assert_eq!(
         answer.status,
         StatusCode::SERVICE_UNAVAILABLE,
         "{}",
         answer.text
     );
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(took < Duration::from_secs(25), "{took:?}");
     gate.open();
     stage.rogue.behave();
     assert_eq!(

@@ -306,7 +306,7 @@ impl Stage {
         let refusals = self.refusals.lock().unwrap().clone();
         let mut ticks = ticks();
         let mut missing = String::new();
-        for _ in 0..50 {
+        for _ in 0..LOOKS {
             let records = self.audit().await;
             let found = |reference: &str, code: &str| {
                 records.iter().any(|record| {

@@ -407,7 +407,7 @@ async fn a_session_is_not_resumed_and_lends_nobody_a_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http_2_knows_the_certificate_too() {
+async fn a_client_that_offers_http_2_speaks_http_1_with_its_certificate() {
     let stage = Stage::set().await;
     let folder = stage.world.folder.path();
     let alone = ["--certificate-subject", SUBJECT, "--without-token"];
@@ -429,7 +429,7 @@ async fn http_2_knows_the_certificate_too() {
             .await
             .unwrap();
         let told = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(told, format!("2 {status}"));
+        assert_eq!(told, format!("1.1 {status}"));
     }
 }
 
