@@ -64,7 +64,6 @@
 //! | `oidc_secret_bad` | error | A client secret's file cannot be used; the secret before stays in force. |
 //! | `oidc_secret_changed` | info | A client secret was taken up. |
 //! | `page_failed` | error | A page could not be made. |
-//! | `purge_failed` | warn | What has run out stays until the next purge. |
 //! | `refresh_failed` | warn | An ID token was not renewed: `code` and `reason`. |
 //! | `refresh_lost` | error | What a provider gave could not be kept in time; the person may have to sign in again. |
 //! | `refresh_waits` | warn | No ID token is renewed ahead of need until the store answers. |
