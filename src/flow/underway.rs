@@ -89,7 +89,10 @@ mod tests {
             .build()
             .unwrap();
         let (end, ended) = oneshot::channel::<()>();
-        let work = worker.block_on(async { underway.spawn(async move { ended.await.is_ok() }) });
+        let work = {
+            let _within = worker.enter();
+            underway.spawn(async move { ended.await.is_ok() })
+        };
         drop(worker);
         assert_eq!(underway.len(), 1);
         end.send(()).unwrap();
