@@ -233,7 +233,11 @@ async fn counters_move_by_exactly_what_happened() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_make_no_series() {
-    let (world, url) = start(Setting::default()).await;
+    let (world, url) = start(Setting {
+        server_lines: "limits = { refused_sign_ins_per_minute = 10000, sign_in_starts_per_minute = 10000 }",
+        ..Setting::default()
+    })
+    .await;
     let client = Client::new();
     let ask = async |n: usize| {
         let odd: Method = format!("ODD{n}").parse().unwrap();
