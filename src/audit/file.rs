@@ -121,7 +121,8 @@ impl Link {
     fn read(line: &str) -> Option<Self> {
         let mut fields: Map<String, Value> = serde_json::from_str(line).ok()?;
         // A key that stands twice is read once, and whoever reads the file with other eyes may read the other.
-        if Value::Object(fields.clone()).to_string() != line {
+        let written = Value::Object(fields.clone()).to_string();
+        if written != line {
             return None;
         }
         let hash = fields.remove("hash")?.as_str()?.to_owned();

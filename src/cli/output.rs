@@ -7,6 +7,7 @@ use serde::Serialize;
 use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt, registry};
@@ -54,7 +55,7 @@ pub(super) fn table(headings: &[&str], rows: Vec<Vec<String>>) {
 pub(super) fn start_logging(traces: Option<&Traces>) {
     let words = std::env::var("RUST_LOG").ok();
     // A second start in one process, as in the demo, keeps the first.
-    let _already = dispatch(levels(words.as_deref()), traces).try_init();
+    let _already = dispatch(levels(words.as_deref()), traces, std::io::stderr).try_init();
 }
 
 /// What the log takes; of the spans of traces nothing, so that where there are no traces none is made.
@@ -71,13 +72,20 @@ fn levels(words: Option<&str>) -> Targets {
         .with_target(TRACES, LevelFilter::OFF)
 }
 
-fn dispatch(levels: Targets, traces: Option<&Traces>) -> Dispatch {
-    let log = fmt::layer().json().with_writer(std::io::stderr);
+fn dispatch<W>(levels: Targets, traces: Option<&Traces>, writer: W) -> Dispatch
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    // The last word on what nobody takes: a library that only asks whether a line would be taken, as sqlx does of
+    // PostgreSQL's notices, otherwise has the layer's own filter swallow the line that comes next.
+    let spans = traces.map_or(LevelFilter::OFF, |_| LevelFilter::TRACE);
+    let taken = levels.clone().with_target(TRACES, spans);
+    let log = fmt::layer().json().with_writer(writer);
     let log = registry().with(log.with_filter(levels));
     // Not `with(None)`: a layer that does nothing would still have every span made.
     match traces {
-        Some(traces) => log.with(traces.layer()).into(),
-        None => log.into(),
+        Some(traces) => log.with(traces.layer()).with(taken).into(),
+        None => log.with(taken).into(),
     }
 }
 
@@ -88,9 +96,21 @@ mod tests {
     use super::*;
 
     fn is_made(traces: Option<&Traces>) -> bool {
-        let dispatch = dispatch(levels(Some("trace")), traces);
+        let dispatch = dispatch(levels(Some("trace")), traces, std::io::sink);
         let made = || !tracing::info_span!(target: TRACES, "a span").is_disabled();
         tracing::dispatcher::with_default(&dispatch, made)
+    }
+
+    #[test]
+    fn a_question_whether_a_line_would_be_taken_swallows_no_other() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let writer = std::sync::Mutex::new(file.reopen().unwrap());
+        tracing::dispatcher::with_default(&dispatch(levels(None), None, writer), || {
+            assert!(!tracing::enabled!(target: "sqlx::postgres::notice", Level::DEBUG));
+            tracing::info!(event = "serving", "the line after");
+        });
+        let log = std::fs::read_to_string(file.path()).unwrap();
+        assert!(log.contains("the line after"), "{log:?}");
     }
 
     #[tokio::test]

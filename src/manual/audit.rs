@@ -58,7 +58,8 @@
 //! are recorded one by one; a minute later one `refusals_counted` has the number of the others, and while it goes on
 //! there is one a minute. All together are recorded one by one a thousand times a minute, and ten thousand senders are
 //! told apart; beyond, one common count stands under the code `many_senders`. The log has a line for each refusal, and a
-//! refused response that an identity provider signed is always recorded.
+//! refused response that an identity provider signed has ten times that room for itself, so that nobody else's flood
+//! hides it.
 //!
 //! # What is not recorded
 //!

@@ -252,6 +252,14 @@
 //! * **A stolen master key** opens every copy of the database that was made under it. `rolegate keys rotate` takes
 //!   it out of use: once it is retired nothing is sealed under it, and the database refuses what would be. What
 //!   was copied before stays open, so that keys, sessions and leases are to be replaced too.
+//! * **Whoever writes to the database** without the master key reads no secret and makes nothing that is sealed, but
+//!   tokens, entries, leases and the ways into a session are rows like others: a row of his own is an admin's token. A
+//!   sealed value can be put back to an older one of the same row, and the whole database to an older state. `rolegate
+//!   audit verify` names what was done to the audit; what was put back shows where an export or a copy, kept
+//!   elsewhere, goes further (`rolegate audit verify FILE`).
+//! * **Connections over TLS that never finish their handshake** are not counted by address, since nothing of them was
+//!   read yet: they hold places of `server.limits.max_connections` for `tls_handshake_timeout_seconds`. Where
+//!   strangers reach the gateway itself, let what stands before it bound connections by address.
 //! * **rolegate's own AWS identity**, for `broker`, may assume every role that trusts it. Give it that
 //!   permission and no other; the role it runs as is refused to everybody
 //!   ([`OwnRole`](crate::sts::IssueError::OwnRole)).

@@ -268,6 +268,8 @@ async fn strangers_make_no_series() {
     let new: Vec<_> = after
         .series()
         .difference(&before.series())
+        // Jobs run by themselves.
+        .filter(|series| !series.starts_with("rolegate_job_"))
         .cloned()
         .collect();
     assert!(new.is_empty(), "{new:?}");

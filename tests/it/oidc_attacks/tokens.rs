@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::stage::{CLIENTS, Stage};
+use super::stage::{Browser, CLIENTS, Stage};
 use crate::parts::rogue_provider::{Draft, Edit, Key, RogueProvider, Sign, token};
 
 /// A change of the token, and the code that it is refused by, or none where it is taken.
@@ -382,7 +382,9 @@ async fn a_flood_of_unknown_keys_asks_for_the_keys_once() {
     stage.rogue.script(|script| {
         script.id_token = token(|draft| draft.header["kid"] = json!("another"));
     });
-    let flood = (0..50).map(|_| stage.sign_in());
+    // Made before: fifty take longer than the gateway waits for the request on a connection.
+    let browsers: Vec<Browser> = (0..50).map(|_| Browser::json()).collect();
+    let flood = browsers.iter().map(|one| one.sign_in(&stage, "rogue"));
     for answer in futures_util::future::join_all(flood).await {
         stage.refused(&answer, "key_unknown", "the flood").await;
     }
@@ -403,7 +405,9 @@ async fn a_new_key_of_the_provider_is_learned_at_once() {
     stage
         .rogue
         .set_keys(vec![Key::p256("new"), stage.rogue.key()]);
-    let answers = futures_util::future::join_all((0..8).map(|_| stage.sign_in())).await;
+    let browsers: Vec<Browser> = (0..8).map(|_| Browser::json()).collect();
+    let sign_ins = browsers.iter().map(|one| one.sign_in(&stage, "rogue"));
+    let answers = futures_util::future::join_all(sign_ins).await;
     assert!(answers.iter().all(|answer| answer.status == StatusCode::OK));
     assert_eq!(stage.rogue.count("/jwks"), before + 1);
 }

@@ -278,7 +278,7 @@ async fn an_admins_token_may_be_bound_and_a_certificate_alone_is_one_launchers()
     let refused = gateway
         .command(&[&bound[..], &["--without-token"]].concat())
         .await;
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(2));
     assert!(
         refused.stderr.contains("for launchers"),
         "{}",
