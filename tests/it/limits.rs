@@ -149,8 +149,8 @@ async fn beginnings_are_limited_by_address_and_sign_ins_are_not() {
     assert_eq!(code.headers()["Content-Type"], "application/problem+json");
     // The same by another spelling.
     for path in ["/saml/demo/%6cogin", "/%73aml/demo/login"] {
-        let begun = client.get(world.gateway.at(path)).send().await.unwrap();
-        assert_eq!(begun.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
+        let spelled = client.get(world.gateway.at(path)).send().await.unwrap();
+        assert_eq!(spelled.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
     }
     let login = client.get(world.gateway.at("/login")).send().await.unwrap();
     assert_eq!(login.status(), StatusCode::OK);
