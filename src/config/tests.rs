@@ -232,12 +232,12 @@ fn defaults_are_the_contracts() {
         (limits.max_body_bytes, limits.max_head_bytes),
         (262_144, 32_768)
     );
-    assert_eq!(limits.refused_sign_ins_per_minute.get(), 60);
-    assert_eq!(limits.sign_in_starts_per_minute.get(), 300);
-    assert_eq!(limits.refusals_per_minute_and_token.get(), 120);
+    assert_eq!(limits.refused_sign_ins_per_minute.get(), 6000);
+    assert_eq!(limits.sign_in_starts_per_minute.get(), 6000);
+    assert_eq!(limits.refusals_per_minute_and_token.get(), 600);
     assert_eq!(
         (limits.max_connections, limits.connections_per_address),
-        (None, 512)
+        (None, 4096)
     );
     assert_eq!(
         (

@@ -6,16 +6,13 @@
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CONTENT_LENGTH, LOCATION, TRANSFER_ENCODING};
+use actix_web::http::header::{LOCATION, TRANSFER_ENCODING};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 
 use super::{Problem, Site, address};
 use crate::flow::{Limit, Pressure};
-
-/// A body that is read to its end for the connection's sake, in bytes.
-const BRIEF: usize = 64 * 1024;
 
 /// Balancers ask these of the process itself, by whatever way they have.
 const OPEN: &[&str] = &["/healthz", "/readyz", "/metrics"];
@@ -36,15 +33,11 @@ pub(super) async fn admit<B: MessageBody>(
     Ok(response.map_into_left_body())
 }
 
-/// Whether a body may go on for long that nobody reads: the connection is then closed behind the answer. Kept open,
-/// it would be read to its end.
+/// Whether a body may go on for ever that nobody reads: the connection is then closed behind the answer. Kept open,
+/// it would be read to its end. One whose length is told the server gives up by itself.
 fn may_be_drowned(request: &HttpRequest, status: StatusCode) -> bool {
-    let headers = request.headers();
-    let length = headers.get(CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let is_long = length.is_some_and(|length| length > BRIEF);
     let is_wanted = status.is_success() && !request.method().is_safe();
-    (headers.contains_key(TRANSFER_ENCODING) || is_long) && !is_wanted
+    request.headers().contains_key(TRANSFER_ENCODING) && !is_wanted
 }
 
 fn objection(request: &HttpRequest) -> Option<HttpResponse> {

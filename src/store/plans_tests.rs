@@ -206,6 +206,8 @@ async fn no_look_up_grows_with_its_table() {
         let may = MAY
             .iter()
             .any(|(text, _)| sql.starts_with(text) || sql.ends_with(text));
+        // Whether there is anything at all is said by the first row.
+        let may = may || (sql.ends_with(" LIMIT 1") && !sql.contains("WHERE"));
         let unasked = bench.is_on_server() && UNASKED.iter().any(|text| sql.starts_with(text));
         if !is_one || may || unasked || sql.contains("pg_") || sql.contains("_sqlx_migrations") {
             continue;
