@@ -337,8 +337,10 @@ impl Fetch {
             None if self.parts.clock.now() < subject.signed_in_at() + MINTING => {
                 FetchError::Pending(role.to_string())
             }
+            // They came between the two looks.
+            Some(CredentialState::Issued(_)) => return Err(FetchError::Unsettled),
             // Never minted for this sign-in: what an earlier one was given is not this one's.
-            Some(CredentialState::Issued(_)) | None => return Err(sign_in_needed(person, role)),
+            None => return Err(sign_in_needed(person, role)),
         };
         let older = self
             .parts
