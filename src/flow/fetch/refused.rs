@@ -3,9 +3,14 @@
 //! A definite no alone: what passes by itself, a token that nobody knows and a store that is away leave nothing. The
 //! job does not wait for the disk, and one that never stops asking is counted.
 
+use std::time::Duration;
+
 use super::{Fetch, FetchError, event_of};
 use crate::audit::{Event, EventKind};
 use crate::model::{RoleArn, Subject, TokenHash};
+
+/// How long it may take to learn whose the lease is, behind an answer that may have taken its whole time.
+const WHOSE: Duration = Duration::from_millis(100);
 
 impl FetchError {
     /// The stable name of a definite no.
@@ -41,8 +46,9 @@ impl Fetch {
         let Some(code) = error.denial() else {
             return outcome;
         };
-        // Where it cannot be read now, the refusal stands in the request log.
-        if let Ok(Some(lease)) = self.parts.store.lease_by_token(token).await {
+        // Where it cannot be read at once, the refusal stands in the request log: the job is not kept waiting.
+        let lease = self.parts.store.lease_by_token(token);
+        if let Ok(Ok(Some(lease))) = tokio::time::timeout(WHOSE, lease).await {
             let event = Event {
                 reason: Some(format!("{code}: {error}")),
                 ..event_of(&lease, EventKind::FetchRefused)

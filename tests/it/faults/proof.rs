@@ -2,6 +2,7 @@
 //! gateways and the store say.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use reqwest::StatusCode;
@@ -120,11 +121,13 @@ async fn leases_stand(reach: &Reach, journal: &Journal) {
                 assert!(shown["revoked_at"].is_string(), "{shown}");
             }
             let (mut status, mut body) = reach.fetch(url, &lease.token).await.unwrap();
-            // The first fetch may ask STS.
-            for _ in 0..20 {
+            // The first fetch may ask STS, and a failure is remembered for two seconds.
+            let mut ticks = tokio::time::interval(Duration::from_millis(100));
+            for _ in 0..100 {
                 if status != StatusCode::SERVICE_UNAVAILABLE {
                     break;
                 }
+                ticks.tick().await;
                 (status, body) = reach.fetch(url, &lease.token).await.unwrap();
             }
             if live {
