@@ -197,6 +197,12 @@ async fn no_look_up_grows_with_its_table() {
         // Tables that are empty are looked through where nothing is said.
         let set = "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan";
         sqlx::raw_sql(set).execute(&mut *connection).await.unwrap();
+        // They serve counting alone; of tables without statistics the planner takes them for the smallest.
+        let counting = "DROP INDEX sessions_live; DROP INDEX leases_live";
+        sqlx::raw_sql(counting)
+            .execute(&mut *connection)
+            .await
+            .unwrap();
     }
     let mut asked = 0;
     let mut bad = Vec::new();
