@@ -15,14 +15,15 @@ mod prospect;
 mod recorded;
 mod refused;
 mod renewal;
+mod settled;
 mod token;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use moka::future::Cache;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 pub(super) use self::asked::{granted, request_of};
@@ -52,10 +53,6 @@ const SESSION_IDLE: Duration = Duration::from_secs(30);
 
 /// How long after a sign-in its credentials may still be on their way to a claim.
 const MINTING: TimeDelta = TimeDelta::seconds(10);
-
-/// How long an answer may take, however often it is looked up anew because something was revoked, held or edited
-/// meanwhile.
-const ANSWER: Duration = Duration::from_millis(1400);
 
 /// What an ID token that STS is sent has left of its life at least.
 pub(super) const REDEEMABLE: TimeDelta = TimeDelta::seconds(60);
@@ -155,32 +152,11 @@ impl Fetch {
             return Ok(decided.serve());
         }
         // Refuses where the store is away.
-        let found = self.until_settled(|rules| self.look_up(token, rules)).await;
+        let found = self
+            .until_settled(|rules, patience| self.look_up(token, rules, patience))
+            .await;
         self.counts.found(&found);
         self.refusal(token, found).await
-    }
-
-    /// Does `look` until nothing was revoked, held or edited meanwhile, within the time that an answer may take.
-    async fn until_settled<T, F>(&self, look: impl Fn(Arc<Rules>) -> F) -> Result<T, FetchError>
-    where
-        F: Future<Output = Result<T, FetchError>>,
-    {
-        let settled = async {
-            loop {
-                let epoch = self.parts.issuer.epoch();
-                let rules = self.parts.allow_list.rules();
-                let found = look(Arc::clone(&rules)).await;
-                let moved = matches!(found, Err(FetchError::Unsettled));
-                if !moved
-                    && epoch == self.parts.issuer.epoch()
-                    && self.parts.allow_list.is_current(&rules)
-                {
-                    return found;
-                }
-            }
-        };
-        let patience = tokio::time::timeout(ANSWER, settled);
-        patience.await.unwrap_or(Err(FetchError::Unsettled))
     }
 
     /// Whether a decision would be made as it was.
@@ -191,7 +167,12 @@ impl Fetch {
             && self.revocations.stands_at(basis.stamp.revocations)
     }
 
-    async fn look_up(&self, token: &TokenHash, rules: Arc<Rules>) -> Result<Served, FetchError> {
+    async fn look_up(
+        &self,
+        token: &TokenHash,
+        rules: Arc<Rules>,
+        patience: Instant,
+    ) -> Result<Served, FetchError> {
         let (epoch, revocations) = (self.parts.issuer.epoch(), self.revocations.of(token));
         let lease = self.live_lease(token).await?;
         let basis = Basis {
@@ -207,7 +188,7 @@ impl Fetch {
         let grant = granted(&live.subject, &request, &basis.rules)?;
         let until = grant.ends_at().min(lease.expires_at);
         let found = self
-            .credentials_for(&live.subject, grant, Some(token))
+            .credentials_for(&live.subject, grant, Some(token), patience)
             .await;
         // A sign-in, or an ID token that was renewed for this very answer, may say that the role is gone.
         if !self.arrivals.stands_at(basis.stamp.arrivals) {
@@ -294,10 +275,12 @@ impl Fetch {
         subject: &Subject,
         grant: Grant,
         token: Option<&TokenHash>,
+        patience: Instant,
     ) -> Result<Found, FetchError> {
         if grant.is_renewable() {
             let issuer = &self.parts.issuer;
-            return Ok(issuer.credentials(subject, grant, token).await?.into());
+            let found = issuer.credentials(subject, grant, token, patience);
+            return Ok(found.await?.into());
         }
         let issued = self
             .parts

@@ -12,9 +12,9 @@ mod hot;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use chrono::TimeDelta;
+use tokio::time::Instant;
 
 use self::asking::Refusal;
 use self::due::DueList;
@@ -28,8 +28,6 @@ use crate::policy::Grant;
 use crate::store::{CredentialState, Store, StoreError};
 use crate::sts::{RelayToken, Sts};
 
-/// How long a request waits for STS: SDKs give up after two seconds, and 1.5 s is what we promise.
-const WAIT: Duration = Duration::from_millis(1300);
 /// When a renewal that failed is tried again; a failure is remembered for a minute at most.
 const AGAIN: TimeDelta = TimeDelta::seconds(5);
 
@@ -102,12 +100,13 @@ impl Issuer {
         self.hot.forget();
     }
 
-    /// The credentials of `grant`, for the lease `user` if it is one that asks.
+    /// The credentials of `grant`, for the lease `user` if it is one that asks; waits for STS until `patience` ends.
     pub(super) async fn credentials(
         self: &Arc<Self>,
         subject: &Subject,
         grant: Grant,
         user: Option<&TokenHash>,
+        patience: Instant,
     ) -> Result<Found, FetchError> {
         let key = grant.issue_key();
         let known = self.known(&key).await?;
@@ -125,7 +124,7 @@ impl Issuer {
         let (person, kind) = (subject.person(), grant.kind());
         let role = grant.role().clone();
         let flight = self.fly(&key, grant, known.as_ref(), user);
-        let problem = match tokio::time::timeout(WAIT, flight.outcome()).await {
+        let problem = match tokio::time::timeout_at(patience, flight.outcome()).await {
             Ok(Outcome::Issued(hot)) => {
                 self.announce(&hot, user);
                 return Ok(Found::Hot(hot));

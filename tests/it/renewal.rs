@@ -159,6 +159,19 @@ async fn what_lives_goes_on_while_sts_is_away_and_nothing_expired_is_served() {
     assert_eq!(last.unwrap().0, StatusCode::OK);
 }
 
+/// Waits until STS was asked for the role `times` times, with nobody fetching.
+async fn called(world: &World, times: usize) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    for _ in 0..200 {
+        if world.sts.calls_for(&role("long")) >= times {
+            return;
+        }
+        ticks.tick().await;
+    }
+    let calls = world.sts.calls_for(&role("long"));
+    panic!("{calls} calls of {times} in 20 s, without a fetch");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_renewed_ahead_of_their_end_without_being_asked_for() {
     let mut world = World::with(Setting::renewing()).await;
@@ -168,22 +181,26 @@ async fn credentials_are_renewed_ahead_of_their_end_without_being_asked_for() {
     let lease = world.leased(&launcher, "long", "job", json!({})).await;
     let (status, _) = world.fetch(token(&lease)).await;
     assert_eq!(status, StatusCode::OK);
+    called(&world, 2).await;
+    // The next are kept before the gateway is killed: a fetch has them.
+    world.sts.set_lifetime(Some(Duration::from_secs(15)));
+    called(&world, 3).await;
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
-    for _ in 0..100 {
-        if world.sts.calls_for(&role("long")) >= 3 {
+    let mut before = Value::Null;
+    for _ in 0..30 {
+        before = world.fetch(token(&lease)).await.1;
+        let issued = world.sts.issued_for(&role("long"));
+        if (issued.get(2)).is_some_and(|third| before["AccessKeyId"] == *third.access_key_id) {
             break;
         }
         ticks.tick().await;
     }
-    let calls = world.sts.calls_for(&role("long"));
-    assert!(
-        calls >= 3,
-        "{calls} calls in 10 s of 6 s each, without a fetch"
-    );
     // Killed and started again, the very same credentials are served, and renewed in their turn.
     world.gateway.kill_and_restart().await;
     let (status, answer) = world.fetch(token(&lease)).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(answer, before);
+    called(&world, 4).await;
     let id = lease["lease"].as_str().unwrap();
     let (status, _) = world
         .api("DELETE", &format!("/api/v1/leases/{id}"), &launcher, None)

@@ -15,7 +15,7 @@ impl Fetch {
         role: &RoleArn,
         duration: Option<SessionDuration>,
     ) -> Result<Served, FetchError> {
-        let found = self.until_settled(|rules| async move {
+        let found = self.until_settled(|rules, patience| async move {
             self.require_pulse()?;
             self.parts.holds.permit(subject.person(), role, None)?;
             let before = self.arrivals.of(subject.person());
@@ -28,7 +28,7 @@ impl Fetch {
                 ..Request::of(role, self.parts.clock.now())
             };
             let grant = granted(subject, &request, &rules)?;
-            let found = self.credentials_for(subject, grant, None).await;
+            let found = self.credentials_for(subject, grant, None, patience).await;
             if !self.arrivals.stands_at(before) {
                 return Err(FetchError::Unsettled);
             }

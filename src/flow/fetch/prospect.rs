@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::settled::patience;
 use super::{Fetch, FetchError, Found, granted, request_of};
 use crate::model::{Lease, Method, Subject};
 use crate::policy::{Grant, Limit};
@@ -42,7 +43,7 @@ impl Fetch {
         let grant = granted(subject, &request, &self.parts.allow_list.rules())?;
         let (method, renewable) = (grant.method(), grant.is_renewable());
         let end = End::of(&grant, subject, now);
-        let issued = self.credentials_for(subject, grant, None).await;
+        let issued = self.credentials_for(subject, grant, None, patience()).await;
         let (ends_at, limited_by) = match issued {
             Ok(found) if renewable => end.with(&found),
             Ok(found) if found.credentials.expires_at < end.at => {

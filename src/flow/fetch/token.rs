@@ -23,7 +23,7 @@ impl Fetch {
     /// A token for the lease behind `token`, where the entry lets it leave rolegate.
     pub async fn web_identity_token(&self, token: &TokenHash) -> Result<HandedOut, FetchError> {
         let handed_out = self
-            .until_settled(|rules| self.hand_out(token, rules))
+            .until_settled(|rules, _| self.hand_out(token, rules))
             .await;
         self.refusal(token, handed_out).await
     }
