@@ -17,12 +17,41 @@ use crate::model::TRACES;
 
 /// Prints a line of the result. A reader that went away is none of our trouble.
 pub(super) fn line(text: &str) {
-    let _gone = writeln!(std::io::stdout().lock(), "{text}");
+    print(&mut std::io::stdout().lock(), text);
 }
 
 /// Prints a line beside the result.
 pub(super) fn note(text: &str) {
-    let _gone = writeln!(std::io::stderr().lock(), "{text}");
+    print(&mut std::io::stderr().lock(), text);
+}
+
+/// Byte for byte where a program reads on; what a terminal would obey, it is shown.
+fn print(to: &mut (impl Write + IsTerminal), text: &str) {
+    let _gone = if to.is_terminal() {
+        writeln!(to, "{}", visible(text))
+    } else {
+        writeln!(to, "{text}")
+    };
+}
+
+/// `text` with the signs that move a cursor, or turn the order of reading, written as JSON writes them: names and
+/// reasons that others chose could hold some.
+fn visible(text: &str) -> String {
+    use std::fmt::Write as _;
+
+    let obeyed = |sign: char| {
+        let turns = matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        turns || sign.is_control() && !matches!(sign, '\n' | '\t')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for sign in text.chars() {
+        if obeyed(sign) {
+            let _written = write!(shown, "\\u{:04x}", u32::from(sign));
+        } else {
+            shown.push(sign);
+        }
+    }
+    shown
 }
 
 /// Prints what went wrong.
@@ -99,6 +128,16 @@ mod tests {
         let dispatch = dispatch(levels(Some("trace")), traces, std::io::sink);
         let made = || !tracing::info_span!(target: TRACES, "a span").is_disabled();
         tracing::dispatcher::with_default(&dispatch, made)
+    }
+
+    #[test]
+    fn a_terminal_is_shown_what_it_would_obey() {
+        assert_eq!(
+            visible("a\u{1b}[2Jb\u{9b}c\u{202e}d\r"),
+            "a\\u001b[2Jb\\u009bc\\u202ed\\u000d"
+        );
+        let plain = "Zürich\t\"ü\"\nline";
+        assert_eq!(visible(plain), plain);
     }
 
     #[test]

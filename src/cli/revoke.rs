@@ -234,7 +234,7 @@ pub(super) async fn holds(command: &List, at: &Context) -> Outcome {
         &["ID", "HOLDS", "SINCE", "BY", "REASON"],
         |row| {
             vec![
-                text(row, "hold"),
+                text(row, "id"),
                 what(row),
                 text(row, "created_at"),
                 text(row, "created_by"),

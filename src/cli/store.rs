@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Context, Failure, Outcome, output};
+use super::{Context, Failure, Outcome, WRONG_USAGE, output};
 use crate::app;
 use crate::audit::{self, Verdict};
 use crate::config;
@@ -34,7 +34,16 @@ pub(super) struct Copy {
     url_file: Option<PathBuf>,
 }
 
+const ONLY_A_SERVER: &str = "a copy goes into PostgreSQL: name it as postgres://USER@HOST/DATABASE";
+
 pub(super) async fn run(command: Command, at: &Context) -> Outcome {
+    // Not told by the parser of arguments, which would print a password with it.
+    if let Command::Copy(copy) = &command
+        && copy.url.as_deref().is_some_and(|url| !is_server_url(url))
+    {
+        output::error(ONLY_A_SERVER);
+        return Ok(ExitCode::from(WRONG_USAGE));
+    }
     let target = match &command {
         Command::Copy(copy) => Some(copy.url()?),
         Command::Migrate | Command::Backup { .. } => None,
@@ -104,7 +113,7 @@ impl Copy {
             let checked = config::server_url(&url);
             return checked.map_err(|error| format!("the URL {error}").into());
         }
-        Err("a copy goes into PostgreSQL: name it as postgres://USER@HOST/DATABASE".into())
+        Err(ONLY_A_SERVER.into())
     }
 }
 

@@ -38,6 +38,12 @@ fn copy(text: &str, folder: &Folder, findings: &mut Findings) -> Option<AuditCop
     if text == "stdout" {
         return Some(AuditCopy::Stdout);
     }
+    if ["stderr", "-"].contains(&text) {
+        let choices = "stdout, or a file's path".to_owned();
+        let found = text.to_owned();
+        findings.refuse(COPY, ConfigError::NotAChoice { found, choices });
+        return None;
+    }
     if text.trim().is_empty() {
         findings.refuse(COPY, ConfigError::Empty("\"stdout\" or a file's path"));
         return None;

@@ -16,7 +16,7 @@ use crate::store::{Store, StoreError};
 #[derive(Debug, Serialize)]
 pub struct HoldView {
     /// Its identifier.
-    pub hold: HoldId,
+    pub id: HoldId,
     /// The user it names.
     pub user: Option<UserName>,
     /// The IdP it names.
@@ -39,7 +39,7 @@ impl From<&Hold> for HoldView {
     fn from(hold: &Hold) -> Self {
         let scope = hold.scope.clone();
         Self {
-            hold: hold.id.clone(),
+            id: hold.id.clone(),
             all: scope.is_everything(),
             user: scope.user,
             idp: scope.idp,

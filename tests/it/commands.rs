@@ -491,16 +491,16 @@ async fn store_commands_take_only_from_what_is_there_and_say_what_to_mend() {
     }
     command(here, &["store", "migrate"], &[]).await.good();
     command(here, &backup, &[]).await.good();
-    for (arguments, mend) in [
-        (backup, "name a file that does not exist yet"),
-        (copy, "the database to copy into cannot be used"),
-        (
-            ["store", "copy", "sqlite:x.db"],
-            "postgres://USER@HOST/DATABASE",
-        ),
+    let (lite, other) = ("sqlite:x.db", "mysql://gate:hunter2@127.0.0.1/gate");
+    let server = "postgres://USER@HOST/DATABASE";
+    for (arguments, code, mend) in [
+        (backup, 1, "name a file that does not exist yet"),
+        (copy, 1, "the database to copy into cannot be used"),
+        (["store", "copy", lite], 2, server),
+        (["store", "copy", other], 2, server),
     ] {
         let refused = command(here, &arguments, &[]).await;
-        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(refused.status.code(), Some(code));
         assert!(refused.stderr.contains(mend), "{}", refused.stderr);
         assert!(!refused.stderr.contains("store.url"), "{}", refused.stderr);
         assert!(!refused.stderr.contains("hunter2"), "{}", refused.stderr);

@@ -247,7 +247,7 @@ async fn a_held_user_is_refused_like_anybody_else_until_the_release() {
     let (_, list) = world.api("GET", path, &stage.admin, None).await;
     let item = &list["items"][0];
     assert_eq!(
-        (&item["hold"], &item["user"]),
+        (&item["id"], &item["user"]),
         (&done["hold"], &json!("alice"))
     );
     assert_eq!(

@@ -149,6 +149,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     ("[audit]\nkeep_days = 0", "audit.keep_days", "from 1 to"),
     ("[audit]\ncopy = \"\"", "audit.copy", "stdout"),
+    ("[audit]\ncopy = \"stderr\"", "audit.copy", "stdout, or"),
     (
         "[audit]\ncopy = \"nowhere/audit.jsonl\"",
         "audit.copy",

@@ -78,7 +78,7 @@ async fn the_command_on_the_store_stops_the_running_gateway_within_a_second() {
     assert_eq!(listed[0]["reason"], "laptop lost");
     let by = listed[0]["created_by"].as_str().unwrap();
     assert!(by.starts_with("local:"), "{by}");
-    let hold = listed[0]["hold"].as_str().unwrap();
+    let hold = listed[0]["id"].as_str().unwrap();
     let table = world.gateway.command(&["holds", "list"]).await.good();
     assert!(
         table.contains("user alice") && table.contains(hold),
@@ -144,7 +144,7 @@ async fn the_commands_act_on_a_gateway_elsewhere() {
     assert_eq!(stage.fetches(&world).await, "--+", "at once");
     let holds = json(run(&["holds", "list", "--json"], &stage.admin).await.good());
     assert_eq!(
-        (&holds[0]["hold"], &holds[0]["created_by"]),
+        (&holds[0]["id"], &holds[0]["created_by"]),
         (&done["hold"], &json!("admin:root"))
     );
     let sessions = json(run(&["sessions", "list", "--json"], &auditor).await.good());
@@ -156,7 +156,7 @@ async fn the_commands_act_on_a_gateway_elsewhere() {
         table.contains("nightly") && table.contains("revoked "),
         "{table}"
     );
-    let hold = holds[0]["hold"].as_str().unwrap();
+    let hold = holds[0]["id"].as_str().unwrap();
     assert_eq!(
         run(&["release", hold], &auditor).await.status.code(),
         Some(1)
