@@ -197,7 +197,7 @@ async fn credentials_are_renewed_ahead_of_their_end_without_being_asked_for() {
     }
     // Killed and started again, the very same credentials are served, and renewed in their turn.
     world.gateway.kill_and_restart().await;
-    let (status, answer) = world.fetch(token(&lease)).await;
+    let (status, answer) = world.fetched(token(&lease)).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     assert_eq!(answer, before);
     called(&world, 4).await;

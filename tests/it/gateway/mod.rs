@@ -4,6 +4,7 @@ mod account;
 mod process;
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
 use rolegate::demo::idp::{DemoIdp, DemoUser, IdpSettings, ResponsePlan};
@@ -269,5 +270,20 @@ impl World {
             .unwrap();
         let status = answer.status();
         (status, answer.json().await.unwrap())
+    }
+
+    /// What a job gets with `token` in the end: it asks again while the answer is still on its way, as SDKs do. A
+    /// slow machine may rightly take longer than an answer may.
+    pub(crate) async fn fetched(&self, token: &str) -> (StatusCode, Value) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
+        let mut last = self.fetch(token).await;
+        for _ in 0..150 {
+            if last.0 != StatusCode::SERVICE_UNAVAILABLE || last.1["code"] != "pending" {
+                break;
+            }
+            ticks.tick().await;
+            last = self.fetch(token).await;
+        }
+        last
     }
 }
