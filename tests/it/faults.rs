@@ -4,6 +4,7 @@
 //! rounds of each, `make faults` as many as `FAULTS_ROUNDS` says (100), and prints what was done. Moments are drawn
 //! from a seed that is printed, and that `ROLEGATE_FAULTS_SEED` sets.
 
+mod balanced;
 mod chance;
 mod clock;
 mod disk;

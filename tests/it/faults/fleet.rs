@@ -14,7 +14,7 @@ use crate::parts::postgres::{Postgres, Way};
 pub(super) const RECOVERED: Duration = Duration::from_secs(10);
 
 /// An SDK does not wait longer for an answer than this.
-const CALL: Duration = Duration::from_secs(15);
+pub(super) const CALL: Duration = Duration::from_secs(15);
 
 /// What may break.
 pub(super) struct Fleet {
@@ -132,6 +132,10 @@ impl Reach {
     async fn sent(&self, request: reqwest::RequestBuilder) -> Answer {
         let answer = request.send().await.ok()?;
         let status = answer.status();
+        // A proxy says so of a gateway that went in the middle of an answer: the connection broke.
+        if status == StatusCode::BAD_GATEWAY {
+            return None;
+        }
         let text = answer.text().await.ok()?;
         Some((
             status,

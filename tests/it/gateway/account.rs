@@ -75,6 +75,23 @@ impl Setting {
     }
 }
 
+impl Setting {
+    /// `alice` may have `long` by broker, renewed for a week, beside `reader`: nobody asks rolegate's own URL for keys.
+    pub(crate) fn brokered() -> Self {
+        let arn = role("long");
+        Self {
+            roles: ["reader", "long"].map(pair).to_vec(),
+            allowed: vec![role("reader")],
+            tables: format!(
+                "[[roles.entry]]\narn = \"{arn}\"\nmethod = \"broker\"\nrenew_for_seconds = 604800\nexternal_id = \"tenant-1\"\n"
+            ),
+            variables: own_identity(),
+            trusting: vec![("long", "broker")],
+            ..Self::default()
+        }
+    }
+}
+
 /// The keys that AWS's default chain finds.
 fn own_identity() -> Variables {
     vec![

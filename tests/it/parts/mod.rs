@@ -2,6 +2,7 @@
 //!
 //! `tests/setup test` puts them in `target/parts`; a part that is not there fails the test and says so.
 
+pub(crate) mod haproxy;
 pub(crate) mod long_job;
 pub(crate) mod node;
 pub(crate) mod oidc_provider;
