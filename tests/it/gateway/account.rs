@@ -31,12 +31,14 @@ pub(super) async fn account(
         let policy = command(folder, &arguments, &[]).await.good();
         account.roles.push(Role::new(&arn, &policy).unwrap());
     }
-    let (_, host) = public_url.split_once("://").unwrap();
-    account.oidc_providers.push(OidcProvider {
-        arn: format!("arn:aws:iam::{ACCOUNT}:oidc-provider/{host}"),
-        issuer: public_url.to_owned(),
-        client_ids: vec!["sts.amazonaws.com".to_owned()],
-    });
+    if roles.iter().any(|(_, method)| *method == "relay") {
+        let (_, host) = public_url.split_once("://").unwrap();
+        account.oidc_providers.push(OidcProvider {
+            arn: format!("arn:aws:iam::{ACCOUNT}:oidc-provider/{host}"),
+            issuer: public_url.to_owned(),
+            client_ids: vec!["sts.amazonaws.com".to_owned()],
+        });
+    }
     account.principals.push(DemoPrincipal {
         access_key_id: KEY_ID.to_owned(),
         secret_access_key: KEY.to_owned(),
