@@ -13,7 +13,7 @@ use crate::model::rfc3339;
 use crate::store::LeaseFilter;
 
 /// How many rows a list shows.
-const ROWS: u32 = 1000;
+pub(super) const ROWS: u32 = 1000;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Idps {
