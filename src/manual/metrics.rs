@@ -125,5 +125,7 @@
 //! # Dashboard and alerts
 //!
 //! `deploy/grafana/rolegate.json` is a dashboard to import, `deploy/prometheus/rules.yml` holds alert rules, and
-//! `deploy/prometheus/prometheus.yml` is an example of a scrape. Tests hold that they use no metric that is not in the
-//! table above.
+//! `deploy/prometheus/prometheus.yml` is an example of a scrape, whose job must be called `rolegate`. Tests hold that
+//! they use no metric, label or value that is not told of above, and have a Prometheus take them: each expression of
+//! the dashboard has an answer, and by `deploy/prometheus/rules_test.yml` each alert fires for what is ill and for
+//! nothing that is well beside it (`promtool test rules rules_test.yml`, after your changes too).
