@@ -10,7 +10,7 @@ export CARGO_TERM_COLOR ?= auto
 
 help:
 	@echo 'make demo    an IdP, the gateway, a sandbox STS and a job, all on loopback (ARGS=--once: run and exit)'
-	@echo 'make test    every test, with real parts: SimpleSAMLphp, pysaml2, signxml, xmlsec1, AWS SDKs, PostgreSQL'
+	@echo 'make test    every test, with real parts: SimpleSAMLphp, pysaml2, signxml, xmlsec1, AWS SDKs, PostgreSQL, Prometheus'
 	@echo 'make check   format, lints, documentation, import rules, licences'
 	@echo 'make bench   the figures that the README quotes'
 	@echo 'make coverage  line coverage of saml/ and policy/, which may not be under 95 %'

@@ -4,10 +4,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+
 use super::keys::master;
 use super::{Context, Failure, Outcome, output};
 use crate::app;
-use crate::config::{Config, Warning};
+use crate::config::{AuditCopy, Config, Warning};
 use crate::flow::KeyRing;
 use crate::model::{Effect, Entry, Method, RELAY_KEY_AGES, rfc3339};
 use crate::oidc::authorize;
@@ -47,6 +50,7 @@ pub(super) async fn run(at: &Context) -> Outcome {
         store.close().await;
     }
     providers(&config, at).await?;
+    warn_of_copy(&config);
     output::line(&format!(
         "ACS (and Recipient, Destination): {}",
         config.acs_url()
@@ -228,6 +232,28 @@ async fn providers(config: &Config, at: &Context) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// The copy is opened with the first record, and where that fails only the log and a metric say so. Rights alone are
+/// looked at: to open what may be a pipe could wait for ever.
+fn warn_of_copy(config: &Config) {
+    let Some(AuditCopy::File(file)) = &config.audit.copy else {
+        return;
+    };
+    let found = match access(file, Access::WRITE_OK) {
+        Ok(()) if file.is_dir() => Err(Errno::ISDIR),
+        Err(Errno::NOENT) => {
+            let around = file.parent().unwrap_or(Path::new("."));
+            access(around, Access::WRITE_OK | Access::EXEC_OK)
+        }
+        found => found,
+    };
+    if let Err(problem) = found {
+        let file = file.display();
+        output::note(&format!(
+            "warning: audit.copy: {file} cannot be written ({problem}), so there would be no copy; name a file in a folder that the gateway's user may write, or \"stdout\""
+        ));
+    }
 }
 
 /// The configuration cannot see the entries of the store; where there are any, it has nothing to warn of.

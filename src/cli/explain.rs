@@ -10,11 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::remote::Remote;
-use super::{Context, Failure, Outcome, WRONG_USAGE, output};
+use super::remote::{Misused, Place, Remote};
+use super::{Context, Failure, Outcome, output};
 use crate::app;
 use crate::flow::{Explain, Explanation, Idps, ServiceKeys};
 use crate::model::{IdpName, Reference, RoleArn, UserName};
+
+const AT: &str = "--at works without --url and ROLEGATE_URL alone: a gateway answers as of now";
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["file", "reference", "user"]))]
@@ -42,26 +44,18 @@ pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Ask a running gateway, with an admin's or auditor's token in ROLEGATE_TOKEN, not the store of --config
-    #[arg(long, env = "ROLEGATE_URL", value_name = "URL")]
-    url: Option<String>,
+    #[command(flatten)]
+    place: Place,
 }
 
 pub(super) async fn run(arguments: &Arguments, at: &Context) -> Outcome {
-    // An empty variable is none.
-    let url = arguments.url.as_deref().filter(|url| !url.is_empty());
-    let explanation = match url.map(Remote::new) {
-        Some(_) if arguments.at.is_some() => {
-            output::error(
-                "--at works without --url and ROLEGATE_URL alone: a gateway answers as of now",
-            );
-            return Ok(ExitCode::from(WRONG_USAGE));
-        }
-        Some(Err(Failure(problem))) => {
-            output::error(&problem);
-            return Ok(ExitCode::from(WRONG_USAGE));
-        }
-        Some(Ok(gateway)) => ask(arguments, &gateway).await?,
+    let gateway = match arguments.place.gateway() {
+        Ok(Some(_)) if arguments.at.is_some() => return Ok(Misused(AT.to_owned()).told()),
+        Ok(gateway) => gateway,
+        Err(misused) => return Ok(misused.told()),
+    };
+    let explanation = match gateway {
+        Some(gateway) => ask(arguments, &gateway).await?,
         None => work_out(arguments, at).await?,
     };
     if arguments.json {

@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(config.saml.idps.len(), 4);
         assert_eq!(config.oidc.len(), 4);
         assert_eq!(config.oidc[0].role_claim, "roles");
-        assert_eq!(config.roles.entries.len(), 3);
+        assert_eq!(config.roles.entries.len(), 4);
         assert!(config.admin.is_some() && config.telemetry.is_some());
     }
 }

@@ -31,7 +31,7 @@ use clap::{Parser, Subcommand};
 use crate::agent;
 use crate::app::{self, StartError, Traces, World};
 use crate::config::{self, Config};
-use crate::flow::KeyRing;
+use crate::flow::{KeyRing, good_reason};
 use crate::model::{OsEntropy, SystemClock};
 use crate::saml;
 use crate::store::{Store, database_exists};
@@ -264,6 +264,11 @@ async fn metadata(at: &Context) -> Outcome {
     };
     output::line(&ring.metadata(&app::addresses(&config))?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// A reason as the audit keeps it.
+fn reason(text: &str) -> Result<String, String> {
+    good_reason(text).map(str::to_owned)
 }
 
 /// Who a local edit is by: the account that runs the command, whatever its environment says.

@@ -19,10 +19,12 @@ use super::{Failure, WRONG_USAGE, output};
 const TOKEN: &str = "ROLEGATE_TOKEN";
 const PATIENCE: Duration = Duration::from_secs(30);
 
+const STORE_AWAY: &str = "the gateway does not hear from its store, so whether this was done is not known, and nothing is handed out meanwhile; look at the database, its disk and the way there (the gateway's log has the reason under event store_away), then run this again";
+
 /// Where a command acts.
 #[derive(clap::Args)]
 pub(super) struct Place {
-    /// Ask a running gateway, with a token in ROLEGATE_TOKEN (an admin's; to list or export an auditor's does), not the store of --config
+    /// Ask a running gateway, with a token in ROLEGATE_TOKEN (an admin's; to list, explain or export an auditor's does), not the store of --config
     #[arg(long, env = "ROLEGATE_URL", value_name = "URL")]
     url: Option<String>,
 }
@@ -36,8 +38,8 @@ impl Place {
     }
 }
 
-/// A gateway that was not named as it must be.
-pub(super) struct Misused(String);
+/// A command that was not typed as it must be, which the parser of arguments could not see.
+pub(super) struct Misused(pub(super) String);
 
 impl Misused {
     /// Says so, with the exit code of wrong usage.
@@ -227,15 +229,17 @@ async fn refused(answer: Response) -> Refused {
     let title = field("title").unwrap_or_else(|| {
         format!("the gateway answered {status}; is --url the address of a rolegate?")
     });
+    let code = field("code").unwrap_or_default();
     Refused {
-        code: field("code").unwrap_or_default(),
-        // The API speaks of the header, which this command wrote.
+        // The API speaks of the header, which this command wrote, and to callers who cannot see the store.
         title: match status {
+            _ if code == "store_away" => STORE_AWAY.to_owned(),
             StatusCode::UNAUTHORIZED => format!(
                 "the gateway knows no such token as {TOKEN} has, or it has ended or was revoked; `rolegate tokens list` at the gateway's store shows those there are, and `rolegate tokens create` makes another"
             ),
             _ => title,
         },
+        code,
     }
 }
 

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::remote::{Place, Remote};
 use super::show::{List, listed, print, text};
-use super::{Context, Failure, Outcome, local_user, output};
+use super::{Context, Failure, Outcome, local_user, output, reason};
 use crate::audit::Recorder;
-use crate::flow::{AwsAdvice, HoldView, Revoke, RevokeOrder, RevokedView, Selector, good_reason};
+use crate::flow::{AwsAdvice, HoldView, Revoke, RevokeOrder, RevokedView, Selector};
 use crate::model::{HoldId, IdpName, LeaseId, RolePattern, SessionId, TokenName, UserName};
 
 #[derive(clap::Args)]
@@ -50,10 +50,6 @@ pub(super) struct Arguments {
     json: bool,
     #[command(flatten)]
     place: Place,
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    good_reason(text).map(str::to_owned)
 }
 
 #[derive(clap::Args)]

@@ -2,14 +2,15 @@
 
 mod editor;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::{Context, Failure, Outcome};
+use super::remote::Misused;
+use super::{Context, Outcome, reason};
 use crate::audit::Recorder;
 use crate::model::{
     Effect, EntryDraft, EntryId, IdpName, Method, RolePattern, SessionDuration, TokenName,
@@ -33,7 +34,7 @@ pub(super) enum Command {
         /// The entry's id, as `roles list` shows it
         id: EntryId,
         /// Why
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: Option<String>,
     },
     /// Add entries from a file: a comma separated list of ARNs, or what `roles export` printed
@@ -44,7 +45,7 @@ pub(super) enum Command {
         #[arg(long)]
         method: Option<Method>,
         /// Why
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: Option<String>,
     },
     /// Print the store's entries as JSON, for `roles import`
@@ -64,7 +65,7 @@ pub(super) struct Allow {
     /// The role's ARN; `*` stands for any text without `/`, `**` for any text
     arn: RolePattern,
     /// Why
-    #[arg(long)]
+    #[arg(long, value_parser = reason)]
     reason: String,
     /// How credentials are had: saml, web-identity, relay or broker
     #[arg(long)]
@@ -109,7 +110,7 @@ pub(super) struct Deny {
     /// The role's ARN or pattern
     arn: RolePattern,
     /// Why
-    #[arg(long)]
+    #[arg(long, value_parser = reason)]
     reason: Option<String>,
     /// Only for persons of this IdP
     #[arg(long)]
@@ -174,6 +175,9 @@ pub(super) fn expiry(text: &str) -> Result<Expiry, String> {
 }
 
 pub(super) async fn run(command: Command, at: &Context) -> Outcome {
+    if let Some(misused) = named_twice(&command) {
+        return Ok(misused.told());
+    }
     let (config, store) = at.store().await?;
     let editor = Editor {
         recorder: Recorder::start(store.clone(), Arc::clone(&at.world.clock)),
@@ -183,11 +187,11 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
     match command {
         Command::List { json } => editor.list(at, json).await,
         Command::Allow(allow) => {
-            let draft = allow_draft(*allow, at.world.clock.now())?;
+            let draft = allow_draft(*allow, at.world.clock.now());
             editor.add(draft).await
         }
         Command::Deny(deny) => {
-            let draft = deny_draft(deny, at.world.clock.now())?;
+            let draft = deny_draft(deny, at.world.clock.now());
             editor.add(draft).await
         }
         Command::Remove { id, reason } => editor.remove(&id, reason.as_deref()).await,
@@ -201,14 +205,14 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
     }
 }
 
-fn allow_draft(allow: Allow, now: DateTime<Utc>) -> Result<EntryDraft, Failure> {
+fn allow_draft(allow: Allow, now: DateTime<Utc>) -> EntryDraft {
     let expires_at = allow.expires.map(|end| end.counted_from(now));
-    Ok(EntryDraft {
+    EntryDraft {
         method: allow.method,
         max_duration_seconds: allow.max_duration,
         renew_for_seconds: allow.renew_for,
         idp: allow.idp,
-        when: conditions(allow.when)?,
+        when: allow.when.into_iter().collect(),
         launcher: allow.launcher,
         external_id: allow.external_id,
         tag_keys: allow.tag_keys.into_iter().collect(),
@@ -218,32 +222,35 @@ fn allow_draft(allow: Allow, now: DateTime<Utc>) -> Result<EntryDraft, Failure> 
         label: allow.label,
         reason: Some(allow.reason),
         ..EntryDraft::allowing(allow.arn)
-    })
+    }
 }
 
-fn deny_draft(deny: Deny, now: DateTime<Utc>) -> Result<EntryDraft, Failure> {
+fn deny_draft(deny: Deny, now: DateTime<Utc>) -> EntryDraft {
     let expires_at = deny.expires.map(|end| end.counted_from(now));
-    Ok(EntryDraft {
+    EntryDraft {
         effect: Effect::Deny,
         idp: deny.idp,
-        when: conditions(deny.when)?,
+        when: deny.when.into_iter().collect(),
         expires_at,
         reason: deny.reason,
         ..EntryDraft::allowing(deny.arn)
-    })
+    }
 }
 
-fn conditions(pairs: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Failure> {
-    let mut conditions = BTreeMap::new();
-    for (attribute, value) in pairs {
-        if conditions.insert(attribute.clone(), value).is_some() {
-            return Err(format!(
-                "--when names {attribute} twice; all conditions must hold, so give it once"
-            )
-            .into());
-        }
-    }
-    Ok(conditions)
+/// All conditions of an entry must hold, and no attribute has two values for that.
+fn named_twice(command: &Command) -> Option<Misused> {
+    let pairs = match command {
+        Command::Allow(allow) => &allow.when,
+        Command::Deny(deny) => &deny.when,
+        _ => return None,
+    };
+    let mut seen = BTreeSet::new();
+    let twice = pairs.iter().find(|(attribute, _)| !seen.insert(attribute));
+    twice.map(|(attribute, _)| {
+        Misused(format!(
+            "--when names {attribute} twice; all conditions must hold, so give it once"
+        ))
+    })
 }
 
 #[cfg(test)]

@@ -3,17 +3,17 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::remote::{Place, Remote};
 use super::{Context, Failure, Outcome, output};
 use crate::app;
-use crate::flow::{IdpView, KeyView};
+use crate::flow::{IdpView, KeyView, LeaseView, SessionView};
 use crate::model::rfc3339;
 use crate::store::LeaseFilter;
 
 /// How many rows a list shows.
-const ROWS: u32 = 1000;
+pub(super) const ROWS: u32 = 1000;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Idps {
@@ -125,18 +125,8 @@ pub(super) async fn sessions(command: &List, at: &Context) -> Outcome {
 async fn sessions_here(at: &Context) -> Result<Vec<Value>, Failure> {
     let store = at.existing_store().await?;
     let sessions = store.list_sessions(None, None, ROWS).await?;
-    let list = sessions.iter().map(|row| {
-        json!({
-            "session": row.id,
-            "user": row.person.user,
-            "idp": row.person.idp,
-            "state": row.state.as_str(),
-            "signed_in_at": rfc3339(row.signed_in_at),
-            "expires_at": rfc3339(row.expires_at),
-            "ended_at": row.ended_at.map(rfc3339),
-        })
-    });
-    Ok(list.collect())
+    let list = sessions.into_iter().map(SessionView::from);
+    Ok(list.map(serde_json::to_value).collect::<Result<_, _>>()?)
 }
 
 pub(super) async fn leases(command: &List, at: &Context) -> Outcome {
@@ -176,20 +166,8 @@ pub(super) async fn leases(command: &List, at: &Context) -> Outcome {
 async fn leases_here(at: &Context) -> Result<Vec<Value>, Failure> {
     let store = at.existing_store().await?;
     let leases = store.leases(LeaseFilter::default(), None, ROWS).await?;
-    let list = leases.iter().map(|lease| {
-        json!({
-            "lease": lease.id,
-            "user": lease.person.user,
-            "idp": lease.person.idp,
-            "role_arn": lease.role,
-            "job": lease.job,
-            "launcher": lease.launcher,
-            "created_at": rfc3339(lease.created_at),
-            "expires_at": rfc3339(lease.expires_at),
-            "revoked_at": lease.revoked_at.map(rfc3339),
-        })
-    });
-    Ok(list.collect())
+    let list = leases.into_iter().map(LeaseView::from);
+    Ok(list.map(serde_json::to_value).collect::<Result<_, _>>()?)
 }
 
 /// What a gateway lists, as far as a list goes here.

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Context, Failure, Outcome, WRONG_USAGE, output};
+use super::remote::Misused;
+use super::{Context, Failure, Outcome, output};
 use crate::app;
 use crate::audit::{self, Verdict};
 use crate::config;
@@ -38,14 +39,13 @@ const ONLY_A_SERVER: &str = "a copy goes into PostgreSQL: name it as postgres://
 
 pub(super) async fn run(command: Command, at: &Context) -> Outcome {
     // Not told by the parser of arguments, which would print a password with it.
-    if let Command::Copy(copy) = &command
-        && copy.url.as_deref().is_some_and(|url| !is_server_url(url))
-    {
-        output::error(ONLY_A_SERVER);
-        return Ok(ExitCode::from(WRONG_USAGE));
-    }
     let target = match &command {
-        Command::Copy(copy) => Some(copy.url()?),
+        Command::Copy(copy) => match (copy.url(), &copy.url) {
+            (Ok(url), _) => Some(url),
+            // Typed, where the other stands in a file.
+            (Err(Failure(problem)), Some(_)) => return Ok(Misused(problem).told()),
+            (Err(failure), None) => return Err(failure),
+        },
         Command::Migrate | Command::Backup { .. } => None,
     };
     let config = at.config()?;
@@ -109,11 +109,11 @@ impl Copy {
             (Some(url), _) => url.clone(),
             (None, file) => in_file(file.as_deref().unwrap_or(Path::new("")))?,
         };
-        if is_server_url(&url) {
-            let checked = config::server_url(&url);
-            return checked.map_err(|error| format!("the URL {error}").into());
+        if !is_server_url(&url) {
+            return Err(ONLY_A_SERVER.into());
         }
-        Err(ONLY_A_SERVER.into())
+        let checked = config::server_url(&url);
+        checked.map_err(|error| format!("the URL {error}").into())
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::remote::Misused;
 use super::{Context, Failure, Outcome, output};
 use crate::app;
 use crate::config::Config;
@@ -45,6 +46,9 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: &Arguments, at: &Context) -> Outcome {
     let config = at.config()?;
+    if let Err(misused) = check_use(arguments) {
+        return Ok(misused.told());
+    }
     check_idp(arguments, &config)?;
     let entry = entry(arguments, &config, at).await?;
     let trusted = match arguments.method {
@@ -72,15 +76,20 @@ pub(super) async fn run(arguments: &Arguments, at: &Context) -> Outcome {
 }
 
 /// SAML's provider is that of the account, and broker's tokens name no identity provider that AWS could hold to.
+fn check_use(arguments: &Arguments) -> Result<(), Misused> {
+    let method = arguments.method;
+    if arguments.idp.is_some() && matches!(method, Method::Saml | Method::Broker) {
+        return Err(Misused(format!(
+            "--idp is for methods web-identity and relay; leave it out with method {method}"
+        )));
+    }
+    Ok(())
+}
+
 fn check_idp(arguments: &Arguments, config: &Config) -> Result<(), String> {
-    let (Some(idp), method) = (&arguments.idp, arguments.method) else {
+    let Some(idp) = &arguments.idp else {
         return Ok(());
     };
-    if matches!(method, Method::Saml | Method::Broker) {
-        return Err(format!(
-            "--idp is for methods web-identity and relay; leave it out with method {method}"
-        ));
-    }
     let names: Vec<&str> = config.idp_names().map(IdpName::as_str).collect();
     if names.contains(&idp.as_str()) {
         return Ok(());

@@ -8,17 +8,14 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::remote::{Place, Refused, Remote};
-use super::show::{listed, print, text};
-use super::{Context, Failure, Outcome, WRONG_USAGE, local_user, output};
+use super::show::{ROWS, listed, print, text};
+use super::{Context, Failure, Outcome, WRONG_USAGE, local_user, output, reason};
 use crate::app;
 use crate::audit::Recorder;
 use crate::flow::{
-    AssignmentError, AssignmentFilter, AssignmentOrder, AssignmentView, Assignments, good_reason,
+    AssignmentError, AssignmentFilter, AssignmentOrder, AssignmentView, Assignments,
 };
 use crate::model::{IdpName, RoleArn, UserName, split_arn_list};
-
-/// How many rows a list shows.
-const ROWS: u32 = 1000;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -100,10 +97,6 @@ fn arn_list(list: &str) -> Result<ArnList, String> {
         parsed.map_err(|error| format!("{arn:?} {error}"))?;
     }
     Ok(ArnList(arns.into_iter().map(str::to_owned).collect()))
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    good_reason(text).map(str::to_owned)
 }
 
 pub(super) async fn run(command: Command, at: &Context) -> Outcome {

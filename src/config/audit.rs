@@ -51,13 +51,7 @@ fn copy(text: &str, folder: &Folder, findings: &mut Findings) -> Option<AuditCop
     let path = folder.path(text);
     // The file itself comes and goes with log rotation.
     if let Some(around) = path.parent().filter(|around| !around.is_dir()) {
-        findings.refuse(
-            COPY,
-            ConfigError::Unreadable {
-                path: around.to_owned(),
-                reason: "is no folder".to_owned(),
-            },
-        );
+        findings.refuse(COPY, ConfigError::NoFolder(around.to_owned()));
         return None;
     }
     Some(AuditCopy::File(path))

@@ -57,6 +57,12 @@ pub enum ConfigError {
         /// The most.
         most: i64,
     },
+    /// A number that is no share of a whole.
+    #[error("is {0}; write a number from 0 to 1, such as 0.1")]
+    NoRatio(String),
+    /// A folder that is not there.
+    #[error("there is no folder {path}; make it, or correct the path", path = .0.display())]
+    NoFolder(PathBuf),
     /// A word that is none of the choices.
     #[error("is {found:?}; write one of: {choices}")]
     NotAChoice {

@@ -284,6 +284,12 @@ impl Kind {
                     choices: choices.join(", "),
                 });
             }
+            (Self::Ratio, Value::Float(found)) if !(0.0..=1.0).contains(found) => {
+                return Err(ConfigError::NoRatio(found.to_string()));
+            }
+            (Self::Ratio, Value::Integer(found)) if !(0..=1).contains(found) => {
+                return Err(ConfigError::NoRatio(found.to_string()));
+            }
             (Self::Integer(least, most), Value::Integer(found))
                 if !(least..=most).contains(found) =>
             {
@@ -296,10 +302,9 @@ impl Kind {
             (Self::Text | Self::Choice(_), Value::String(_))
             | (Self::Integer(..), Value::Integer(_))
             | (Self::Boolean, Value::Boolean(_))
-            | (Self::Ratio, Value::Integer(0 | 1))
+            | (Self::Ratio, Value::Integer(_) | Value::Float(_))
             | (Self::Time, Value::String(_) | Value::Datetime(_))
             | (Self::Table(_), Value::Table(_)) => true,
-            (Self::Ratio, Value::Float(found)) => (0.0..=1.0).contains(found),
             (Self::Texts | Self::TextsOrMap, Value::Array(items)) => {
                 items.iter().all(Value::is_str)
             }

@@ -4,6 +4,7 @@ mod environment;
 mod oidc;
 mod refusals;
 mod telemetry;
+mod written;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -83,7 +83,11 @@ pub struct MetricsParts {
 }
 
 /// Everything that is measured.
-pub struct Metrics(Arc<MetricsParts>);
+pub struct Metrics {
+    parts: Arc<MetricsParts>,
+    /// When this process was started, in seconds since 1970.
+    started_at: Option<f64>,
+}
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,21 +98,26 @@ impl fmt::Debug for Metrics {
 impl Metrics {
     /// The metrics of `parts`.
     pub fn new(parts: MetricsParts) -> Self {
-        Self(Arc::new(parts))
+        Self {
+            // Once: Prometheus takes another time for another process.
+            started_at: Process::started_at(seconds(parts.clock.now())),
+            parts: Arc::new(parts),
+        }
     }
 
     /// What requests are counted in.
     pub fn requests(&self) -> Arc<Requests> {
-        Arc::clone(&self.0.requests)
+        Arc::clone(&self.parts.requests)
     }
 
     /// The text that a scraper reads. Asks the store where the last look at it is old, and waits a moment for
     /// its answer.
     pub async fn text(&self) -> String {
-        let readiness = &self.0.readiness;
+        let readiness = &self.parts.readiness;
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Scrape {
-            parts: Arc::clone(&self.0),
+            parts: Arc::clone(&self.parts),
+            started_at: self.started_at,
             checks: readiness.checks().await,
             levels: readiness.levels().await,
         }));
@@ -124,6 +133,7 @@ impl Metrics {
 /// One scrape: what had to be waited for is there already.
 struct Scrape {
     parts: Arc<MetricsParts>,
+    started_at: Option<f64>,
     checks: Vec<Check>,
     levels: Option<(Duration, Levels)>,
 }
@@ -150,7 +160,7 @@ impl Collector for Scrape {
         let parts = &self.parts;
         idps::encode(text, &parts.idps, &parts.providers, parts.clock.now())?;
         self.keys(text)?;
-        process(text)
+        process(text, self.started_at)
     }
 }
 
@@ -308,13 +318,13 @@ impl Scrape {
 }
 
 /// By the names that every Prometheus client uses.
-fn process(text: &mut Text<'_>) -> fmt::Result {
+fn process(text: &mut Text<'_>, started_at: Option<f64>) -> fmt::Result {
     let now = Process::now();
     let cpu = now.cpu_seconds.map(|seconds| (Values::new(), seconds));
     text.level(family::RESIDENT, now.resident_bytes)?;
     text.level(family::VIRTUAL, now.virtual_bytes)?;
     text.counter(family::CPU, cpu)?;
-    text.level(family::STARTED, now.start_time_seconds)?;
+    text.level(family::STARTED, started_at)?;
     text.level(family::THREADS, now.threads)?;
     text.level(family::FILES, now.open_files)?;
     text.level(family::MOST_FILES, now.most_files)

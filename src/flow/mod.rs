@@ -6,7 +6,7 @@
 //! `login` signs a command line in, `console` opens the AWS console.
 //! `allow_list`, `holds`, `idps`, `providers` and `pulse` hold what is in force now and notice when it changes, `metrics` and
 //! `readiness` tell of it, `jobs` is what runs from time to time, `pressure` counts who was turned away, `underway` what
-//! must end before the process; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
+//! must end before the process; `views` is what lists show; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
 
 mod access;
 mod admins;
@@ -40,6 +40,7 @@ mod service_keys;
 mod sign_in;
 mod underway;
 mod verifiers;
+mod views;
 
 pub use crate::saml::logout::Delivery;
 pub use crate::store::{
@@ -79,6 +80,7 @@ pub use sign_in::{
 };
 pub use underway::{Counted, Underway};
 pub use verifiers::{Busy, Verifiers};
+pub use views::{LeaseView, SessionView};
 
 /// The store does not answer; what it said was logged where this was made.
 #[derive(Debug, Clone, Copy, thiserror::Error)]

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::actor::{Managing, Ordering, Sent};
 use super::{Problem, Site};
-use crate::flow::{LeaseMade, LeaseOrder, Leases};
+use crate::flow::{LeaseMade, LeaseOrder, LeaseView as Shown, Leases};
 use crate::model::{
-    IdpName, JobName, Lease, LeaseId, Narrowing, RoleArn, SessionDuration, UserName, rfc3339,
+    IdpName, JobName, LeaseId, Narrowing, RoleArn, SessionDuration, UserName, rfc3339,
 };
 
 /// How many leases one page of a list holds.
@@ -138,36 +138,6 @@ fn created(made: &LeaseMade, site: &Site) -> HttpResponse {
             rolegate_lease_token: token,
         },
     })
-}
-
-/// A lease in a list: everything but its token.
-#[derive(Serialize)]
-struct Shown {
-    lease: String,
-    user: String,
-    idp: String,
-    role_arn: String,
-    job: String,
-    launcher: Option<String>,
-    created_at: String,
-    expires_at: String,
-    revoked_at: Option<String>,
-}
-
-impl From<Lease> for Shown {
-    fn from(lease: Lease) -> Self {
-        Self {
-            lease: lease.id.to_string(),
-            user: lease.person.user.to_string(),
-            idp: lease.person.idp.to_string(),
-            role_arn: lease.role.to_string(),
-            job: lease.job.to_string(),
-            launcher: lease.launcher.map(|name| name.to_string()),
-            created_at: rfc3339(lease.created_at),
-            expires_at: rfc3339(lease.expires_at),
-            revoked_at: lease.revoked_at.map(rfc3339),
-        }
-    }
 }
 
 #[derive(Deserialize)]

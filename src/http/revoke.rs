@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use super::actor::{Administering, Auditing, Sent};
-use crate::flow::{Access, HoldView, Revoke, RevokeOrder, Selector, SessionRow, good_reason};
-use crate::model::{
-    HoldId, IdpName, LeaseId, RolePattern, SessionId, TokenName, UserName, rfc3339,
+use crate::flow::{
+    Access, HoldView, Revoke, RevokeOrder, Selector, SessionView as SessionShown, good_reason,
 };
+use crate::model::{HoldId, IdpName, LeaseId, RolePattern, SessionId, TokenName, UserName};
 
 /// How many sessions one page of a list holds.
 const PAGE: u32 = 100;
@@ -21,31 +21,6 @@ const PAGE: u32 = 100;
 pub(super) struct SessionsQuery {
     user: Option<UserName>,
     after: Option<SessionId>,
-}
-
-#[derive(Serialize)]
-struct SessionShown {
-    session: String,
-    user: String,
-    idp: String,
-    state: &'static str,
-    signed_in_at: String,
-    expires_at: String,
-    ended_at: Option<String>,
-}
-
-impl From<SessionRow> for SessionShown {
-    fn from(row: SessionRow) -> Self {
-        Self {
-            session: row.id.to_string(),
-            user: row.person.user.to_string(),
-            idp: row.person.idp.to_string(),
-            state: row.state.as_str(),
-            signed_in_at: rfc3339(row.signed_in_at),
-            expires_at: rfc3339(row.expires_at),
-            ended_at: row.ended_at.map(rfc3339),
-        }
-    }
 }
 
 #[derive(Serialize)]

@@ -81,7 +81,8 @@
 //!   `method` and `status`: those that rolegate answers with, anything else as `other`. Requests to `metrics_listen`
 //!   are not counted.
 //! * `idp`: its name in the configuration; `(none)` for a sign-in whose document names no IdP of ours.
-//! * `outcome` of sign-ins: `accepted`, `refused`, `busy` (no core was free to verify within 5 seconds), `store_away`,
+//! * `outcome` of sign-ins: `accepted`, `refused`, `busy` (no core was free to verify within 5 seconds, or STS was
+//!   asked for too many others for 4: `rolegate_limits_turned_away_total` tells `verifications` from `minting`), `store_away`,
 //!   `idp_away` (the IdP has no metadata yet, or the OpenID provider does not answer). A sign-in that waits for the
 //!   confirm page's button counts as accepted.
 //! * `outcome` of fetches: `served_from_memory`, `served` (looked up first), `refused` (by 401 or 403), `away` (503:
@@ -124,5 +125,7 @@
 //! # Dashboard and alerts
 //!
 //! `deploy/grafana/rolegate.json` is a dashboard to import, `deploy/prometheus/rules.yml` holds alert rules, and
-//! `deploy/prometheus/prometheus.yml` is an example of a scrape. Tests hold that they use no metric that is not in the
-//! table above.
+//! `deploy/prometheus/prometheus.yml` is an example of a scrape, whose job must be called `rolegate`. Tests hold that
+//! they use no metric, label or value that is not told of above, and have a Prometheus take them: each expression of
+//! the dashboard has an answer, and by `deploy/prometheus/rules_test.yml` each alert fires for what is ill and for
+//! nothing that is well beside it (`promtool test rules rules_test.yml`, after your changes too).

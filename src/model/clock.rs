@@ -4,6 +4,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Serialize, Serializer};
 
 /// Where a room reads the time of day.
 pub trait Clock: Send + Sync {
@@ -69,6 +70,20 @@ impl Clock for FixedClock {
 /// RFC 3339 in UTC with whole seconds and `Z`, the only form that every AWS SDK reads.
 pub fn rfc3339(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// For `serialize_with`: as [`rfc3339`] writes it.
+pub(super) fn as_rfc3339<S: Serializer>(at: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&rfc3339(*at))
+}
+
+/// As [`as_rfc3339`], null for none.
+#[expect(clippy::ref_option, reason = "serde hands a reference to the field")]
+pub(super) fn maybe_rfc3339<S: Serializer>(
+    at: &Option<DateTime<Utc>>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    at.map(rfc3339).serialize(to)
 }
 
 /// Whole seconds from `from` to `to`, zero where `to` is not later.

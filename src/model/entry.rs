@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::clock::maybe_rfc3339;
 use super::{EntryId, IdpName, MAX_TAGS, RolePattern, SessionDuration, TokenName, is_tag_key};
 
 /// Whether a matching entry permits or forbids.
@@ -119,7 +120,7 @@ pub struct EntryDraft {
     #[serde(default)]
     pub hand_out_tokens: bool,
     /// When it stops to count.
-    #[serde(default)]
+    #[serde(default, serialize_with = "maybe_rfc3339")]
     pub expires_at: Option<DateTime<Utc>>,
     /// A name for people.
     #[serde(default)]

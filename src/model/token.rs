@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::clock::{as_rfc3339, maybe_rfc3339};
 use super::{CertificateName, Entropy, Secret, TextPattern, TokenId, TokenName, hex};
 
 /// What a token is for; its first four characters say so, for scanners.
@@ -176,10 +177,13 @@ pub struct TokenRecord {
     /// A launcher's users; `None` for the other roles.
     pub for_users: Option<TextPattern>,
     /// When it was made.
+    #[serde(serialize_with = "as_rfc3339")]
     pub created_at: DateTime<Utc>,
     /// When it stops; `None` is never.
+    #[serde(serialize_with = "maybe_rfc3339")]
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was revoked.
+    #[serde(serialize_with = "maybe_rfc3339")]
     pub revoked_at: Option<DateTime<Utc>>,
     /// The client's certificate that a connection must have shown for it to count.
     pub certificate_subject: Option<CertificateName>,

@@ -159,3 +159,23 @@ async fn an_older_schema_on_postgresql_stays() {
         .unwrap();
     assert_eq!(after, older);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_the_audit_that_cannot_be_written_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    command(here, &["init"], &[]).await.good();
+    std::fs::create_dir(here.join("taken")).unwrap();
+    for (copy, told) in [("taken", true), ("audit.jsonl", false), ("stdout", false)] {
+        let variable = [("ROLEGATE_AUDIT__COPY", copy)];
+        let checked = command(here, &["check"], &variable).await;
+        let stderr = checked.stderr.clone();
+        checked.good();
+        assert_eq!(
+            stderr.contains("warning: audit.copy"),
+            told,
+            "{copy}: {stderr}"
+        );
+    }
+    assert!(!here.join("audit.jsonl").exists());
+}

@@ -54,4 +54,5 @@ mod sign_in;
 mod soak;
 mod tls;
 mod traces;
+mod usage;
 mod users;

@@ -1,8 +1,9 @@
-//! What a scrape says after this and that has happened, what `/readyz` says, and that page, dashboard and rules
-//! speak of the same metrics.
+//! What a scrape says after this and that has happened, what `/readyz` says, that page, dashboard and rules
+//! speak of the same metrics, and that a real Prometheus takes and shows them.
 
 mod documented;
 mod ready;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -95,7 +95,10 @@ impl Editor {
             std::io::stdin().read_to_string(&mut text)?;
         } else {
             text = std::fs::read_to_string(file)
-                .map_err(|error| format!("{}: {error}", file.display()))?;
+                .map_err(|error| {
+                    let file = file.display();
+                    format!("{file} cannot be read ({error}); name a file that `roles export` wrote or a list of ARNs, or - for standard input")
+                })?;
         }
         let mut drafts = drafts(&text)?;
         for draft in &mut drafts {
@@ -190,7 +193,7 @@ impl Editor {
 pub(super) fn drafts(text: &str) -> Result<Vec<EntryDraft>, Failure> {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text)
-            .map_err(|error| format!("this is no export: {error}").into());
+            .map_err(|error| format!("this is no export ({error}); name a file that `rolegate roles export` wrote, or a comma separated list of ARNs; nothing was imported").into());
     }
     let mut drafts = Vec::new();
     for arn in text.lines().flat_map(split_arn_list) {

@@ -153,7 +153,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "[audit]\ncopy = \"nowhere/audit.jsonl\"",
         "audit.copy",
-        "is no folder",
+        "there is no folder",
     ),
     (
         "[session]\nmax_age_seconds = 0",

@@ -101,7 +101,12 @@ fn what_could_not_be_sent_is_refused() {
         (
             "otlp_endpoint = \"https://collector.example.org\"\nsample_ratio = 1.5",
             "sample_ratio",
-            "a number from 0 to 1",
+            "is 1.5; write a number from 0 to 1",
+        ),
+        (
+            "otlp_endpoint = \"https://collector.example.org\"\nsample_ratio = 2",
+            "sample_ratio",
+            "is 2; write a number from 0 to 1",
         ),
         (
             "otlp_endpoint = \"https://collector.example.org\"\nsample_ratio = \"0.5\"",

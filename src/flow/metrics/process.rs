@@ -1,6 +1,9 @@
 //! What the system says of this process, from `/proc`; where it says nothing, nothing is told.
 
 use std::fs;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// Memory, time and files of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -8,7 +11,8 @@ pub(super) struct Process {
     pub(super) resident_bytes: Option<u64>,
     pub(super) virtual_bytes: Option<u64>,
     pub(super) cpu_seconds: Option<f64>,
-    pub(super) start_time_seconds: Option<f64>,
+    /// How long after the system's start it was started.
+    since_boot_seconds: Option<f64>,
     pub(super) threads: Option<u64>,
     pub(super) open_files: Option<u64>,
     pub(super) most_files: Option<u64>,
@@ -19,8 +23,6 @@ pub(super) struct Process {
 struct Units {
     page_bytes: u64,
     ticks_a_second: u32,
-    /// When the system started, in seconds since 1970.
-    booted_at: Option<u32>,
 }
 
 impl Process {
@@ -30,7 +32,6 @@ impl Process {
         let units = Units {
             page_bytes: u64::try_from(rustix::param::page_size()).unwrap_or(0),
             ticks_a_second: u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100),
-            booted_at: field(&text("/proc/stat"), "btime"),
         };
         let files = fs::read_dir("/proc/self/fd").ok();
         let files = files.map(Iterator::count);
@@ -40,6 +41,15 @@ impl Process {
             most_files: most_files(&text("/proc/self/limits")),
             ..Self::read(&text("/proc/self/stat"), units)
         }
+    }
+
+    /// When this process was started, where it is now `now`; both in seconds since 1970. What `/proc` says of the
+    /// whole system is not asked: a service sees its processes alone (systemd's `ProcSubset=pid`).
+    pub(super) fn started_at(now: f64) -> Option<f64> {
+        let since_boot = Self::now().since_boot_seconds?;
+        let up = clock_gettime(ClockId::Boottime);
+        let up = Duration::new(up.tv_sec.try_into().ok()?, up.tv_nsec.try_into().ok()?);
+        Some(now - (up.as_secs_f64() - since_boot))
     }
 
     /// From the text of `stat` (proc(5)), whose second field may hold blanks and brackets.
@@ -57,9 +67,7 @@ impl Process {
                 .and_then(|pages| pages.parse::<u64>().ok()?.checked_mul(units.page_bytes)),
             virtual_bytes: at(23).and_then(|bytes| bytes.parse().ok()),
             cpu_seconds: ticks(14).zip(ticks(15)).map(|(user, system)| user + system),
-            start_time_seconds: ticks(22)
-                .zip(units.booted_at)
-                .map(|(after, booted)| f64::from(booted) + after),
+            since_boot_seconds: ticks(22),
             threads: at(20).and_then(|threads| threads.parse().ok()),
             ..Self::default()
         }
@@ -79,7 +87,10 @@ fn most_files(limits: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
+    use crate::model::{Clock, SystemClock};
 
     #[test]
     fn the_lines_of_proc_are_read() {
@@ -87,13 +98,12 @@ mod tests {
         let units = Units {
             page_bytes: 4096,
             ticks_a_second: 100,
-            booted_at: Some(1_700_000_000),
         };
         let read = Process::read(stat, units);
         assert_eq!(read.resident_bytes, Some(300 * 4096));
         assert_eq!(read.virtual_bytes, Some(123_456));
         assert_eq!(read.cpu_seconds, Some(2.0));
-        assert_eq!(read.start_time_seconds, Some(1_700_000_010.0));
+        assert_eq!(read.since_boot_seconds, Some(10.0));
         assert_eq!(read.threads, Some(11));
         assert_eq!(Process::read("", units), Process::default());
         let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 4096                 files\n";
@@ -106,6 +116,19 @@ mod tests {
         assert!(now.resident_bytes.unwrap() > 1_000_000, "{now:?}");
         assert!(now.open_files.unwrap() > 2, "{now:?}");
         assert!(now.most_files.unwrap() > 2, "{now:?}");
-        assert!(now.start_time_seconds.unwrap() > 1.6e9, "{now:?}");
+        assert!(now.since_boot_seconds.unwrap() > 0.0, "{now:?}");
+    }
+
+    #[test]
+    fn it_is_known_when_this_process_started() {
+        let folder = fs::metadata("/proc/self").unwrap();
+        let made = folder.modified().unwrap().duration_since(UNIX_EPOCH);
+        let now = SystemClock.now();
+        let now = f64::from(u32::try_from(now.timestamp()).unwrap());
+        let started = Process::started_at(now).unwrap();
+        // Neither in the future nor before what the system itself says, but for the seconds left out here.
+        assert!(started <= now + 1.0, "{started} {now}");
+        assert!(started > now - 86_400.0, "{started} {now}");
+        assert!(made.unwrap().as_secs_f64() > started - 2.0, "{started}");
     }
 }

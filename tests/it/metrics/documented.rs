@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use regex_lite::Regex;
-use rolegate::flow::METRICS;
+use rolegate::audit::EventKind;
+use rolegate::flow::{Limit, METRICS};
 use serde_json::Value;
 
 use super::start;
-use crate::gateway::Setting;
+use crate::gateway::{Setting, command};
 use crate::parts::python::watching;
 
-fn file(path: &str) -> PathBuf {
+pub(super) fn file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn text(path: &str) -> String {
+pub(super) fn text(path: &str) -> String {
     std::fs::read_to_string(file(path)).unwrap()
 }
 
@@ -129,23 +130,108 @@ fn unknown(expression: &str) -> Vec<String> {
         .collect()
 }
 
-/// The labels that an expression names, of which none may be unknown.
-fn labels(expression: &str) -> Vec<String> {
-    let matcher = Regex::new(r#"([a-z_]+)\s*(?:=~|!=|!~|=)\s*""#).unwrap();
-    let found = matcher.captures_iter(expression);
-    found.map(|found| found[1].to_owned()).collect()
+/// The words between backticks of the page's sentence that begins so; what stands in brackets explains them.
+fn words(begin: &str) -> Vec<String> {
+    let page = text("src/manual/metrics.rs").replace("//!", "");
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    let page = Regex::new(r"\([^)]*\)").unwrap().replace_all(&page, "");
+    let (_, said) = page.split_once(begin).unwrap_or_else(|| panic!("{begin}"));
+    quoted(said.split('.').next().unwrap())
+}
+
+/// The values that a label of a metric can have, where they are of a closed list.
+fn values(metric: &str, label: &str) -> Option<Vec<String>> {
+    let listed = |words: &[&str]| Some(words.iter().map(|&word| word.to_owned()).collect());
+    match (label, metric) {
+        ("outcome", "rolegate_sign_ins_total") => Some(words("`outcome` of sign-ins:")),
+        ("outcome", "rolegate_fetches_total") => Some(words("`outcome` of fetches:")),
+        ("outcome", "rolegate_sts_calls_total") => Some(words("`outcome` of calls of STS:")),
+        ("outcome", "rolegate_oidc_refreshes_total") => Some(words("`outcome` of refreshes:")),
+        ("outcome", _) => listed(&["done", "failed"]),
+        ("kind", _) => listed(
+            &EventKind::ALL
+                .iter()
+                .map(|kind| kind.as_str())
+                .collect::<Vec<_>>(),
+        ),
+        ("limit", _) => listed(&Limit::ALL.map(Limit::name)),
+        ("check", _) => {
+            let rows = table(&text("src/manual/metrics.rs"), "| check |");
+            Some(rows.iter().map(|row| quoted(&row[0]).remove(0)).collect())
+        }
+        ("needed", _) => listed(&["true", "false"]),
+        ("pool", _) => listed(&["reader", "writer"]),
+        ("role", _) => listed(&["launcher", "admin", "auditor"]),
+        ("job", _) => listed(&["rolegate", "$job"]),
+        ("instance", _) => listed(&["$instance"]),
+        ("route", _) => {
+            let routes = text("src/http/routes.rs");
+            let known = ["(none)", "/v1/credentials"];
+            let there = known
+                .iter()
+                .filter(|route| **route == "(none)" || routes.contains(&format!("\"{route}\"")));
+            Some(there.map(|&route| route.to_owned()).collect())
+        }
+        _ => None,
+    }
+}
+
+/// What an expression asks a metric for that it does not have: labels, or values of a label.
+fn wrong(expression: &str) -> Vec<String> {
+    let page = page();
+    let of = |name: &str| {
+        let plain = ["_bucket", "_sum", "_count"];
+        let plain = plain.iter().find_map(|end| name.strip_suffix(end));
+        let own = page.get(name).or_else(|| page.get(plain?));
+        let own = own.map_or_else(Vec::new, |(_, labels, _)| labels.clone());
+        let given = ["job", "instance"].into_iter();
+        let given = given.chain(name.ends_with("_bucket").then_some("le"));
+        own.into_iter()
+            .chain(given.map(str::to_owned))
+            .collect::<BTreeSet<_>>()
+    };
+    let mut wrong = Vec::new();
+    let names = Regex::new(r"\b((?:rolegate|process)_[a-z0-9_]+|up)\b(?:\{([^}]*)\})?").unwrap();
+    let matcher = Regex::new(r#"([a-z_]+)\s*(?:=~|!=|!~|=)\s*"([^"]*)""#).unwrap();
+    let mut all = BTreeSet::new();
+    for found in names.captures_iter(expression) {
+        let (name, asked) = (&found[1], found.get(2).map_or("", |asked| asked.as_str()));
+        let labels = of(name);
+        for found in matcher.captures_iter(asked) {
+            let (label, value) = (&found[1], &found[2]);
+            if !labels.contains(label) {
+                wrong.push(format!("{label} of {name}"));
+            }
+            let known = values(name, label);
+            for value in value.split('|') {
+                let fits = |known: &String| match value.strip_suffix(".*") {
+                    Some(begin) => known.starts_with(begin),
+                    None => known == value,
+                };
+                if known.as_ref().is_some_and(|known| !known.iter().any(fits)) {
+                    wrong.push(format!("{label}={value} of {name}"));
+                }
+            }
+        }
+        all.extend(labels);
+    }
+    let by = Regex::new(r"\bby\s*\(([^)]*)\)").unwrap();
+    for found in by.captures_iter(expression) {
+        let labels = found[1].split(',').map(str::trim);
+        wrong.extend(
+            labels
+                .filter(|label| !all.contains(*label))
+                .map(str::to_owned),
+        );
+    }
+    wrong
 }
 
 #[test]
 fn the_check_of_names_finds_what_is_not_there() {
-    assert_eq!(
-        unknown("rate(rolegate_fetches_total[5m]) > 0"),
-        Vec::<String>::new()
-    );
-    assert_eq!(
-        unknown("rolegate_sts_call_duration_seconds_bucket"),
-        Vec::<String>::new()
-    );
+    let none = Vec::<String>::new();
+    assert_eq!(unknown("rate(rolegate_fetches_total[5m]) > 0"), none);
+    assert_eq!(unknown("rolegate_sts_call_duration_seconds_bucket"), none);
     assert_eq!(
         unknown("rolegate_sessions_count"),
         ["rolegate_sessions_count"]
@@ -154,17 +240,77 @@ fn the_check_of_names_finds_what_is_not_there() {
         unknown("1 - rolegate_fetched_total"),
         ["rolegate_fetched_total"]
     );
-    assert_eq!(labels("a{b=\"c\",d=~\"e\"}"), ["b", "d"]);
+    for good in [
+        "sum by (idp) (rolegate_sign_ins_total{outcome=~\"busy|idp_away\",job=\"rolegate\"})",
+        "sum by (le) (rolegate_http_request_duration_seconds_bucket{route=\"/v1/credentials\"})",
+        "rolegate_audit_records_total{kind=~\"lease_.*\"} and up{job=\"rolegate\"}",
+        "rolegate_problem{check=\"audit\"} + rolegate_limits_turned_away_total{limit=\"minting\"}",
+    ] {
+        assert_eq!(wrong(good), none, "{good}");
+    }
+    for (bad, told) in [
+        (
+            "rolegate_fetches_total{idp=\"a\"}",
+            "idp of rolegate_fetches_total",
+        ),
+        ("sum by (idp) (rolegate_fetches_total)", "idp"),
+        (
+            "rolegate_sign_ins_total{outcome=~\"busy|away\"}",
+            "outcome=away of rolegate_sign_ins_total",
+        ),
+        (
+            "rolegate_problem{check=\"audits\"}",
+            "check=audits of rolegate_problem",
+        ),
+        (
+            "rolegate_audit_records_total{kind=~\"hire_.*\"}",
+            "kind=hire_.* of rolegate_audit_records_total",
+        ),
+        ("rolegate_ready{le=\"1\"}", "le of rolegate_ready"),
+    ] {
+        assert_eq!(wrong(bad), [told], "{bad}");
+    }
 }
 
 fn check_expression(expression: &str) {
     assert_eq!(unknown(expression), Vec::<String>::new(), "{expression}");
-    let known = page().into_values().flat_map(|(_, labels, _)| labels);
-    let known: BTreeSet<String> = known
-        .chain(["job", "instance", "le"].map(str::to_owned))
+    assert_eq!(wrong(expression), Vec::<String>::new(), "{expression}");
+}
+
+/// How the command ends where nothing is configured: 2 where it is not typed as it must be.
+async fn typed(said: &str) -> Option<i32> {
+    let words = said.replace("{{ $labels.name }}", "batch");
+    let words: Vec<&str> = words.split_whitespace().collect();
+    // A reference has a form, other placeholders pass as they stand.
+    let words: Vec<&str> = words
+        .iter()
+        .map(|&word| if word == "R" { "ref_1" } else { word })
         .collect();
-    for label in labels(expression) {
-        assert!(known.contains(&label), "{label} in {expression}");
+    let folder = tempfile::tempdir().unwrap();
+    let ended = command(folder.path(), &words[1..], &[]).await;
+    ended.status.code()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_that_a_rule_advises_can_be_typed() {
+    let rules = watching("yaml", &text("deploy/prometheus/rules.yml"));
+    let groups = rules["groups"].as_array().unwrap();
+    let rules = groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap());
+    let advised: BTreeSet<String> = rules
+        .flat_map(|rule| quoted(rule["annotations"]["description"].as_str().unwrap()))
+        .filter(|said| said.starts_with("rolegate "))
+        .collect();
+    assert!(advised.len() > 5, "{advised:?}");
+    for said in &advised {
+        assert_eq!(typed(said).await, Some(1), "{said}");
+    }
+    for wrong in [
+        "rolegate tokens create batch --role launcher",
+        "rolegate store backup",
+    ] {
+        assert_eq!(typed(wrong).await, Some(2), "{wrong}");
     }
 }
 

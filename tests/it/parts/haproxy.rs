@@ -1,7 +1,7 @@
 //! HAProxy before gateways, by the file that we ship; only addresses, ports and the certificate's place are changed.
 
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ impl HaProxy {
         let file = folder.join("haproxy.cfg");
         std::fs::write(&file, configuration(folder, port, plain, backends)).unwrap();
         let log = std::fs::File::create(folder.join("haproxy.log")).unwrap();
-        let child = Command::new(program())
+        let child = Command::new(super::part("haproxy/haproxy"))
             .arg("-db")
             .arg("-f")
             .arg(&file)
@@ -84,13 +84,4 @@ fn configuration(folder: &Path, port: u16, plain: u16, backends: &[String]) -> S
     assert_eq!(binds, 2, "{text}");
     assert_eq!(backends.next(), None, "the file has fewer servers");
     text
-}
-
-/// The one that `tests/setup test` unpacked, or the machine's own.
-fn program() -> PathBuf {
-    let unpacked = super::part("haproxy").join("usr/sbin/haproxy");
-    if unpacked.exists() {
-        return unpacked;
-    }
-    PathBuf::from("haproxy")
 }

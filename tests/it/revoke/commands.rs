@@ -6,7 +6,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Stage, order, response, sign_in, token};
-use crate::gateway::{World, command, role};
+use crate::gateway::{Setting, World, command, role};
+use crate::parts::postgres::Postgres;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_on_the_store_stops_the_running_gateway_within_a_second() {
@@ -164,4 +165,49 @@ async fn the_commands_act_on_a_gateway_elsewhere() {
     assert_eq!(run(&["release", hold], &stage.admin).await.good(), hold);
     sign_in(&world, "alice").await;
     assert!(!elsewhere.path().join("rolegate.db").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_store_that_is_away_it_says_why_and_what_to_do() {
+    let mut postgres = Postgres::start();
+    let store = ("ROLEGATE_STORE__URL", postgres.url());
+    let world = World::with(Setting {
+        variables: vec![store.clone()],
+        ..Setting::default()
+    })
+    .await;
+    let run = async |arguments: &[&str], more: &[(&str, &str)]| {
+        let variables = [&[(store.0, store.1.as_str())], more].concat();
+        command(world.folder.path(), arguments, &variables).await
+    };
+    let create = ["tokens", "create", "root", "--role", "admin"];
+    let token = run(&create, &[]).await.good();
+    let url = world.gateway.at("");
+    let there = [
+        ("ROLEGATE_URL", url.as_str()),
+        ("ROLEGATE_TOKEN", token.as_str()),
+    ];
+    let revoke = ["revoke", "--all", "--reason", "stolen"];
+    run(&revoke, &[]).await.good();
+    run(&revoke, &there).await.good();
+    postgres.stop("INT").await;
+    for (variables, why, what) in [
+        (
+            &there[..0],
+            "the database server cannot be used",
+            "that the server runs",
+        ),
+        (
+            &there[..],
+            "does not hear from its store",
+            "look at the database",
+        ),
+    ] {
+        let told = run(&revoke, variables).await;
+        assert_eq!(told.status.code(), Some(1), "{}", told.stdout);
+        assert!(told.stderr.contains(why), "{}", told.stderr);
+        assert!(told.stderr.contains(what), "{}", told.stderr);
+    }
+    postgres.start_again().await;
+    run(&revoke, &[]).await.good();
 }
