@@ -255,7 +255,7 @@ impl KeySource {
         let mend = match error.kind() {
             // As a secret that Kubernetes mounts.
             ErrorKind::ReadOnlyFilesystem => {
-                "change it where it comes from: to have another key take over, add a line of `openssl rand -base64 32` there, wait until every gateway has the new file, and repeat"
+                "change it where it comes from, such as the Secret that is mounted; the line of a new key is one of `openssl rand -base64 32`, and `rolegate keys rotate` has it take over once every gateway has the file"
             }
             _ => {
                 "let the user of this command write the file and its folder, or run it as the file's owner or root"
