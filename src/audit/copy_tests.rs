@@ -94,7 +94,7 @@ async fn what_was_removed_before_it_was_copied_is_given_up_and_the_rest_follows(
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), settled)
+    tokio::time::timeout(Duration::from_mins(1), settled)
         .await
         .unwrap();
     let copied = std::fs::read_to_string(&path).unwrap();

@@ -119,11 +119,8 @@ async fn a_file_is_never_made_one_that_nothing_reads() {
     let path = folder.path().join("rolegate.key");
     let source = KeySource::File(path.clone());
     let keys: Vec<MasterKey> = (0..31).map(|byte| MasterKey::new([byte; 32])).collect();
-    let lines: String = keys
-        .iter()
-        .map(|key| format!("{}\n", *key.line()))
-        .collect();
-    std::fs::write(&path, lines).unwrap();
+    let lines: Vec<String> = keys.iter().map(|key| key.line().to_string()).collect();
+    std::fs::write(&path, lines.join("\n")).unwrap();
     source.add_key().unwrap();
     let full = std::fs::read_to_string(&path).unwrap();
 

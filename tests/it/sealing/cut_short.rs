@@ -18,7 +18,7 @@ use crate::gateway::{Gateway, Setting, World, free_port};
 use crate::parts::postgres::Postgres;
 
 /// What takes longer on a slow machine is hung.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A command that is under way, in `folder`.
 fn begin(folder: &Path, arguments: &[&str]) -> Child {
