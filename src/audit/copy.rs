@@ -186,29 +186,36 @@ impl Copier {
             let Some((first, last)) = next else { return };
             match self.read(first, last).await {
                 Ok(Some(lines)) => {
-                    let done = lines.last;
+                    let (begins, done) = (lines.first, lines.last);
+                    if begins > first {
+                        self.give_up(first, begins - 1);
+                        continue;
+                    }
                     if !self.put(lines.text, count(first, done)).await {
                         return;
                     }
                     self.state.owed().paid(done);
                 }
-                Ok(None) => {
-                    tracing::error!(
-                        event = "audit_copy_gap",
-                        first,
-                        last,
-                        "records were removed before they were copied"
-                    );
-                    let gone = count(first, last);
-                    self.state.written.fetch_add(gone, Ordering::Relaxed);
-                    self.state.owed().paid(last);
-                }
+                Ok(None) => self.give_up(first, last),
                 Err(error) => {
                     tracing::warn!(event = "audit_copy_waits", %error, "what is still to be copied is read later");
                     return;
                 }
             }
         }
+    }
+
+    /// Owes these records no more: they are gone.
+    fn give_up(&self, first: i64, last: i64) {
+        tracing::error!(
+            event = "audit_copy_gap",
+            first,
+            last,
+            "records were removed before they were copied"
+        );
+        let gone = count(first, last);
+        self.state.written.fetch_add(gone, Ordering::Relaxed);
+        self.state.owed().paid(last);
     }
 
     async fn read(&self, first: i64, last: i64) -> Result<Option<Lines>, StoreError> {

@@ -1,7 +1,7 @@
 //! The copy, against files that come, go and fill up.
 
 use super::*;
-use crate::audit::{Event, EventKind, Recorder, list};
+use crate::audit::{Event, EventKind, Order, Recorder, list, prune};
 use crate::store::testing::Bench;
 
 async fn record(recorder: &Recorder, count: usize) {
@@ -68,6 +68,38 @@ async fn what_could_not_be_written_follows_from_the_store_in_order() {
         exported(&store).await
     );
     assert!(recorder.copy_counts().unwrap().failed > 0);
+}
+
+#[tokio::test]
+async fn what_was_removed_before_it_was_copied_is_given_up_and_the_rest_follows() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("later/audit.jsonl");
+    let copy = Some(CopyTo::File(path.clone()));
+    let recorder = Recorder::start_with(store.clone(), bench.clock.clone(), copy);
+    record(&recorder, 20).await;
+    bench.clock.advance(chrono::TimeDelta::days(1));
+    let order = Order {
+        before: bench.at(0),
+        by: "local:root",
+        export: None,
+    };
+    record(&recorder, 20).await;
+    let other = Recorder::start(store.clone(), bench.clock.clone());
+    prune(&store, &other, order).await.unwrap().unwrap();
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    let settled = async {
+        while recorder.copy_counts().unwrap().pending > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), settled)
+        .await
+        .unwrap();
+    let copied = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(copied.lines().count(), 20);
+    assert!(copied.lines().next().unwrap().contains("\"seq\":21"));
 }
 
 #[tokio::test]

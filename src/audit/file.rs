@@ -47,20 +47,28 @@ pub enum FileError {
     },
     /// A line that is no record.
     #[error(
-        "line {0} is no record of the audit; export without --kind, --user and --idp, and leave the lines as they are"
+        "line {0} is no record of the audit, or not as it was printed; leave the lines of an export as they are"
     )]
     Line(usize),
     /// A record's hash is not of its text, or it names another one before it.
-    #[error("record {0} was changed")]
+    #[error(
+        "record {0} was changed; keep the file, and compare it with what `rolegate audit export` prints of that record"
+    )]
     Changed(i64),
     /// A gap.
-    #[error("record {0} is missing")]
+    #[error(
+        "record {0} is missing: it was taken out; or an export left it out by --from, --to, --kind, --user or --idp; or this is the copy of one of several gateways. A file proves something where every number follows the one before: export without those, from where you want with --after; or prove the store itself with `rolegate audit verify`"
+    )]
     Missing(i64),
     /// A number that does not follow.
-    #[error("record {0} stands twice, or after a later one")]
+    #[error(
+        "record {0} stands twice, or after a later one; put the lines in the order of `seq`, each of them once, as where a copy was cut short and written again"
+    )]
     Order(i64),
     /// No record at all.
-    #[error("there is no record in it")]
+    #[error(
+        "there is no record in it, so that it proves nothing; name a file that `audit export` or `audit prune --export` wrote"
+    )]
     Empty,
     /// The store knows another record of that number.
     #[error(
@@ -76,7 +84,7 @@ pub enum FileError {
 pub async fn verify_file(path: &Path, store: Option<&Store>) -> Result<FileVerdict, FileError> {
     let (first, last) = walk(path)?;
     let named = match store {
-        Some(store) => named(store, last).await?,
+        Some(store) => names(store, last).await?,
         None => None,
     };
     if named == Some(false) {
@@ -164,8 +172,8 @@ impl Link {
     }
 }
 
-/// Whether the store's record of this number has this hash.
-async fn named(store: &Store, last: AuditHead) -> Result<Option<bool>, FileError> {
+/// Whether the store's record of this number has this hash; `None` where it was removed and no removal names it.
+pub async fn names(store: &Store, last: AuditHead) -> Result<Option<bool>, StoreError> {
     let mut snapshot = store.audit_snapshot().await?;
     let base = snapshot.base();
     if last.seq == base.seq {
@@ -180,7 +188,7 @@ async fn named(store: &Store, last: AuditHead) -> Result<Option<bool>, FileError
     named_by_removal(store, last).await
 }
 
-async fn named_by_removal(store: &Store, last: AuditHead) -> Result<Option<bool>, FileError> {
+async fn named_by_removal(store: &Store, last: AuditHead) -> Result<Option<bool>, StoreError> {
     let removals = AuditFilter {
         kinds: [EventKind::AuditPruned.as_str()].into(),
         ..AuditFilter::default()
@@ -190,7 +198,7 @@ async fn named_by_removal(store: &Store, last: AuditHead) -> Result<Option<bool>
         let page = store.audit_page(&removals, after, PAGE).await?;
         for row in page.rows {
             if is_genuine(store, &row)?
-                && let Some(named) = names(&Record::from(row), last)
+                && let Some(named) = says_of(&Record::from(row), last)
             {
                 return Ok(Some(named));
             }
@@ -202,13 +210,13 @@ async fn named_by_removal(store: &Store, last: AuditHead) -> Result<Option<bool>
     }
 }
 
-fn is_genuine(store: &Store, row: &AuditRow) -> Result<bool, FileError> {
+fn is_genuine(store: &Store, row: &AuditRow) -> Result<bool, StoreError> {
     let told = genuine(store, row)?;
     Ok(told.is_some_and(|told| told.seq == row.seq && told.fits(row)))
 }
 
 /// What the record of a removal says of its last record, if `last` is that one.
-fn names(removal: &Record, last: AuditHead) -> Option<bool> {
+fn says_of(removal: &Record, last: AuditHead) -> Option<bool> {
     let fields = removal.fields();
     let seq = fields.get("last_seq")?.as_i64()?;
     let hash = fields.get("last_hash")?.as_str()?;

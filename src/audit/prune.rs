@@ -3,7 +3,8 @@
 //! Records are removed from the beginning of the chain alone, a bounded number in a transaction, each batch proved
 //! before it goes: a record that was changed is named and stays. The same transaction seals where the chain begins
 //! from then on, and records what was removed. Between two batches it rests as long as it worked, so that nobody who
-//! signs in waits for more than one of them.
+//! signs in waits for more than one of them. A record whose time is yet to come, of a gateway whose clock was ahead, is as
+//! old as those behind it: it goes with the first of them that does.
 
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
@@ -81,9 +82,14 @@ pub async fn prune(
     order: Order<'_>,
 ) -> Result<Option<Pruned>, PruneError> {
     let upto = match order.export {
-        // Before the file is made: there is none for nothing.
-        Some(_) if due(store, order.before, i64::MAX).await?.is_none() => return Ok(None),
-        Some(path) => write(store, order.before, path).await?,
+        Some(path) => {
+            // Before the file is made: there is none for nothing.
+            let Some(last) = last_due(store, ages(recorder, order)).await? else {
+                return Ok(None);
+            };
+            write(store, last, path).await?;
+            last
+        }
         None => i64::MAX,
     };
     let mut all: Option<Pruned> = None;
@@ -126,7 +132,7 @@ async fn batch(
     overdue: Option<DateTime<Utc>>,
 ) -> Result<Option<Pruned>, PruneError> {
     for _ in 0..TRIES {
-        let Some(due) = due(store, order.before, upto).await? else {
+        let Some(due) = due(store, ages(recorder, order), upto).await? else {
             return Ok(None);
         };
         let waits = overdue.is_some_and(|overdue| due.oldest >= overdue.timestamp_millis());
@@ -163,21 +169,60 @@ fn event(due: &Due, order: Order<'_>) -> Event {
     }
 }
 
+fn ages(recorder: &Recorder, order: Order<'_>) -> Ages {
+    Ages {
+        before: order.before.timestamp_millis(),
+        now: recorder.now().timestamp_millis(),
+    }
+}
+
+/// By what a record is judged, unix milliseconds.
+#[derive(Clone, Copy)]
+struct Ages {
+    before: i64,
+    now: i64,
+}
+
+/// What a record's time says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// It may go.
+    Due,
+    /// It stays.
+    Young,
+    /// Nothing: its time is yet to come.
+    Untold,
+}
+
+impl Ages {
+    fn of(self, at: i64) -> Age {
+        if at < self.before {
+            Age::Due
+        } else if at <= self.now {
+            Age::Young
+        } else {
+            Age::Untold
+        }
+    }
+}
+
 /// The next batch, proved.
+#[derive(Clone, Copy)]
 struct Due {
     base: AuditBase,
     last: AuditHead,
     count: usize,
-    /// When its first was recorded, unix milliseconds.
+    /// When its first was recorded whose time can be true, unix milliseconds.
     oldest: i64,
 }
 
-async fn due(store: &Store, before: DateTime<Utc>, upto: i64) -> Result<Option<Due>, PruneError> {
+async fn due(store: &Store, ages: Ages, upto: i64) -> Result<Option<Due>, PruneError> {
     let mut proof = Proof::begin(store).await?;
     let base = proof.base();
+    // The first records, as many as go at once; whether they do is told by one of them or behind them.
+    let (mut first, mut count) = (base.head(), 0);
     let mut due: Option<Due> = None;
-    let mut count = 0;
-    while count < BATCH {
+    while due.is_none_or(|due| due.count < BATCH) {
         let Step::Genuine(row) = proof.step().await? else {
             match proof.amiss() {
                 // What stands before it is as it was written, and may go.
@@ -185,22 +230,46 @@ async fn due(store: &Store, before: DateTime<Utc>, upto: i64) -> Result<Option<D
                 _ => break,
             }
         };
-        if row.at >= before.timestamp_millis() || row.seq > upto {
+        let age = ages.of(row.at);
+        if age == Age::Young || row.seq > upto {
             break;
         }
-        count += 1;
-        due = Some(Due {
-            base,
-            last: proof.head(),
-            count,
-            oldest: due.map_or(row.at, |due| due.oldest),
-        });
+        if count < BATCH {
+            (first, count) = (proof.head(), count + 1);
+        }
+        if age == Age::Due {
+            due = Some(Due {
+                base,
+                last: first,
+                count,
+                oldest: due.map_or(row.at, |due| due.oldest),
+            });
+        }
     }
     Ok(due)
 }
 
-/// Writes what is due to the new file at `path`, on disk when this returns; gives the last record's number.
-async fn write(store: &Store, before: DateTime<Utc>, path: &Path) -> Result<i64, PruneError> {
+/// The last record that is due; all before it are proved.
+async fn last_due(store: &Store, ages: Ages) -> Result<Option<i64>, PruneError> {
+    let mut proof = Proof::begin(store).await?;
+    let mut last = None;
+    loop {
+        let Step::Genuine(row) = proof.step().await? else {
+            return match proof.amiss() {
+                Some(verdict) => Err(PruneError::Damaged(verdict)),
+                None => Ok(last),
+            };
+        };
+        match ages.of(row.at) {
+            Age::Due => last = Some(row.seq),
+            Age::Young => return Ok(last),
+            Age::Untold => {}
+        }
+    }
+}
+
+/// Writes the records up to `last` to the new file at `path`, on disk when this returns.
+async fn write(store: &Store, last: i64, path: &Path) -> Result<(), PruneError> {
     let failed = |error: std::io::Error| PruneError::File {
         path: path.display().to_string(),
         problem: error.to_string(),
@@ -212,14 +281,13 @@ async fn write(store: &Store, before: DateTime<Utc>, path: &Path) -> Result<i64,
         .open(path)
         .map_err(failed)?;
     let mut file = BufWriter::new(file);
-    let written = write_due(store, before, &mut file).await;
+    let written = write_upto(store, last, &mut file).await;
     let synced = match written {
-        Ok(last) => file
+        Ok(()) => file
             .into_inner()
             .map_err(std::io::IntoInnerError::into_error)
             .and_then(|file| file.sync_all())
             .and_then(|()| sync_folder(path))
-            .map(|()| last)
             .map_err(failed),
         Err(Unwritten::File(error)) => Err(failed(error)),
         Err(Unwritten::Prune(error)) => Err(error),
@@ -242,27 +310,19 @@ impl<E: Into<PruneError>> From<E> for Unwritten {
     }
 }
 
-async fn write_due(
-    store: &Store,
-    before: DateTime<Utc>,
-    file: &mut impl Write,
-) -> Result<i64, Unwritten> {
+async fn write_upto(store: &Store, last: i64, file: &mut impl Write) -> Result<(), Unwritten> {
     let mut proof = Proof::begin(store).await?;
-    let mut last = proof.base().seq;
-    loop {
+    while proof.head().seq < last {
         let Step::Genuine(row) = proof.step().await? else {
             return match proof.amiss() {
                 Some(verdict) => Err(PruneError::Damaged(verdict).into()),
-                None => Ok(last),
+                None => Ok(()),
             };
         };
-        if row.at >= before.timestamp_millis() {
-            return Ok(last);
-        }
-        last = row.seq;
         let line = Record::from(row).line();
         writeln!(file, "{line}").map_err(Unwritten::File)?;
     }
+    Ok(())
 }
 
 /// A new file's name is its folder's to keep.

@@ -1,9 +1,11 @@
 //! Retention, against a database and somebody who edits it.
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
 use super::*;
 use crate::audit::{CopyTo, FileError, list, verify, verify_file};
+use crate::model::FixedClock;
 use crate::store::testing::Bench;
 
 /// Ten records a day apart, numbered from 1 on; the next is of the eleventh day.
@@ -82,6 +84,50 @@ async fn the_oldest_go_and_the_rest_is_proved_from_where_it_begins() {
     assert_eq!(pruned, Some(Pruned { first: 5, last: 12 }));
     assert!(verify(&store).await.unwrap().is_whole());
     assert_eq!(list(&store, 0, 100).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_record_of_a_clock_ahead_goes_with_those_behind_it() {
+    let bench = Bench::new();
+    let (store, recorder) = days(&bench, 3).await;
+    // A clock years ahead, for three records.
+    let ahead = Arc::new(FixedClock::new(bench.at(0) + TimeDelta::days(4000)));
+    let astray = Recorder::start(store.clone(), ahead);
+    for _ in 0..3 {
+        astray.record(Event::new(EventKind::Alarm)).await.unwrap();
+    }
+    let keep = TimeDelta::days(5);
+    // As long as nothing behind them is old enough they stay, and hold nothing up that is.
+    record_days(&bench, &recorder, 1).await;
+    bench.clock.advance(TimeDelta::days(3));
+    let done = retain(&store, &recorder, keep).await.unwrap();
+    assert_eq!(done, Some(Pruned { first: 1, last: 2 }));
+    assert_eq!(retain(&store, &recorder, keep).await.unwrap(), None);
+    // Behind them is the seventh, and once that is old they are.
+    bench.clock.advance(TimeDelta::days(4));
+    let done = retain(&store, &recorder, keep).await.unwrap();
+    assert_eq!(done, Some(Pruned { first: 3, last: 7 }));
+    assert!(verify(&store).await.unwrap().is_whole());
+}
+
+#[tokio::test]
+async fn an_export_ends_before_records_of_a_clock_ahead_that_nothing_follows() {
+    let bench = Bench::new();
+    let (store, recorder) = days(&bench, 3).await;
+    let ahead = Arc::new(FixedClock::new(bench.at(0) + TimeDelta::days(4000)));
+    let astray = Recorder::start(store.clone(), ahead);
+    astray.record(Event::new(EventKind::Alarm)).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.jsonl");
+    let order = Order {
+        export: Some(&path),
+        ..order(&bench, 0)
+    };
+    let pruned = prune(&store, &recorder, order).await.unwrap();
+    assert_eq!(pruned, Some(Pruned { first: 1, last: 3 }));
+    let proved = verify_file(&path, Some(&store)).await.unwrap();
+    assert_eq!((proved.first, proved.last), (1, 3));
+    assert_eq!(proved.named, Some(true));
 }
 
 trait Millis {

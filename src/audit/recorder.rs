@@ -17,7 +17,7 @@ use super::flood::{self, Flood};
 use super::reading::Record;
 use super::{AuditCounts, Event, EventKind, chain};
 use crate::model::{Clock, TRACES};
-use crate::store::{Store, StoreError};
+use crate::store::{AuditPutBack, Store, StoreError};
 
 /// How many events may wait; who comes after waits for room.
 const QUEUE: usize = 1024;
@@ -245,24 +245,41 @@ async fn append(parts: &Parts, batch: &[Waiting]) -> Result<(), StoreError> {
     if kinds(batch).next().is_none() {
         return Ok(());
     }
-    let mut copies = Vec::new();
+    let (mut copies, mut alarm) = (Vec::new(), None);
     let copying = parts.copying.as_ref();
-    let link = |mut head| {
-        let links = batch.iter().filter_map(|waiting| {
-            let link = chain::link(head, waiting.event.as_ref()?, waiting.at);
+    let link = |mut head, put_back: Option<AuditPutBack>| {
+        alarm = put_back.map(|put_back| (alarm_of(&put_back), parts.clock.now()));
+        let events = batch
+            .iter()
+            .filter_map(|waiting| Some((waiting.event.as_ref()?, waiting.at)));
+        let alarm = alarm.iter().map(|(event, at)| (event, *at));
+        let links = alarm.chain(events).map(|(event, at)| {
+            let link = chain::link(head, event, at);
             head = link.head;
             if copying.is_some() {
                 copies.push(Record::from(&link));
             }
-            Some(link)
+            link
         });
         links.collect()
     };
     parts.store.append_audit(link).await?;
+    if let Some((event, _)) = alarm {
+        let reason = event.reason.unwrap_or_default();
+        tracing::error!(event = "audit_put_back", error = %reason, "the audit is not the one that this process knew");
+        parts.counts.wrote([EventKind::Alarm]);
+    }
     if let Some(copying) = copying {
         copying.take(&copies);
     }
     Ok(())
+}
+
+fn alarm_of(put_back: &AuditPutBack) -> Event {
+    Event {
+        reason: Some(format!("audit_put_back: {put_back}")),
+        ..Event::new(EventKind::Alarm)
+    }
 }
 
 fn stopped() -> StoreError {

@@ -46,7 +46,7 @@ async fn a_transaction_that_fails_in_the_middle_leaves_neither_row_nor_gap() {
     // The second of three takes a number that is taken, so that the first of them is in and the head is not.
     let event = Event::new(EventKind::Alarm);
     let failed = store
-        .append_audit(|head| {
+        .append_audit(|head, _| {
             let first = chain::link(head, &event, bench.at(0));
             let mut second = chain::link(first.head, &event, bench.at(0));
             let third = chain::link(second.head, &event, bench.at(0));

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 
 use super::*;
-use crate::audit::{Event, EventKind, Recorder, by_reference, export, list};
+use crate::audit::{Event, EventKind, Order, Recorder, by_reference, export, list, names, prune};
 use crate::model::{OsEntropy, Reference};
 use crate::store::AuditFilter;
 use crate::store::testing::Bench;
@@ -196,4 +196,95 @@ async fn events_of_a_recorder_that_is_dropped_are_still_written() {
     drop(recorder);
     writing.await.unwrap().unwrap();
     assert_eq!(verify(&store).await.unwrap(), Verdict::Whole { records: 1 });
+}
+
+/// Keeps the sealed head, to be put back.
+const KEEP: &str =
+    "INSERT INTO meta (name, value) SELECT 'kept', value FROM meta WHERE name = 'audit_head'";
+const PUT_BACK: &str = "UPDATE meta SET value = (SELECT value FROM meta WHERE name = 'kept') WHERE name = 'audit_head';
+    DELETE FROM meta WHERE name = 'kept'; DELETE FROM audit WHERE seq > 5";
+
+async fn record(recorder: &Recorder, count: usize) {
+    for _ in 0..count {
+        let event = Event::new(EventKind::GatewayStarted);
+        recorder.record(event).await.unwrap();
+    }
+}
+
+async fn alarms(store: &Store) -> Vec<i64> {
+    let records = list(store, 0, 1000).await.unwrap();
+    let told = records
+        .iter()
+        .filter(|record| record.text.contains("\"reason\":\"audit_put_back: "));
+    told.map(|record| record.seq).collect()
+}
+
+#[tokio::test]
+async fn an_end_that_was_put_back_is_told_by_whoever_saw_a_later_one() {
+    let bench = Bench::new();
+    let (store, recorder) = recorded(&bench, 0).await;
+    record(&recorder, 5).await;
+    bench.tamper(KEEP).await;
+    record(&recorder, 5).await;
+    let (_, end) = prove(&store).await.unwrap();
+    bench.tamper(PUT_BACK).await;
+    // The chain itself does not show it, and who noted its end does.
+    let (verdict, before) = prove(&store).await.unwrap();
+    assert_eq!(verdict, Verdict::Whole { records: 5 });
+    assert_eq!(names(&store, end).await, Ok(Some(false)));
+    assert_eq!(names(&store, before).await, Ok(Some(true)));
+
+    record(&recorder, 2).await;
+    assert_eq!(alarms(&store).await, [6], "once, before what follows");
+    let counted = recorder.counts().written();
+    let counted = counted.filter(|(kind, _)| *kind == EventKind::Alarm);
+    assert_eq!(counted.map(|(_, count)| count).sum::<u64>(), 1);
+    assert_eq!(verify(&store).await.unwrap(), Verdict::Whole { records: 8 });
+}
+
+#[tokio::test]
+async fn others_that_record_after_an_end_was_put_back_do_not_hide_it() {
+    let bench = Bench::new();
+    let (store, recorder) = recorded(&bench, 0).await;
+    let (_other, others) = recorded(&bench, 0).await;
+    record(&recorder, 4).await;
+    record(&others, 1).await;
+    bench.tamper(KEEP).await;
+    record(&recorder, 5).await;
+    bench.tamper(PUT_BACK).await;
+    // Others, or they would be the very ones that are gone.
+    bench.clock.advance(chrono::TimeDelta::seconds(1));
+    record(&others, 10).await;
+    assert_eq!(alarms(&store).await, Vec::<i64>::new());
+    // Nothing more is removed before it was told.
+    bench.clock.advance(chrono::TimeDelta::days(1));
+    let order = Order {
+        before: bench.at(0),
+        by: "local:root",
+        export: None,
+    };
+    let refused = prune(&store, &recorder, order).await.unwrap_err();
+    assert!(refused.to_string().contains("put back"), "{refused}");
+    record(&recorder, 1).await;
+    assert_eq!(alarms(&store).await, [16]);
+    prune(&store, &recorder, order).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_retention_removed_elsewhere_is_no_end_that_was_put_back() {
+    let bench = Bench::new();
+    let (store, recorder) = recorded(&bench, 0).await;
+    let (other, others) = recorded(&bench, 0).await;
+    record(&recorder, 5).await;
+    record(&others, 1).await;
+    bench.clock.advance(chrono::TimeDelta::days(1));
+    let order = Order {
+        before: bench.at(0),
+        by: "local:root",
+        export: None,
+    };
+    prune(&other, &others, order).await.unwrap().unwrap();
+    record(&recorder, 2).await;
+    assert_eq!(alarms(&store).await, Vec::<i64>::new());
+    assert!(verify(&store).await.unwrap().is_whole());
 }

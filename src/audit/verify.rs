@@ -100,9 +100,15 @@ impl Verdict {
 
 /// Proves the chain as it stands now; what is appended meanwhile is left to the next time.
 pub async fn verify(store: &Store) -> Result<Verdict, StoreError> {
+    Ok(prove(store).await?.0)
+}
+
+/// As [`verify`], with the end of the chain that was proved.
+pub async fn prove(store: &Store) -> Result<(Verdict, AuditHead), StoreError> {
     let mut proof = Proof::begin(store).await?;
     while let Step::Genuine(_) = proof.step().await? {}
-    Ok(proof.end())
+    let end = proof.end;
+    Ok((proof.end(), end))
 }
 
 /// A proof under way, record by record.

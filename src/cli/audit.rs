@@ -6,6 +6,7 @@ mod verify;
 
 use std::path::PathBuf;
 
+use self::verify::AtLeast;
 use super::{Context, Outcome};
 use crate::audit::Moment;
 
@@ -19,6 +20,9 @@ pub(super) enum Command {
     Verify {
         /// A file that `audit export` or `audit prune --export` wrote (default: the store)
         file: Option<PathBuf>,
+        /// The end that an earlier proof told, noted elsewhere: the chain must still have that record
+        #[arg(long, value_name = "SEQ:HASH", conflicts_with = "file")]
+        at_least: Option<AtLeast>,
     },
     /// Print records as JSON lines, oldest first
     ///
@@ -42,8 +46,10 @@ pub(super) enum Command {
 
 pub(super) async fn run(command: Command, at: &Context) -> Outcome {
     match command {
-        Command::Verify { file: Some(file) } => verify::file(&file, at).await,
-        Command::Verify { file: None } => verify::store(at).await,
+        Command::Verify {
+            file: Some(file), ..
+        } => verify::file(&file, at).await,
+        Command::Verify { at_least, .. } => verify::store(at, at_least).await,
         Command::Export(arguments) => export::run(arguments, at).await,
         Command::Prune { before, export } => prune::run(before, export.as_deref(), at).await,
     }

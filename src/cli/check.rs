@@ -1,6 +1,6 @@
 //! `rolegate check`: whether `serve` would start, and what cannot work. Changes nothing.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -98,13 +98,28 @@ async fn certificates(config: &Config, at: &Context, store: &Store) -> Result<()
 
 /// The master key opens every sealed secret: only its owner should read it.
 fn warn_of_open_key(file: &Path) {
-    let mode = std::fs::metadata(file).map(|file| file.permissions().mode());
-    if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+    let about = std::fs::metadata(file);
+    if about.is_ok_and(|about| is_open(about.mode(), about.uid(), is_our_group(about.gid()))) {
         let file = file.display();
         output::note(&format!(
             "warning: store.master_key_file: others may read {file}, which opens every secret of the store; run `chmod 600 {file}`"
         ));
     }
+}
+
+/// Whether others than the gateway may read or change the file. One of root's that the process's own group may read is
+/// how Kubernetes mounts a secret.
+fn is_open(mode: u32, owner: u32, ours: bool) -> bool {
+    let allowed = if owner == 0 && ours { 0o040 } else { 0 };
+    mode & 0o077 & !allowed != 0
+}
+
+fn is_our_group(group: u32) -> bool {
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    groups
+        .into_iter()
+        .chain([rustix::process::getegid()])
+        .any(|ours| ours.as_raw() == group)
 }
 
 /// The listening goes another way than all else, and where that leads nowhere nothing else shows it.
@@ -290,4 +305,27 @@ async fn settle(config: &mut Config, store: &Store) -> Result<(), Failure> {
             .retain(|warning| !matches!(warning, Warning::NoEntry));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_is_its_owners_or_one_that_a_secret_store_mounts_for_our_group() {
+        for (mode, owner, ours, open) in [
+            (0o600, 1000, true, false),
+            (0o400, 0, false, false),
+            (0o100_440, 0, true, false),
+            (0o440, 0, false, true),
+            (0o440, 1000, true, true),
+            (0o460, 0, true, true),
+            (0o444, 0, true, true),
+            (0o644, 1000, true, true),
+        ] {
+            assert_eq!(is_open(mode, owner, ours), open, "{mode:o} of {owner}");
+        }
+        assert!(is_our_group(rustix::process::getegid().as_raw()));
+        assert!(!is_our_group(u32::MAX - 1));
+    }
 }

@@ -175,8 +175,16 @@ impl Pulse {
             watched.relay_keys.refresh().await?;
         }
         if seen.is_none_or(|seen| seen.sealing != now.sealing) {
-            for id in watched.store.refresh_master_keys().await? {
-                tracing::error!(event = "master_key_missing", %id, "what is sealed under that key is not served here");
+            match watched.store.refresh_master_keys().await {
+                Ok(missing) => {
+                    for id in missing {
+                        tracing::error!(event = "master_key_missing", %id, "what is sealed under that key is not served here");
+                    }
+                }
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    tracing::error!(event = "master_keys_forged", %error, "the master key of before seals on");
+                }
+                Err(error) => return Err(error),
             }
         }
         self.beat();

@@ -47,8 +47,12 @@
 //! * One that is off by more than half a minute does not count among those at work, or counts others as gone. A new
 //!   master key could then begin to seal that it does not hold: until its file has it, what is sealed under that key
 //!   gets 503 there.
+//! * Two that are more than six seconds apart may both ask STS for the same credentials, which costs a call. More than a
+//!   minute apart, both may redeem one refresh token: a provider that takes that for theft ends all of its sign-ins,
+//!   and those people have to sign in again.
 //! * With `[audit] keep_days`, a clock that is ahead for more than ten minutes has records removed that are not
-//!   old enough. Each removal is itself recorded, and `audit prune --export` or a copy keeps them elsewhere.
+//!   old enough. Each removal is itself recorded, and `audit prune --export` or a copy keeps them elsewhere. Records
+//!   of a clock that was ahead go with the records behind them, whose times are true.
 //!
 //! `rolegate_clock_seconds` is the gateway's clock; an alert compares it with Prometheus's.
 //!
@@ -62,6 +66,7 @@
 //! seal anew what is left, some [batches](crate::flow::MasterKeyWatch) after each word that they are at work, each value
 //! in one statement that compares it with what was read. `rolegate_values_under_former_keys` falls to 0, and
 //! `rolegate keys retire` forgets the old key. A rotation that was cut short needs nobody: the gateways finish it.
+//! Values that do not open are passed over and told of (`reseal_failed`); the old key is not retired while there are any.
 //!
 //! # Backups, and going back to one
 //!

@@ -35,6 +35,7 @@
 //! | `audit_copy_works` | info | The copy of the audit is written again. |
 //! | `audit_lost` | error | A record is not in the audit: the store did not take it. |
 //! | `audit_overrun` | error | More refusals came than the audit takes at once; this one, by its `reference`, stands in the log alone. |
+//! | `audit_put_back` | error | The audit no longer has a record that this gateway saw: the store was put back to an older state. An `alarm` of the audit says so too. |
 //! | `client_certificate_needed` | warn | A `token` was shown without the client certificate that it is bound to: it may be in wrong hands. |
 //! | `configuration` | warn | A warning that `rolegate check` prints too, at the start. |
 //! | `console_failed` | warn | AWS's console sign-in gave nothing; the person was told to try again. |
@@ -52,6 +53,7 @@
 //! | `logout_unsigned` | error | A logout message of ours could not be signed. |
 //! | `master_key_line_missing` | error | A master key that the store needs is gone from its file or command. It is still held; no gateway starts until its line is back. |
 //! | `master_key_missing` | error | A master key that the store needs is not held: what is sealed under it is not served here. |
+//! | `master_keys_forged` | error | The store says of master keys what these do not bear out, such as that a former one seals again: somebody wrote to the database. The key of before seals on. |
 //! | `master_keys_read` | info | Other master keys were taken up; so many are `held`. |
 //! | `master_keys_unreadable` | error | The file or command of the master keys gives none; those from before are kept. |
 //! | `metadata_failed` | error | rolegate's own SAML metadata could not be written. |

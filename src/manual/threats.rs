@@ -250,13 +250,18 @@
 //!   published; AWS forgets it when it reads the issuer's keys again. Trust policies that pin the token's
 //!   subject (`rolegate trust-policy` prints such) keep one role's tokens from another's.
 //! * **A stolen master key** opens every copy of the database that was made under it. `rolegate keys rotate` takes
-//!   it out of use: once it is retired nothing is sealed under it, and the database refuses what would be. What
-//!   was copied before stays open, so that keys, sessions and leases are to be replaced too.
+//!   it out of use: once it is retired nothing is sealed under it, and the database refuses what would be. The thief
+//!   may write to the database and still not have it seal again: each key says under its own seal which ones it
+//!   replaced, and a gateway goes by that ([`master_keys_forged`](super::request_log)). What was copied before stays
+//!   open, so that keys, sessions and leases are to be replaced too. Until it is retired, whoever has it and can write
+//!   to the database can add values under it: retire it soon, and take its line out of every file.
 //! * **Whoever writes to the database** without the master key reads no secret and makes nothing that is sealed, but
 //!   tokens, entries, leases and the ways into a session are rows like others: a row of his own is an admin's token. A
 //!   sealed value can be put back to an older one of the same row, and the whole database to an older state. `rolegate
-//!   audit verify` names what was done to the audit; what was put back shows where an export or a copy, kept
-//!   elsewhere, goes further (`rolegate audit verify FILE`).
+//!   audit verify` names what was done to the audit, but not that its end was put back: the sealed head of then, and
+//!   the records behind it cut off. A gateway that saw what is gone records an `alarm` before it records anything else;
+//!   one that was started since cannot know. What was put back shows where an export or a copy, kept elsewhere, goes
+//!   further (`rolegate audit verify FILE`), and to who noted an end (`rolegate audit verify --at-least`).
 //! * **Connections over TLS that never finish their handshake** are not counted by address, since nothing of them was
 //!   read yet: they hold places of `server.limits.max_connections` for `tls_handshake_timeout_seconds`. Where
 //!   strangers reach the gateway itself, let what stands before it bound connections by address.

@@ -15,7 +15,7 @@ use sqlx::{Any, AnyConnection, Transaction};
 
 use super::rows::{Record, millis};
 use super::sealing::{Place, Sealer};
-use super::{Store, StoreError, read_meta, write_meta};
+use super::{AuditPutBack, Store, StoreError, read_meta, write_meta};
 
 const HEAD: Place<'static> = Place {
     table: "meta",
@@ -157,26 +157,30 @@ impl AuditSnapshot {
 
 impl Store {
     /// Appends what `link` makes of the head, and seals the new head: all or nothing, and on disk when
-    /// this returns.
+    /// this returns. `link` is told where the chain is not the one any more that this process saw.
     pub async fn append_audit(
         &self,
-        link: impl FnOnce(AuditHead) -> Vec<AuditLink> + Send,
+        link: impl FnOnce(AuditHead, Option<AuditPutBack>) -> Vec<AuditLink> + Send,
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
         let (mut head, base) = read_head(&mut transaction, self.sealer()).await?;
-        for link in link(head) {
+        let seen = &self.0.audit_seen;
+        let put_back = seen.missing_in(&mut transaction, base, head).await?;
+        for link in link(head, put_back) {
             head = link.head;
             let mac = self.audit_mac(&link.head.hash)?;
             insert(&mut transaction, link, mac).await?;
         }
         seal_head(&mut transaction, self.sealer(), head, base).await?;
         transaction.commit().await?;
+        seen.saw(head);
         Ok(())
     }
 
     /// Removes the records behind `base` up to `last`, moves the base there and appends what `link` makes of the head:
     /// all or nothing. False, and nothing is done, where the chain no longer begins at `base`, or not all of those
-    /// records are there, or `last` is not one of them. That they are genuine is for the caller to know.
+    /// records are there, or `last` is not one of them. That they are genuine is for the caller to know. Refused where
+    /// the chain is not the one any more that this process saw.
     pub async fn prune_audit(
         &self,
         base: AuditBase,
@@ -185,6 +189,10 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
         let (head, begins) = read_ends(&mut transaction, self.sealer()).await?;
+        let seen = &self.0.audit_seen;
+        if let Some(put_back) = seen.missing_in(&mut transaction, begins.seq, head).await? {
+            return Err(damaged(HEAD, &put_back.to_string()));
+        }
         let hash: Option<Vec<u8>> = sqlx::query_scalar("SELECT hash FROM audit WHERE seq = $1")
             .bind(last.seq)
             .fetch_optional(&mut *transaction)
@@ -213,6 +221,7 @@ impl Store {
         write_meta(&mut transaction, BASE.row, blob).await?;
         seal_head(&mut transaction, self.sealer(), head, base.seq).await?;
         transaction.commit().await?;
+        seen.saw(head);
         Ok(true)
     }
 

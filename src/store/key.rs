@@ -182,7 +182,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<MasterKey>, String> {
     match keys.len() {
         0 => Err("does not hold 32 bytes in base64; restore the key, or make one with `openssl rand -base64 32` for a new database".to_owned()),
         1..=MOST => Ok(keys),
-        more => Err(format!("holds {more} keys, which is more than {MOST}; remove those that were retired")),
+        more => Err(format!("holds {more} keys, which is more than {MOST}; run `rolegate keys retire` for former ones, and take out the lines of those that were retired")),
     }
 }
 

@@ -173,11 +173,7 @@ impl KeySource {
 
     /// Puts what `change` makes of the file in its place, all of it or nothing, for its owner alone.
     fn rewrite(&self, path: &Path, change: impl FnOnce(&str) -> String) -> Result<(), StoreError> {
-        let failed = |error: std::io::Error| {
-            self.unusable(format!(
-                "cannot be written: {error}; let the user of this command write the file and its folder, or run it as the file's owner or root"
-            ))
-        };
+        let failed = |error: std::io::Error| self.unwritable(&error);
         // Behind a link is the file that counts.
         let path = std::fs::canonicalize(path).map_err(failed)?;
         let mut name = path.clone().into_os_string();
@@ -198,7 +194,12 @@ impl KeySource {
             // What stays is told of by the next attempt.
             let _removed = std::fs::remove_file(&beside);
         }
-        done.map_err(failed)
+        done.map_err(|unwritten| match unwritten {
+            Unwritten::System(error) => failed(error),
+            Unwritten::Text(problem) => self.unusable(format!(
+                "stays as it is, for nothing would read it once it {problem}"
+            )),
+        })
     }
 
     /// What the command prints.
@@ -213,7 +214,11 @@ impl KeySource {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| self.unusable(format!("cannot be started: {error}")))?;
+            .map_err(|error| {
+                self.unusable(format!(
+                    "cannot be started: {error}; name a program by its path that the gateway's user may run"
+                ))
+            })?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let answer = async {
             let (printed, said) = tokio::join!(all_of(stdout), all_of(stderr));
@@ -237,7 +242,26 @@ impl KeySource {
     }
 
     fn unreadable(&self, error: &std::io::Error) -> StoreError {
-        self.unusable(format!("cannot be read: {error}"))
+        let mend = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                "run this as the user that the gateway runs as, or let that user read the file"
+            }
+            _ => "put the file of keys there, or name it in `store.master_key_file`",
+        };
+        self.unusable(format!("cannot be read: {error}; {mend}"))
+    }
+
+    fn unwritable(&self, error: &std::io::Error) -> StoreError {
+        let mend = match error.kind() {
+            // As a secret that Kubernetes mounts.
+            ErrorKind::ReadOnlyFilesystem => {
+                "change it where it comes from, such as the Secret that is mounted; the line of a new key is one of `openssl rand -base64 32`, and `rolegate keys rotate` has it take over once every gateway has the file"
+            }
+            _ => {
+                "let the user of this command write the file and its folder, or run it as the file's owner or root"
+            }
+        };
+        self.unusable(format!("cannot be written: {error}; {mend}"))
     }
 
     fn unusable(&self, problem: String) -> StoreError {
@@ -319,12 +343,25 @@ fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
     sync_folder(path)
 }
 
+/// Why a file was not changed.
+enum Unwritten {
+    System(std::io::Error),
+    /// What would be wrong with it.
+    Text(String),
+}
+
+impl From<std::io::Error> for Unwritten {
+    fn from(error: std::io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
 fn replace(
     path: &Path,
     beside: &Path,
     file: &mut File,
     change: impl FnOnce(&str) -> String,
-) -> std::io::Result<()> {
+) -> Result<(), Unwritten> {
     let owner = std::fs::metadata(path)?;
     let about = file.metadata()?;
     if (about.uid(), about.gid()) != (owner.uid(), owner.gid()) {
@@ -332,10 +369,11 @@ fn replace(
     }
     file.set_permissions(Permissions::from_mode(0o600))?;
     let text = Zeroizing::new(change(&read_file(path)?));
+    parse(&text).map_err(Unwritten::Text)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(beside, path)?;
-    sync_folder(path)
+    Ok(sync_folder(path)?)
 }
 
 fn sync_folder(path: &Path) -> std::io::Result<()> {

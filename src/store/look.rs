@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::audit_seen::SeenEnd;
 use super::engine::Schema;
 use super::opening;
 use super::pace::Pace;
@@ -57,6 +58,7 @@ impl Store {
             listen_url: None,
             sealer,
             audit_key,
+            audit_seen: SeenEnd::default(),
             without_assignments: settings.without_assignments,
             pace: Pace::of(&*clock),
             clock,

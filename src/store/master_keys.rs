@@ -5,9 +5,11 @@
 //! that it lacks none. Gateways hear of the change as of every edit; what they seal under the former key until then
 //! is found by re-sealing like all else. For a key to be retired nothing may be sealed under it, and nothing can be
 //! later: triggers refuse a value under a retired key, and who retires it holds the key's row, which every writer
-//! under the key holds until its commit, so that none is overlooked.
+//! under the key holds until its commit, so that none is overlooked. What the table says counts as far as the keys
+//! themselves bear it out (`word`).
 
 mod terms;
+mod word;
 
 use chrono::{DateTime, Utc};
 use sqlx::{AnyConnection, AssertSqlSafe};
@@ -15,10 +17,10 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 pub use self::terms::{MasterKeyRow, MasterKeyState, RetireError, RotateError};
 use super::gateways;
 use super::rows::{Record, millis};
-use super::sealing::{KeyStanding, Place, Sealer};
+use super::sealing::{Place, Sealer};
 use super::{KeySource, MasterKeyId, Store, StoreError, read_meta};
 
-/// What the check of a key says once it is opened.
+/// What the check of a key says once it is opened, where it was made by a version that let it say no more.
 const CHECK: &[u8] = b"rolegate";
 
 /// The check of databases that knew one key alone.
@@ -52,10 +54,11 @@ impl Store {
         Ok(self.held_master_keys().into_iter().rev().find(is_new))
     }
 
-    /// Takes in which key seals; gives those that are needed and not held.
+    /// Takes in which key seals; gives those that are needed and not held. What the keys do not bear out is refused,
+    /// and all stays as it was.
     pub async fn refresh_master_keys(&self) -> Result<Vec<MasterKeyId>, StoreError> {
         let rows = self.master_keys().await?;
-        Ok(self.sealer().follow(standing(&rows)))
+        word::take_in(&rows, self.sealer())
     }
 
     /// Reads the keys' source anew; says whether it holds others than before. What is wrong with the source leaves
@@ -79,13 +82,12 @@ impl Store {
     /// Has the key `to`, which this process holds, take over, unless a gateway that was heard from lately lacks it.
     pub async fn rotate_master_key(&self, to: MasterKeyId) -> Result<(), RotateError> {
         let now = self.now();
-        let check = self
-            .sealer()
-            .seal_under(to, place(&to.to_string()), CHECK)?;
         let mut transaction = self.begin().await?;
-        if rows(&mut transaction).await?.iter().any(|row| row.id == to) {
+        let known = rows(&mut transaction).await?;
+        if known.iter().any(|row| row.id == to) {
             return Err(RotateError::Known(to));
         }
+        word::take_in(&known, self.sealer())?;
         let mut lacking = gateways::live(&mut transaction, now).await?;
         lacking.retain(|gateway| !gateway.keys.contains(&to));
         if !lacking.is_empty() {
@@ -100,10 +102,10 @@ impl Store {
         .bind(millis(now))
         .execute(&mut *transaction)
         .await?;
-        insert(&mut transaction, to, check, now).await?;
+        adopt(&mut transaction, self.sealer(), to, now).await?;
         let known = rows(&mut transaction).await?;
         transaction.commit().await?;
-        self.sealer().follow(standing(&known));
+        word::take_in(&known, self.sealer())?;
         Ok(())
     }
 
@@ -117,6 +119,7 @@ impl Store {
             .hold_sealing_key(&mut transaction, &id.bytes())
             .await?;
         let known = rows(&mut transaction).await?;
+        word::take_in(&known, self.sealer())?;
         match known.iter().find(|row| row.id == id).map(|row| row.state) {
             None => return Err(RetireError::Unknown(id)),
             Some(MasterKeyState::Current) => return Err(RetireError::Current(id)),
@@ -133,8 +136,10 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         let known = rows(&mut transaction).await?;
+        say_anew(&mut transaction, self.sealer(), &known).await?;
+        let known = rows(&mut transaction).await?;
         transaction.commit().await?;
-        self.sealer().follow(standing(&known));
+        word::take_in(&known, self.sealer())?;
         Ok(true)
     }
 }
@@ -158,7 +163,7 @@ pub(super) async fn prove(
             .await?;
         known = rows(connection).await?;
     }
-    prove_known(&known, sealer)?;
+    prove_known(connection, &known, sealer).await?;
     Ok(true)
 }
 
@@ -172,7 +177,7 @@ pub(super) async fn prove_at_rest(
     if known.is_empty() {
         return Ok(only_key(connection, sealer).await?.is_some());
     }
-    prove_known(&known, sealer)?;
+    prove_known(connection, &known, sealer).await?;
     Ok(true)
 }
 
@@ -189,21 +194,20 @@ async fn only_key(
     Ok(Some(id))
 }
 
-fn prove_known(known: &[MasterKeyRow], sealer: &Sealer) -> Result<(), StoreError> {
-    let missing = sealer.follow(standing(known));
+async fn prove_known(
+    connection: &mut AnyConnection,
+    known: &[MasterKeyRow],
+    sealer: &Sealer,
+) -> Result<(), StoreError> {
+    let missing = word::take_in(known, sealer)?;
     let held = sealer.ids();
     if !missing.is_empty() && known.iter().all(|row| !held.contains(&row.id)) {
         return Err(wrong(sealer));
     }
-    if let Some(id) = missing.first() {
-        return Err(sealer.not_held(*id));
+    match missing.first() {
+        Some(id) => Err(sealer.not_held(*id)),
+        None => word::require_all(connection, known, sealer).await,
     }
-    for row in known {
-        if row.state != MasterKeyState::Retired {
-            sealer.open(place(&row.id.to_string()), &row.check)?;
-        }
-    }
-    Ok(())
 }
 
 /// Refuses a database that was in use and names no master key. To whoever can write to it and takes the names out, it
@@ -235,18 +239,39 @@ pub(super) async fn begin_with_first(
     let first = sealer.ids().first().copied().ok_or_else(|| wrong(sealer))?;
     adopt(connection, sealer, first, now).await?;
     let known = rows(connection).await?;
-    sealer.follow(standing(&known));
+    word::take_in(&known, sealer)?;
     Ok(())
 }
 
+/// Has the key `id` seal from now on; none does any more.
 async fn adopt(
     connection: &mut AnyConnection,
     sealer: &Sealer,
     id: MasterKeyId,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let check = sealer.seal_under(id, place(&id.to_string()), CHECK)?;
+    let known = rows(connection).await?;
+    let check = word::speak(&known, sealer, id)?;
     insert(connection, id, check, now).await
+}
+
+/// Has the current key say what the others are to it now.
+async fn say_anew(
+    connection: &mut AnyConnection,
+    sealer: &Sealer,
+    known: &[MasterKeyRow],
+) -> Result<(), StoreError> {
+    let current = known
+        .iter()
+        .find(|row| row.state == MasterKeyState::Current);
+    if let Some(MasterKeyRow { id, .. }) = current {
+        sqlx::query("UPDATE sealing_keys SET sealed = $1 WHERE id = $2")
+            .bind(word::speak(known, sealer, *id)?)
+            .bind(id.bytes().to_vec())
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
 }
 
 async fn insert(
@@ -287,21 +312,6 @@ async fn rows(connection: &mut AnyConnection) -> Result<Vec<MasterKeyRow>, Store
             })
         })
         .collect()
-}
-
-pub(super) fn standing(rows: &[MasterKeyRow]) -> KeyStanding {
-    let of = |state: MasterKeyState| {
-        rows.iter()
-            .filter(move |row| row.state == state)
-            .map(|row| row.id)
-    };
-    KeyStanding {
-        current: of(MasterKeyState::Current).next(),
-        needed: of(MasterKeyState::Current)
-            .chain(of(MasterKeyState::Former))
-            .collect(),
-        retired: of(MasterKeyState::Retired).collect(),
-    }
 }
 
 fn wrong(sealer: &Sealer) -> StoreError {

@@ -10,6 +10,7 @@ mod arrivals;
 mod assignments;
 mod audit;
 mod audit_pages;
+mod audit_seen;
 mod changes;
 mod credentials;
 mod ending;
@@ -65,6 +66,7 @@ pub use arrivals::{Arrivals, RevokedLeases};
 pub use assignments::{Assignment, AssignmentFilter};
 pub use audit::{AuditBase, AuditHead, AuditLink, AuditRow, AuditSnapshot};
 pub use audit_pages::{AuditFilter, AuditPage};
+pub use audit_seen::AuditPutBack;
 pub use changes::ChangeVersions;
 pub use credentials::{Claim, ClaimOrder, CredentialState, KnownCredentials};
 pub use ending::SessionFilter;
@@ -133,6 +135,7 @@ struct Inner {
     listen_url: Option<String>,
     sealer: Sealer,
     audit_key: Zeroizing<Vec<u8>>,
+    audit_seen: audit_seen::SeenEnd,
     without_assignments: BTreeSet<IdpName>,
     clock: Arc<dyn Clock>,
     pace: Pace,
@@ -167,6 +170,7 @@ impl Store {
             listen_url,
             sealer,
             audit_key,
+            audit_seen: audit_seen::SeenEnd::default(),
             without_assignments: settings.without_assignments,
             pace: Pace::of(&*clock),
             clock,

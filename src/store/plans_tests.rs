@@ -436,7 +436,7 @@ fn filters() -> Vec<LeaseFilter> {
 
 /// What is written down of it all.
 async fn records(bench: &Bench, store: &Store) {
-    let link = |head: AuditHead| {
+    let link = |head: AuditHead, _| {
         vec![AuditLink {
             head: AuditHead {
                 seq: head.seq + 1,

@@ -103,6 +103,18 @@ pub(super) const SEALED: &[SealedColumn] = &[
 /// As many of a column say that much is left.
 const FEW: i64 = 1000;
 
+/// As many values of a column that do not open are passed over to reach those behind them.
+const PASSED_OVER: u32 = 10_000;
+
+/// What became of a column in a step.
+#[derive(Default)]
+struct ColumnStep {
+    /// Values that were taken on.
+    done: u32,
+    /// What is wrong with one that was passed over.
+    damage: Option<StoreError>,
+}
+
 /// A value that is sealed anew.
 struct Exchange {
     before: Vec<u8>,
@@ -112,12 +124,12 @@ struct Exchange {
 }
 
 impl SealedColumn {
-    /// At most `$2` values under the key `$1`, with what they are bound to.
+    /// At most `$2` values under the key `$1`, behind `$3` others, with what they are bound to.
     fn select(&self) -> String {
         let names: Vec<&str> = self.bound.iter().map(|part| part.name()).collect();
         let Self { table, column, .. } = self;
         format!(
-            "SELECT {}, {column} FROM {table} WHERE substr({column}, 1, 4) = $1 LIMIT $2",
+            "SELECT {}, {column} FROM {table} WHERE substr({column}, 1, 4) = $1 LIMIT $2 OFFSET $3",
             names.join(", ")
         )
     }
@@ -193,31 +205,60 @@ impl Store {
             self.refresh_master_keys().await?;
             return Ok(0);
         }
-        let (mut left, mut done, mut damage) = (limit, 0, None);
+        let (mut left, mut damage) = (limit, None);
         for key in known
             .iter()
             .filter(|row| row.state == MasterKeyState::Former)
         {
+            if !self.sealer().holds(key.id) {
+                damage = Some(self.sealer().not_held(key.id));
+                continue;
+            }
             for column in SEALED {
+                let step = self.reseal_column(column, key.id, left).await?;
+                left = left.saturating_sub(step.done);
+                damage = step.damage.or(damage);
                 if left == 0 {
-                    return Ok(done);
+                    return Ok(u64::from(limit));
                 }
-                let rows = self.under(column, key.id, left).await?;
-                left = left.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
-                let mut exchanges = Vec::with_capacity(rows.len());
-                for row in &rows {
-                    match column.exchange(self, row) {
-                        Ok(exchange) => exchanges.push(exchange),
-                        Err(error) => damage = Some(error),
-                    }
-                }
-                done += self.exchange(column, exchanges).await?;
             }
         }
         match damage {
-            Some(error) if done == 0 => Err(error),
-            _ => Ok(done),
+            Some(error) if left == limit => Err(error),
+            _ => Ok(u64::from(limit - left)),
         }
+    }
+
+    /// Seals at most `limit` values of a column anew; those that do not open are passed over.
+    async fn reseal_column(
+        &self,
+        column: &SealedColumn,
+        id: MasterKeyId,
+        limit: u32,
+    ) -> Result<ColumnStep, StoreError> {
+        let mut step = ColumnStep::default();
+        // Values that are sealed anew leave the index, and those that do not open stay in front in it.
+        let mut passed: u32 = 0;
+        while step.done < limit && passed < PASSED_OVER {
+            let asked = limit - step.done;
+            let rows = self.under(column, id, asked, passed).await?;
+            let last = rows.len() < usize::try_from(asked).unwrap_or(usize::MAX);
+            let mut exchanges = Vec::with_capacity(rows.len());
+            for row in &rows {
+                match column.exchange(self, row) {
+                    Ok(exchange) => exchanges.push(exchange),
+                    Err(error) => {
+                        step.damage = Some(error);
+                        passed = passed.saturating_add(1);
+                    }
+                }
+            }
+            step.done += self.exchange(column, exchanges).await?;
+            if last {
+                break;
+            }
+        }
+        Ok(step)
     }
 
     /// How many values are sealed under the key.
@@ -255,12 +296,14 @@ impl Store {
         column: &SealedColumn,
         id: MasterKeyId,
         limit: u32,
+        behind: u32,
     ) -> Result<Vec<AnyRow>, StoreError> {
         let mut transaction = self.0.engine.snapshot(self.reader()).await?;
         self.0.engine.by_index(&mut transaction).await?;
         let rows = sqlx::query(AssertSqlSafe(column.select()))
             .bind(id.bytes().to_vec())
             .bind(i64::from(limit))
+            .bind(i64::from(behind))
             .fetch_all(&mut *transaction)
             .await?;
         Ok(rows)
@@ -270,7 +313,7 @@ impl Store {
         &self,
         column: &SealedColumn,
         exchanges: Vec<Exchange>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<u32, StoreError> {
         if exchanges.is_empty() {
             return Ok(0);
         }

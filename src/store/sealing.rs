@@ -66,6 +66,8 @@ struct Ring {
     keys: Vec<MasterKey>,
     current: Option<MasterKeyId>,
     standing: KeyStanding,
+    /// Those that were replaced, by all that was heard: none of them seals again.
+    replaced: BTreeSet<MasterKeyId>,
     /// What the source had when it was read last; `None` where it could not be read.
     listed: Option<BTreeSet<MasterKeyId>>,
 }
@@ -79,6 +81,8 @@ pub(super) struct KeyStanding {
     pub(super) needed: BTreeSet<MasterKeyId>,
     /// Those that nothing is sealed under any more.
     pub(super) retired: BTreeSet<MasterKeyId>,
+    /// How often it changed, by the current key's word.
+    pub(super) generation: u64,
 }
 
 impl Ring {
@@ -86,10 +90,33 @@ impl Ring {
         self.keys.iter().find(|key| key.id() == id)
     }
 
+    /// What is wrong with `new` as what the store says next: it takes back what was heard before.
+    fn taken_back_by(&self, new: &KeyStanding) -> Option<(MasterKeyId, &'static str)> {
+        let old = &self.standing;
+        if let Some(current) = new.current {
+            if self.replaced.contains(&current) {
+                return Some((current, "was replaced, and is to seal again"));
+            }
+            if old.current == new.current && new.generation < old.generation {
+                return Some((current, "has a check that was put back to an older one"));
+            }
+        }
+        let revived = new.needed.intersection(&old.retired).next();
+        revived.map(|id| (*id, "was retired, and is to be used again"))
+    }
+
     /// Seals with the store's current key where it is held, else goes on with the one before.
     fn follow(&mut self) {
         self.keys
             .retain(|key| !self.standing.retired.contains(&key.id()));
+        let KeyStanding {
+            current,
+            needed,
+            retired,
+            ..
+        } = &self.standing;
+        let former = needed.iter().filter(|id| Some(**id) != *current);
+        self.replaced.extend(former.chain(retired));
         if let Some(current) = self.standing.current
             && self.get(current).is_some()
         {
@@ -107,6 +134,7 @@ impl Sealer {
                 listed: Some(keys.iter().map(MasterKey::id).collect()),
                 keys,
                 standing: KeyStanding::default(),
+                replaced: BTreeSet::new(),
             }),
             source,
             looked: Mutex::new(None),
@@ -134,17 +162,25 @@ impl Sealer {
         self.ring().get(id).is_some() || (self.look_again() && self.ring().get(id).is_some())
     }
 
-    /// Takes in what the store says; gives the keys that are needed and not held.
-    pub(super) fn follow(&self, standing: KeyStanding) -> Vec<MasterKeyId> {
+    /// Takes in what the store says; gives the keys that are needed and not held. Refuses what takes back what it
+    /// said before, and stays with that.
+    pub(super) fn follow(&self, standing: KeyStanding) -> Result<Vec<MasterKeyId>, StoreError> {
         let needed: Vec<MasterKeyId> = standing.needed.iter().copied().collect();
         {
             let mut ring = self.ring_mut();
+            if let Some((id, problem)) = ring.taken_back_by(&standing) {
+                return Err(StoreError::Corrupt {
+                    table: "sealing_keys",
+                    row: id.to_string(),
+                    problem: problem.to_owned(),
+                });
+            }
             ring.standing = standing;
             ring.follow();
         }
         let missing: Vec<MasterKeyId> = needed.into_iter().filter(|id| !self.holds(*id)).collect();
         self.ring_mut().follow();
-        missing
+        Ok(missing)
     }
 
     /// Takes the keys that the source has now; one that is gone there stays as long as something may be sealed
@@ -374,8 +410,9 @@ mod tests {
             current: Some(two),
             needed: [one, two].into(),
             retired: BTreeSet::new(),
+            generation: 1,
         };
-        assert!(sealer.follow(standing.clone()).is_empty());
+        assert!(sealer.follow(standing.clone()).unwrap().is_empty());
         let after = sealer.seal(HERE, b"secret").unwrap();
         assert_eq!(MasterKeyId::of(&after), Some(two));
         for blob in [&before, &after] {
@@ -386,9 +423,29 @@ mod tests {
         assert!(sealer.open(HERE, &before).is_ok());
         standing.needed.remove(&one);
         standing.retired.insert(one);
-        assert!(sealer.follow(standing).is_empty());
+        assert!(sealer.follow(standing.clone()).unwrap().is_empty());
         assert!(sealer.open(HERE, &before).is_err());
         assert!(sealer.open(HERE, &after).is_ok());
+        let older = KeyStanding {
+            generation: 0,
+            ..standing.clone()
+        };
+        let revived = KeyStanding {
+            needed: [one, two].into(),
+            retired: BTreeSet::new(),
+            ..standing.clone()
+        };
+        let turned = KeyStanding {
+            current: Some(one),
+            generation: 9,
+            ..revived.clone()
+        };
+        for forged in [older, revived, turned] {
+            let refused = sealer.follow(forged).unwrap_err();
+            assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused}");
+            assert_eq!(sealer.current(), Some(two));
+        }
+        assert!(sealer.follow(standing).unwrap().is_empty());
     }
 
     #[test]
@@ -400,8 +457,9 @@ mod tests {
             current: Some(two),
             needed: [two].into(),
             retired: BTreeSet::new(),
+            generation: 1,
         };
-        assert_eq!(sealer.follow(standing), [two]);
+        assert_eq!(sealer.follow(standing).unwrap(), [two]);
         let named = StoreError::MasterKeyNotHeld {
             id: two,
             origin: "a test".to_owned(),

@@ -482,3 +482,53 @@ async fn one_signed_response_sent_again_and_again_does_not_fill_the_audit() {
         .sum();
     assert_eq!(refused.len() + usize::try_from(counted).unwrap(), 500);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_that_is_put_back_is_told_by_the_gateway_and_by_who_noted_its_end() {
+    let world = World::start().await;
+    let verified = async |more: &[&str]| {
+        let verify = [&["audit", "verify"], more].concat();
+        world.gateway.command(&verify).await
+    };
+    let noted = async || {
+        let told = verified(&[]).await;
+        let stderr = told.stderr.clone();
+        told.good();
+        let (_, end) = stderr.trim().rsplit_once(' ').unwrap();
+        end.to_owned()
+    };
+    world.sign_in().await;
+    let early = noted().await;
+    let (seq, _) = early.split_once(':').unwrap();
+    tamper(
+        &world,
+        "INSERT INTO meta (name, value) SELECT 'kept', value FROM meta WHERE name = 'audit_head'",
+    );
+    world.sign_in().await;
+    let late = noted().await;
+    for end in [&early, &late] {
+        verified(&["--at-least", end]).await.good();
+    }
+
+    tamper(
+        &world,
+        &format!(
+            "UPDATE meta SET value = (SELECT value FROM meta WHERE name = 'kept') WHERE name = 'audit_head';
+             DELETE FROM meta WHERE name = 'kept'; DELETE FROM audit WHERE seq > {seq}"
+        ),
+    );
+    verified(&[]).await.good();
+    verified(&["--at-least", &early]).await.good();
+    let refused = verified(&["--at-least", &late]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.stderr.contains("put back"), "{}", refused.stderr);
+    let misread = verified(&["--at-least", "12"]).await;
+    assert_eq!(misread.status.code(), Some(2));
+
+    world.sign_in().await;
+    world.gateway.logged("audit_put_back").await;
+    let alarms = exported(&world, &["--kind", "alarm"]).await;
+    assert_eq!(alarms.len(), 1);
+    let reason = alarms[0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("audit_put_back: record "), "{reason}");
+}

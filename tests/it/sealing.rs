@@ -1,5 +1,7 @@
 //! Another master key takes over while gateways serve: from a file, among replicas, from a command.
 
+mod cut_short;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -61,33 +61,56 @@ pub(super) async fn rotate(at: &Context, as_json: bool) -> Outcome {
         sleep(HEARD).await;
         values += reseal(&store).await?;
     }
-    let keys = store.master_keys().await?;
-    store.close().await;
-    tell(&keys, made, rotated, values, as_json)
+    let done = Done {
+        made,
+        rotated,
+        values,
+    };
+    tell(&store, done, as_json).await
 }
 
-fn tell(keys: &[MasterKeyRow], made: bool, rotated: bool, values: u64, as_json: bool) -> Outcome {
-    let current = with_state(keys, MasterKeyState::Current).next();
+/// What a rotation came to.
+struct Done {
+    /// Whether the key was made by it.
+    made: bool,
+    /// Whether it took over.
+    rotated: bool,
+    /// Values that were sealed anew.
+    values: u64,
+}
+
+async fn tell(store: &Store, done: Done, as_json: bool) -> Outcome {
+    let keys = store.master_keys().await?;
+    let mut former = Vec::new();
+    for key in with_state(&keys, MasterKeyState::Former) {
+        former.push((key.id, store.sealed_under(key.id).await?));
+    }
+    store.close().await;
+    let current = with_state(&keys, MasterKeyState::Current).next();
     let current = current.ok_or("the store names no current master key")?;
-    let former: Vec<String> = with_state(keys, MasterKeyState::Former)
-        .map(|key| key.id.to_string())
-        .collect();
     if as_json {
         output::json(&json!({
             "id": current.id.to_string(),
-            "made": made,
-            "rotated": rotated,
-            "former": former,
-            "resealed": values,
+            "made": done.made,
+            "rotated": done.rotated,
+            "former": former.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>(),
+            "resealed": done.values,
         }))?;
     } else {
         output::line(&current.id.to_string());
     }
+    let values = done.values;
     output::note(&format!("{values} values are sealed anew under it"));
-    for id in former {
-        output::note(&format!(
-            "{id} seals nothing any more; `rolegate keys retire {id}` forgets it. Backups made before now need it: keep it with them"
-        ));
+    for (id, left) in former {
+        output::note(&if left == 0 {
+            format!(
+                "{id} seals nothing any more; `rolegate keys retire {id}` forgets it. Backups made before now need it: keep it with them"
+            )
+        } else {
+            format!(
+                "{left} values are still sealed under {id}; running gateways go on, and so does `rolegate keys rotate`"
+            )
+        });
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -148,7 +171,9 @@ fn lacking(source: &KeySource, id: MasterKeyId, gateways: &[GatewayRow]) -> Fail
         .collect();
     let mend = if let KeySource::File(path) = source {
         let path = path.display();
-        format!("copy {path} to each, where it is read again within 10 s")
+        format!(
+            "copy {path} to each, where it is read again within 10 s, or wait until each has it where a secret is mounted there"
+        )
     } else {
         "let the command there print the key too; it is asked again every minute and at SIGHUP"
             .to_owned()

@@ -112,3 +112,45 @@ async fn what_a_command_fails_of_is_told_without_what_it_printed() {
     let refused = none.read().await.unwrap_err().to_string();
     assert!(refused.contains("/nowhere/keys"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_file_is_never_made_one_that_nothing_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rolegate.key");
+    let source = KeySource::File(path.clone());
+    let keys: Vec<MasterKey> = (0..31).map(|byte| MasterKey::new([byte; 32])).collect();
+    let lines: Vec<String> = keys.iter().map(|key| key.line().to_string()).collect();
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    source.add_key().unwrap();
+    let full = std::fs::read_to_string(&path).unwrap();
+
+    let refused = source.add_key().unwrap_err().to_string();
+    assert!(refused.contains("33 keys"), "{refused}");
+    assert!(refused.contains("keys retire"), "{refused}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), full);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(source.remove_key(keys[0].id()), Ok(Some(true)));
+    source.add_key().unwrap();
+    assert_eq!(source.read().await.unwrap().len(), 32);
+}
+
+#[tokio::test]
+async fn what_to_do_depends_on_what_is_wrong_with_the_file() {
+    let source = KeySource::File("/nowhere/rolegate.key".into());
+    let missing = source.read().await.unwrap_err().to_string();
+    assert!(missing.contains("store.master_key_file"), "{missing}");
+    for (kind, mend) in [
+        (ErrorKind::PermissionDenied, "the gateway runs as"),
+        (ErrorKind::NotFound, "store.master_key_file"),
+    ] {
+        let told = source.unreadable(&kind.into()).to_string();
+        assert!(told.contains(mend), "{told}");
+    }
+    for (kind, mend) in [
+        (ErrorKind::PermissionDenied, "owner or root"),
+        (ErrorKind::ReadOnlyFilesystem, "openssl rand -base64 32"),
+    ] {
+        let told = source.unwritable(&kind.into()).to_string();
+        assert!(told.contains(mend), "{told}");
+    }
+}

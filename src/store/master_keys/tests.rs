@@ -196,3 +196,122 @@ async fn a_line_that_goes_before_its_key_is_retired_is_told_while_the_key_is_hel
     assert_eq!(store.unlisted_master_keys(), Some(vec![]));
     assert!(!store.held_master_keys().contains(&second));
 }
+
+/// Former and current change places.
+const SWAP: &str = "UPDATE sealing_keys SET state = 'retired' WHERE state = 'current';
+    UPDATE sealing_keys SET state = 'current' WHERE state = 'former';
+    UPDATE sealing_keys SET state = 'former' WHERE state = 'retired'";
+
+async fn is_refused(bench: &Bench) {
+    let refused = bench.open_ring(&[OLD, NEW]).await.unwrap_err();
+    let named = matches!(
+        refused,
+        StoreError::Corrupt {
+            table: "sealing_keys",
+            ..
+        }
+    );
+    assert!(named, "{refused}");
+}
+
+/// A bench whose key was changed, and the store of a gateway at work.
+async fn rotated() -> (Bench, Store) {
+    let bench = Bench::new();
+    let store = bench.open_ring(&[OLD, NEW]).await.unwrap();
+    store.rotate_master_key(id(NEW)).await.unwrap();
+    while store.reseal_step(100).await.unwrap() > 0 {}
+    (bench, store)
+}
+
+#[tokio::test]
+async fn a_former_key_does_not_seal_again_because_the_table_says_so() {
+    let (bench, store) = rotated().await;
+    bench.open_ring(&[OLD, NEW]).await.unwrap().close().await;
+    bench.tamper(SWAP).await;
+    let refused = store.refresh_master_keys().await.unwrap_err();
+    let named = format!("row {}", id(OLD));
+    assert!(refused.to_string().contains(&named), "{refused}");
+    assert_eq!(store.sealer().current(), Some(id(NEW)));
+    assert!(store.reseal_step(100).await.is_err());
+    let next = store.rotate_master_key(id([9; 32])).await;
+    assert!(next.is_err(), "{next:?}");
+    is_refused(&bench).await;
+    bench.tamper(SWAP).await;
+    assert_eq!(store.refresh_master_keys().await, Ok(Vec::new()));
+    bench.open_ring(&[OLD, NEW]).await.unwrap();
+}
+
+#[tokio::test]
+async fn nor_because_its_own_thief_says_so() {
+    let (bench, store) = rotated().await;
+    bench.tamper(SWAP).await;
+    let swapped = store.master_keys().await.unwrap();
+    let thief = Sealer::new(
+        MasterKeys::given([OLD], "a thief"),
+        std::sync::Arc::new(crate::model::OsEntropy),
+    );
+    let forged = "UPDATE sealing_keys SET sealed = $1 WHERE state = 'current'";
+    let word = word::speak(&swapped, &thief, id(OLD)).unwrap();
+    bench.tamper_with(forged, word).await;
+    assert!(store.refresh_master_keys().await.is_err());
+    assert_eq!(store.sealer().current(), Some(id(NEW)));
+    is_refused(&bench).await;
+    // Retired, the true one is not asked for, and whoever holds it hears it all the same.
+    bench
+        .tamper("UPDATE sealing_keys SET state = 'retired' WHERE state = 'former'")
+        .await;
+    let swapped = store.master_keys().await.unwrap();
+    let word = word::speak(&swapped, &thief, id(OLD)).unwrap();
+    bench.tamper_with(forged, word).await;
+    assert!(store.refresh_master_keys().await.is_err());
+    is_refused(&bench).await;
+    // Without its row there are the values.
+    bench
+        .tamper("DELETE FROM sealing_keys WHERE state = 'retired'")
+        .await;
+    let alone = store.master_keys().await.unwrap();
+    let word = word::speak(&alone, &thief, id(OLD)).unwrap();
+    bench.tamper_with(forged, word).await;
+    assert!(store.refresh_master_keys().await.is_err());
+    is_refused(&bench).await;
+}
+
+#[tokio::test]
+async fn a_retired_key_stays_retired() {
+    let (bench, store) = rotated().await;
+    let before = store.master_keys().await.unwrap();
+    let current = before.iter().find(|row| row.id == id(NEW)).unwrap();
+    assert_eq!(store.retire_master_key(id(OLD)).await, Ok(true));
+    bench.open_ring(&[OLD, NEW]).await.unwrap().close().await;
+    bench
+        .tamper("UPDATE sealing_keys SET state = 'former' WHERE state = 'retired'")
+        .await;
+    assert!(store.refresh_master_keys().await.is_err());
+    is_refused(&bench).await;
+    // With the word of then it fits, and who heard the later one is not taken in.
+    let put_back = "UPDATE sealing_keys SET sealed = $1 WHERE state = 'current'";
+    bench.tamper_with(put_back, current.check.clone()).await;
+    assert!(store.refresh_master_keys().await.is_err());
+    assert!(!store.held_master_keys().contains(&id(OLD)));
+}
+
+#[tokio::test]
+async fn a_key_that_was_let_say_nothing_is_taken_as_it_stands() {
+    let bench = Bench::new();
+    let store = bench.open_ring(&[OLD, NEW]).await.unwrap();
+    let check = store
+        .sealer()
+        .seal(place(&id(OLD).to_string()), CHECK)
+        .unwrap();
+    bench
+        .tamper_with("UPDATE sealing_keys SET sealed = $1", check)
+        .await;
+    store.close().await;
+    let store = bench.open_ring(&[OLD, NEW]).await.unwrap();
+    store.rotate_master_key(id(NEW)).await.unwrap();
+    store.close().await;
+    let store = bench.open_ring(&[OLD, NEW]).await.unwrap();
+    assert_eq!(store.sealer().current(), Some(id(NEW)));
+    bench.tamper(SWAP).await;
+    is_refused(&bench).await;
+}

@@ -221,7 +221,7 @@ async fn everything_opens_under_the_new_key_alone_once_the_old_one_is_retired() 
     let filled = fill(&bench, &store).await;
     let mut kinds = 0;
     for one in SEALED {
-        let rows = store.under(one, id(OLD), 100).await.unwrap();
+        let rows = store.under(one, id(OLD), 100, 0).await.unwrap();
         assert!(!rows.is_empty(), "{}.{}: fill it", one.table, one.column);
         kinds += rows.len();
     }
@@ -401,6 +401,42 @@ async fn a_value_that_does_not_open_is_passed_over_and_told_of() {
     );
     let refused = store.retire_master_key(id(OLD)).await;
     assert!(matches!(refused, Err(RetireError::InUse { values: 1, .. })));
+}
+
+#[tokio::test]
+async fn however_many_do_not_open_what_stands_behind_them_is_reached() {
+    let bench = Bench::new();
+    let store = bench.open_ring(&[OLD, NEW]).await.unwrap();
+    for number in 0..20 {
+        let name = format!("bad-{number}");
+        store.save_request(request(&name)).await.unwrap();
+    }
+    bench.tamper("UPDATE requests SET idp = 'entra'").await;
+    for number in 0..5 {
+        let name = format!("good-{number}");
+        store.save_request(request(&name)).await.unwrap();
+    }
+    // Of a column that comes later.
+    fill_keys(&bench, &store).await;
+    store.rotate_master_key(id(NEW)).await.unwrap();
+    let mut done = 0;
+    let told = loop {
+        match store.reseal_step(3).await {
+            Ok(0) => panic!("not all of them are sealed anew"),
+            Ok(more) => done += more,
+            Err(error) => break error,
+        }
+    };
+    // The audit chain's key and head, five requests, a key of each kind.
+    assert_eq!(done, 2 + 5 + 2);
+    assert!(matches!(
+        told,
+        StoreError::Corrupt {
+            table: "requests",
+            ..
+        }
+    ));
+    assert_eq!(store.sealed_under(id(OLD)).await, Ok(20));
 }
 
 #[tokio::test]
