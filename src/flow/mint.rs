@@ -25,7 +25,7 @@ use super::{AllowList, Issuer, TokenProblem, Underway};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{Clock, IssueKey, Method, RoleArn, SamlProof, Subject, TRACES};
 use crate::policy::{Grant, Rules, decide_all, grantable};
-use crate::store::{Claim, ClaimOrder, LeaseFilter, Store, StoreError};
+use crate::store::{Claim, ClaimOrder, Store, StoreError};
 use crate::sts::{IssueError, Sts};
 
 /// STS calls under way at once for one sign-in.
@@ -245,19 +245,8 @@ impl Mint {
 
     /// The roles that live leases of this person draw on.
     async fn awaited_roles(&self, subject: &Subject) -> HashSet<RoleArn> {
-        let filter = LeaseFilter {
-            person: Some(subject.person().clone()),
-            ..LeaseFilter::default()
-        };
-        let now = self.clock.now();
-        match self.store.leases(filter, None, 1000).await {
-            Ok(leases) => leases
-                .into_iter()
-                .filter(|lease| lease.revoked_at.is_none() && now < lease.expires_at)
-                .map(|lease| lease.role)
-                .collect(),
-            Err(_) => HashSet::new(),
-        }
+        let roles = self.store.leased_roles(subject.person()).await;
+        roles.unwrap_or_default().into_iter().collect()
     }
 
     async fn one(
