@@ -5,6 +5,7 @@
 //! be had later is made when it is first wanted. A failure is kept with its reason; the sign-in stands. Nothing
 //! here runs in a request, and no connection or lock is held over the call.
 
+mod keep;
 mod turns;
 
 use std::collections::HashSet;
@@ -265,23 +266,19 @@ impl Mint {
             claimant: &self.claimant,
             instead_of: None,
         };
-        let claim = self.store.claim(&order);
-        let claim = claim
-            .instrument(tracing::info_span!(target: TRACES, "store.claim"))
-            .await?;
-        if !matches!(claim, Claim::Won) {
+        let claim = self.claim(&order);
+        let claim = claim.instrument(tracing::info_span!(target: TRACES, "store.claim"));
+        if !matches!(claim.await?, Claim::Won) {
             return Ok(());
         }
         let asking = Box::pin(self.sts.issue_with_saml(&grant, proof));
         match keeping(&self.store, &key, &self.claimant, asking).await {
             Ok(issued) => {
                 let credentials = &issued.credentials;
-                let kept = self
-                    .store
-                    .put_credentials(&key, &self.claimant, credentials)
-                    .instrument(tracing::info_span!(target: TRACES, "store.put_credentials"))
-                    .await?;
-                if !kept {
+                let kept = Box::pin(self.keep(&key, credentials));
+                let kept = keeping(&self.store, &key, &self.claimant, kept)
+                    .instrument(tracing::info_span!(target: TRACES, "store.put_credentials"));
+                if !kept.await? {
                     // The session was ended in between: what was issued for it is dropped.
                     return Ok(());
                 }

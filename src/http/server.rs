@@ -20,8 +20,7 @@ use super::{
 };
 use crate::flow::{
     Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
-    Metrics, Pressure, Providers, Readiness, RelayKeys, Revoke, ServiceKeys, SignIn,
-    Underway,
+    Metrics, Pressure, Providers, Readiness, RelayKeys, Revoke, ServiceKeys, SignIn, Underway,
 };
 use crate::model::IdpName;
 

@@ -146,6 +146,27 @@ impl Store {
             .collect()
     }
 
+    /// The leases of `person` that count now, in the order they were made.
+    pub async fn live_leases(
+        &self,
+        person: &Person,
+        after: Option<&LeaseId>,
+        limit: u32,
+    ) -> Result<Vec<Lease>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM leases WHERE user_name = $1 AND idp = $2
+             AND revoked_at IS NULL AND expires_at > $3 AND id > $4 ORDER BY id LIMIT $5",
+        )
+        .bind(person.user.as_str())
+        .bind(person.idp.as_str())
+        .bind(millis(self.now()))
+        .bind(after.map_or("", LeaseId::as_str))
+        .bind(i64::from(limit))
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
     /// Revokes the leases that fit and still count; says how many.
     pub async fn revoke_leases(
         &self,
@@ -302,6 +323,11 @@ mod tests {
         assert_eq!(roles().await, [role("over"), role("twice")]);
         bench.clock.advance(chrono::TimeDelta::seconds(10));
         assert_eq!(roles().await, [role("twice")]);
+        let first = store.live_leases(&ann, None, 1).await.unwrap();
+        let after = first.last().map(|lease| &lease.id);
+        let rest = store.live_leases(&ann, after, 9).await.unwrap();
+        let found: Vec<_> = first.iter().chain(&rest).map(|one| &one.role).collect();
+        assert_eq!(found, [&role("twice"), &role("twice")]);
     }
 
     #[tokio::test]

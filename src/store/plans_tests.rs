@@ -288,6 +288,7 @@ async fn people(bench: &Bench, store: &Store) {
     store.remove_assignment(&ann).await.unwrap();
     store.hold_on(&ann).await.unwrap();
     store.leased_roles(&ann).await.unwrap();
+    store.live_leases(&ann, None, 10).await.unwrap();
     command_line(store, session.session()).await;
     store.end_browser(session.session()).await.unwrap();
 }
