@@ -70,5 +70,5 @@ impl Mint {
 }
 
 fn away(error: &StoreError) {
-    tracing::warn!(event = "store_away", %error, "what a sign-in is given waits for the store");
+    tracing::error!(event = "store_away", %error, "what a sign-in is given waits for the store");
 }
