@@ -209,6 +209,7 @@ pub(super) fn flows(
         admins: Arc::new(Admins::new(config.admin.clone())),
         limits: Arc::new(Limits::new(&rates(limits), Arc::clone(&pressure))),
         pressure,
+        underway: Arc::new(parts.underway.clone()),
         site: Arc::new(site(config)),
     }
 }

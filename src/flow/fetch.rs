@@ -39,10 +39,10 @@ use super::outcome::best;
 use super::{AllowList, Holds, Issuer, MintFailure, Pulse};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{
-    Clock, Credentials, Lease, Person, RoleArn, Subject, TRACES, TokenHash, rfc3339,
+    Clock, Credentials, Lease, Method, Person, RoleArn, Subject, TRACES, TokenHash, rfc3339,
 };
 use crate::policy::{Grant, Rules};
-use crate::store::{CredentialState, LiveSession, Store};
+use crate::store::{CredentialState, KnownCredentials, LiveSession, Store};
 
 /// Leases whose decision is kept in memory at most.
 const LEASES: u64 = 200_000;
@@ -306,8 +306,8 @@ impl Fetch {
         self.parts.clock.now() < credentials.expires_at && credentials.expires_at <= latest
     }
 
-    /// Where minting failed, or is under way, older credentials that still live go on. They are not kept in
-    /// memory, so that newer ones take their place at once.
+    /// Where minting failed, was cut off, or is under way, older credentials that still live go on. They are not
+    /// kept in memory, so that newer ones take their place at once.
     async fn older(&self, subject: &Subject, grant: &Grant) -> Result<Credentials, FetchError> {
         let (person, role) = (subject.person(), grant.role());
         let known = self.parts.store.credentials_of(subject.session()).await?;
@@ -317,13 +317,11 @@ impl Fetch {
                 reason: MintFailure::read(failure).message,
             },
             Some(CredentialState::Busy) => FetchError::Pending(role.to_string()),
-            None if self.parts.clock.now() < subject.signed_in_at() + MINTING => {
-                FetchError::Pending(role.to_string())
-            }
+            None if self.is_minting(subject, &known) => FetchError::Pending(role.to_string()),
             // They came between the two looks.
             Some(CredentialState::Issued(_)) => return Err(FetchError::Unsettled),
-            // Never minted for this sign-in: what an earlier one was given is not this one's.
-            None => return Err(sign_in_needed(person, role)),
+            // Whoever minted was killed or lost the store, or nothing permitted the role then.
+            None => sign_in_needed(person, role),
         };
         let older = self
             .parts
@@ -333,6 +331,15 @@ impl Fetch {
         older
             .filter(|older| self.may_serve(subject, grant, older))
             .ok_or(problem)
+    }
+
+    /// Whether a role without a claim may still be claimed: just after the sign-in, and as long as STS is asked for
+    /// others of it.
+    fn is_minting(&self, subject: &Subject, known: &[KnownCredentials]) -> bool {
+        let asked = |one: &KnownCredentials| {
+            one.method == Method::Saml && matches!(one.state, CredentialState::Busy)
+        };
+        self.parts.clock.now() < subject.signed_in_at() + MINTING || known.iter().any(asked)
     }
 
     /// Audits the first time that a lease is given these credentials.

@@ -5,6 +5,7 @@
 //! be had later is made when it is first wanted. A failure is kept with its reason; the sign-in stands. Nothing
 //! here runs in a request, and no connection or lock is held over the call.
 
+mod keep;
 mod turns;
 
 use std::collections::HashSet;
@@ -25,7 +26,7 @@ use super::{AllowList, Issuer, TokenProblem, Underway};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{Clock, IssueKey, Method, RoleArn, SamlProof, Subject, TRACES};
 use crate::policy::{Grant, Rules, decide_all, grantable};
-use crate::store::{Claim, ClaimOrder, LeaseFilter, Store, StoreError};
+use crate::store::{Claim, ClaimOrder, Store, StoreError};
 use crate::sts::{IssueError, Sts};
 
 /// STS calls under way at once for one sign-in.
@@ -245,19 +246,8 @@ impl Mint {
 
     /// The roles that live leases of this person draw on.
     async fn awaited_roles(&self, subject: &Subject) -> HashSet<RoleArn> {
-        let filter = LeaseFilter {
-            person: Some(subject.person().clone()),
-            ..LeaseFilter::default()
-        };
-        let now = self.clock.now();
-        match self.store.leases(filter, None, 1000).await {
-            Ok(leases) => leases
-                .into_iter()
-                .filter(|lease| lease.revoked_at.is_none() && now < lease.expires_at)
-                .map(|lease| lease.role)
-                .collect(),
-            Err(_) => HashSet::new(),
-        }
+        let roles = self.store.leased_roles(subject.person()).await;
+        roles.unwrap_or_default().into_iter().collect()
     }
 
     async fn one(
@@ -276,23 +266,19 @@ impl Mint {
             claimant: &self.claimant,
             instead_of: None,
         };
-        let claim = self.store.claim(&order);
-        let claim = claim
-            .instrument(tracing::info_span!(target: TRACES, "store.claim"))
-            .await?;
-        if !matches!(claim, Claim::Won) {
+        let claim = self.claim(&order);
+        let claim = claim.instrument(tracing::info_span!(target: TRACES, "store.claim"));
+        if !matches!(claim.await?, Claim::Won) {
             return Ok(());
         }
         let asking = Box::pin(self.sts.issue_with_saml(&grant, proof));
         match keeping(&self.store, &key, &self.claimant, asking).await {
             Ok(issued) => {
                 let credentials = &issued.credentials;
-                let kept = self
-                    .store
-                    .put_credentials(&key, &self.claimant, credentials)
-                    .instrument(tracing::info_span!(target: TRACES, "store.put_credentials"))
-                    .await?;
-                if !kept {
+                let kept = Box::pin(self.keep(&key, credentials));
+                let kept = keeping(&self.store, &key, &self.claimant, kept)
+                    .instrument(tracing::info_span!(target: TRACES, "store.put_credentials"));
+                if !kept.await? {
                     // The session was ended in between: what was issued for it is dropped.
                     return Ok(());
                 }

@@ -5,16 +5,22 @@
 //! with the worker, in the middle of a call. Whoever spawns here bounds how many; this counts them alone.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
+
+/// Requests whose work is seen through at once: each may have gone away while its work goes on.
+const SEEN_THROUGH: usize = 4096;
 
 /// The tasks under way; a clone counts the same.
 #[derive(Clone, Debug)]
 pub struct Underway {
     count: watch::Sender<usize>,
     runtime: Handle,
+    turns: Arc<Semaphore>,
 }
 
 impl Underway {
@@ -23,6 +29,30 @@ impl Underway {
         Self {
             count: watch::Sender::new(0),
             runtime: Handle::current(),
+            turns: Arc::new(Semaphore::new(SEEN_THROUGH)),
+        }
+    }
+
+    /// Does `work` to its end, also where whoever waits for it goes away: what is committed is told to the audit
+    /// too. The server drops a request's own future when its client resets the connection.
+    pub async fn see_through<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        // Nobody closes the semaphore.
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let work = async move {
+            let _turn = turn;
+            work.await
+        };
+        let work = self.spawn(work.in_current_span());
+        match work.await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process ends, and with it who waits.
+                Err(_cancelled) => std::future::pending().await,
+            },
         }
     }
 
@@ -98,6 +128,27 @@ mod tests {
         end.send(()).unwrap();
         main.block_on(underway.settle());
         assert!(main.block_on(work).unwrap());
+    }
+
+    #[tokio::test]
+    async fn work_is_seen_through_though_nobody_waits_for_it_any_more() {
+        let underway = Underway::here();
+        assert_eq!(underway.see_through(async { 7 }).await, 7);
+        let (begun, has_begun) = oneshot::channel::<()>();
+        let (end, ended) = oneshot::channel::<()>();
+        let (tell, told) = oneshot::channel::<bool>();
+        let work = underway.see_through(async move {
+            begun.send(()).unwrap();
+            tell.send(ended.await.is_ok()).unwrap();
+        });
+        tokio::select! {
+            () = work => panic!("it has not ended"),
+            begun = has_begun => begun.unwrap(),
+        }
+        assert_eq!(underway.len(), 1);
+        end.send(()).unwrap();
+        assert!(told.await.unwrap());
+        underway.settle().await;
     }
 
     #[tokio::test]

@@ -34,8 +34,8 @@ impl User {
 pub(super) struct Ordering(Orderer);
 
 impl Ordering {
-    pub(super) fn orderer(&self) -> &Orderer {
-        &self.0
+    pub(super) fn into_orderer(self) -> Orderer {
+        self.0
     }
 }
 
@@ -45,6 +45,10 @@ pub(super) struct Managing(Orderer);
 impl Managing {
     pub(super) fn orderer(&self) -> &Orderer {
         &self.0
+    }
+
+    pub(super) fn into_orderer(self) -> Orderer {
+        self.0
     }
 }
 
@@ -79,6 +83,10 @@ pub(super) struct Browser {
 impl Browser {
     pub(super) fn live(&self) -> &LiveSession {
         &self.live
+    }
+
+    pub(super) fn into_live(self) -> LiveSession {
+        self.live
     }
 
     /// What a form of this session's pages must carry: only who has the cookie can know it.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use super::actor::{Administering, Auditing, Sent};
-use crate::flow::{AssignmentFilter, AssignmentOrder, AssignmentView, Assignments};
+use crate::flow::{AssignmentFilter, AssignmentOrder, AssignmentView, Assignments, Underway};
 use crate::model::{IdpName, Person, UserName};
 
 /// How many assignments one page of a list holds.
@@ -46,16 +46,21 @@ pub(super) async fn set(
     query: Sent<web::Query<AtIdp>>,
     order: Sent<web::Json<Order>>,
     assignments: web::Data<Assignments>,
+    underway: web::Data<Underway>,
 ) -> Result<HttpResponse, Error> {
-    let order = order?.0.into_inner();
-    let order = AssignmentOrder {
-        user: user?.0.into_inner(),
-        idp: query?.0.into_inner().idp,
-        role_arns: &order.role_arns,
-        reason: order.reason.as_deref(),
-        by: &by.name(),
-    };
-    let done = assignments.set(order).await.map_err(Problem::from)?;
+    let (order, by) = (order?.0.into_inner(), by.name());
+    let (user, idp) = (user?.0.into_inner(), query?.0.into_inner().idp);
+    let done = underway.see_through(async move {
+        let order = AssignmentOrder {
+            user,
+            idp,
+            role_arns: &order.role_arns,
+            reason: order.reason.as_deref(),
+            by: &by,
+        };
+        assignments.set(order).await
+    });
+    let done = done.await.map_err(Problem::from)?;
     Ok(HttpResponse::Ok().json(done))
 }
 
@@ -73,10 +78,14 @@ pub(super) async fn unset(
     user: Sent<web::Path<UserName>>,
     query: Sent<web::Query<Removal>>,
     assignments: web::Data<Assignments>,
+    underway: web::Data<Underway>,
 ) -> Result<HttpResponse, Error> {
     let (user, query) = (user?.0.into_inner(), query?.0.into_inner());
     let by = by.name();
-    let done = assignments.unset(user, query.idp, query.reason.as_deref(), &by);
+    let done = underway.see_through(async move {
+        let reason = query.reason.as_deref();
+        assignments.unset(user, query.idp, reason, &by).await
+    });
     done.await.map_err(Problem::from)?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::actor::{Browser, Sent};
 use super::people::to_login_and_back;
 use super::{Problem, Site, address, middleware, page};
-use crate::flow::{Login, LoginAnswer, LoginError};
+use crate::flow::{Login, LoginAnswer, LoginError, Underway};
 use crate::model::{Token, rfc3339};
 
 /// An empty object, with room for white space.
@@ -71,14 +71,14 @@ pub(super) async fn poll(
     request: HttpRequest,
     asked: Sent<web::Json<Poll>>,
     login: web::Data<Login>,
+    underway: web::Data<Underway>,
     site: web::Data<Site>,
 ) -> Result<HttpResponse, Error> {
     let device: Result<Token, _> = asked?.0.device_code.parse();
     let device = device.map_err(|_| Problem::from(LoginError::Expired))?;
-    let done = login
-        .poll(&device, address::client(&request, &site))
-        .await
-        .map_err(Problem::from)?;
+    let from = address::client(&request, &site);
+    let done = underway.see_through(async move { login.poll(&device, from).await });
+    let done = done.await.map_err(Problem::from)?;
     let person = done.live.subject.person();
     Ok(HttpResponse::Ok().json(Done {
         session_token: done.session_token.expose(),
@@ -127,6 +127,7 @@ pub(super) async fn answer(
     browser: Result<Browser, Problem>,
     form: Option<middleware::InTime<web::Form<AnswerForm>>>,
     login: web::Data<Login>,
+    underway: web::Data<Underway>,
     site: web::Data<Site>,
 ) -> HttpResponse {
     let browser = match browser {
@@ -146,8 +147,13 @@ pub(super) async fn answer(
         _ => return Problem::bad_request("answer with allow or deny").answer(&request),
     };
     let from = address::client(&request, &site);
-    match login.answer(browser.live(), &form.code, answer, from).await {
-        Ok(_) if answer == LoginAnswer::Allow => page::device_answered(Some(browser.live())),
+    let (live, code) = (browser.into_live(), form.into_inner().code);
+    let answering = underway.see_through(async move {
+        let answered = login.answer(&live, &code, answer, from).await;
+        answered.map(|_| live)
+    });
+    match answering.await {
+        Ok(live) if answer == LoginAnswer::Allow => page::device_answered(Some(&live)),
         Ok(_) => page::device_answered(None),
         Err(error) => not_done(&request, error),
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::actor::{Managing, Ordering, Sent};
 use super::{Problem, Site};
-use crate::flow::{LeaseMade, LeaseOrder, LeaseView as Shown, Leases};
+use crate::flow::{LeaseMade, LeaseOrder, LeaseView as Shown, Leases, Underway};
 use crate::model::{
     IdpName, JobName, LeaseId, Narrowing, RoleArn, SessionDuration, UserName, rfc3339,
 };
@@ -73,6 +73,7 @@ pub(super) async fn create(
     request: HttpRequest,
     order: Sent<web::Json<Order>>,
     leases: web::Data<Leases>,
+    underway: web::Data<Underway>,
     site: web::Data<Site>,
 ) -> Result<HttpResponse, Error> {
     let order = order?.0.into_inner();
@@ -91,7 +92,9 @@ pub(super) async fn create(
         idempotency_key,
     };
     let idp = asked.idp.clone();
-    match leases.create(by.orderer(), asked).await {
+    let by = by.into_orderer();
+    let made = underway.see_through(async move { leases.create(&by, asked).await });
+    match made.await {
         Ok(made) => Ok(created(&made, &site)),
         Err(error) => Err(Problem::from(error).with_login(&site, idp.as_ref()).into()),
     }
@@ -194,11 +197,11 @@ pub(super) async fn revoke(
     by: Managing,
     id: Sent<web::Path<LeaseId>>,
     leases: web::Data<Leases>,
+    underway: web::Data<Underway>,
 ) -> Result<HttpResponse, Error> {
-    leases
-        .revoke(by.orderer(), &id?.0)
-        .await
-        .map_err(Problem::from)?;
+    let (by, id) = (by.into_orderer(), id?.0.into_inner());
+    let revoked = underway.see_through(async move { leases.revoke(&by, &id).await });
+    revoked.await.map_err(Problem::from)?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -213,10 +216,10 @@ pub(super) async fn revoke_job(
     by: Managing,
     query: Sent<web::Query<JobQuery>>,
     leases: web::Data<Leases>,
+    underway: web::Data<Underway>,
 ) -> Result<HttpResponse, Error> {
-    let revoked = leases
-        .revoke_job(by.orderer(), query?.0.into_inner().job)
-        .await
-        .map_err(Problem::from)?;
+    let (by, job) = (by.into_orderer(), query?.0.into_inner().job);
+    let revoked = underway.see_through(async move { leases.revoke_job(&by, job).await });
+    let revoked = revoked.await.map_err(Problem::from)?;
     Ok(HttpResponse::Ok().json(serde_json::json!({ "revoked": revoked })))
 }

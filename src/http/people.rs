@@ -11,7 +11,9 @@ use super::cookies::Kind;
 use super::middleware::InTime;
 use super::page::{Door, Waiting};
 use super::{Problem, Site, page};
-use crate::flow::{Access, Admins, Grants, Idps, Logout, Providers, Revoke, return_target};
+use crate::flow::{
+    Access, Admins, Grants, Idps, Logout, Providers, Revoke, Underway, return_target,
+};
 
 /// What the person has, and what not.
 pub(super) async fn portal(
@@ -118,9 +120,8 @@ pub(super) async fn sign_out(
     request: HttpRequest,
     browser: Result<Browser, Problem>,
     form: Option<InTime<web::Form<LogoutForm>>>,
-    access: web::Data<Access>,
-    revoke: web::Data<Revoke>,
-    logout: web::Data<Logout>,
+    (access, revoke, logout): (web::Data<Access>, web::Data<Revoke>, web::Data<Logout>),
+    underway: web::Data<Underway>,
     site: web::Data<Site>,
 ) -> HttpResponse {
     let browser = match browser {
@@ -134,12 +135,15 @@ pub(super) async fn sign_out(
     let everywhere = form.is_some_and(|form| form.0.everywhere.as_deref() == Some("1"));
     // Before the end of the session, which takes along what the provider wants to be told.
     let next = logout.begin(browser.live()).await;
-    let ended = if everywhere {
-        revoke.everywhere(browser.live()).await
-    } else {
-        access.sign_out(browser.live()).await
-    };
-    if let Err(error) = ended {
+    let live = browser.into_live();
+    let ended = underway.see_through(async move {
+        if everywhere {
+            revoke.everywhere(&live).await
+        } else {
+            access.sign_out(&live).await
+        }
+    });
+    if let Err(error) = ended.await {
         return Problem::from(error).answer(&request);
     }
     let mut response = match &next {

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::Problem;
 use super::actor::{Administering, Auditing, Sent};
 use crate::flow::{
-    Access, HoldView, Revoke, RevokeOrder, Selector, SessionView as SessionShown, good_reason,
+    Access, HoldView, Revoke, RevokeOrder, Selector, SessionView as SessionShown, Underway,
+    good_reason,
 };
 use crate::model::{HoldId, IdpName, LeaseId, RolePattern, SessionId, TokenName, UserName};
 
@@ -101,20 +102,22 @@ pub(super) async fn revoke(
     by: Administering,
     order: Sent<web::Json<Order>>,
     revoke: web::Data<Revoke>,
+    underway: web::Data<Underway>,
 ) -> Result<HttpResponse, Error> {
     let order = order?.0.into_inner();
     let (reason, hold, by) = (order.reason.clone(), order.hold, by.name());
     let selector = order.selector()?;
     let reason = good_reason(&reason).map_err(Problem::bad_request)?;
-    let order = RevokeOrder {
-        reason,
-        by: &by,
-        hold,
-    };
-    let done = revoke
-        .revoke(&selector, order)
-        .await
-        .map_err(Problem::from)?;
+    let reason = reason.to_owned();
+    let done = underway.see_through(async move {
+        let order = RevokeOrder {
+            reason: &reason,
+            by: &by,
+            hold,
+        };
+        revoke.revoke(&selector, order).await
+    });
+    let done = done.await.map_err(Problem::from)?;
     let unknown = "there is no such session or lease";
     let done = done.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "not_found", unknown))?;
     Ok(HttpResponse::Ok().json(done))
@@ -132,9 +135,11 @@ pub(super) async fn release(
     by: Administering,
     id: Sent<web::Path<HoldId>>,
     revoke: web::Data<Revoke>,
+    underway: web::Data<Underway>,
 ) -> Result<HttpResponse, Error> {
-    let released = revoke.release(&id?.0, &by.name()).await;
-    if released.map_err(Problem::from)? {
+    let (id, by) = (id?.0.into_inner(), by.name());
+    let released = underway.see_through(async move { revoke.release(&id, &by).await });
+    if released.await.map_err(Problem::from)? {
         return Ok(HttpResponse::NoContent().finish());
     }
     let title = "no hold of this id is in force; GET /api/v1/admin/holds lists them";

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::flow::{
     Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
-    Metrics, Pressure, Providers, Readiness, RelayKeys, Revoke, ServiceKeys, SignIn,
+    Metrics, Pressure, Providers, Readiness, RelayKeys, Revoke, ServiceKeys, SignIn, Underway,
 };
 use crate::model::IdpName;
 
@@ -129,6 +129,8 @@ pub struct Flows {
     pub limits: Arc<Limits>,
     /// What was turned away.
     pub pressure: Arc<Pressure>,
+    /// Sees through what a request has begun to change.
+    pub underway: Arc<Underway>,
     /// What pages say of the place.
     pub site: Arc<Site>,
 }
@@ -293,6 +295,7 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(web::Data::from(flows.console))
         .app_data(web::Data::from(flows.limits))
         .app_data(web::Data::from(flows.pressure))
+        .app_data(web::Data::from(flows.underway))
         .app_data(web::Data::from(flows.site))
         .app_data(
             web::JsonConfig::default()

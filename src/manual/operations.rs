@@ -30,7 +30,13 @@
 //! | the clock is stepped | sign-ins are refused as too old or too new; jobs are served what still lives | nothing is removed for ten minutes; see below |
 //!
 //! A fetch that gets 503 is repeated by SDKs and by the agent. Of an answer that broke off nobody knows what came: a
-//! call with an `Idempotency-Key` is repeated and gives the same once more.
+//! call with an `Idempotency-Key` is repeated and gives the same once more. A client that goes away stops nothing that
+//! its request has begun to change: it is [seen through](crate::flow::Underway::see_through) to its record.
+//!
+//! A session is opened pending, and [confirmed](crate::store::Store::confirm_opened) once no hold forbids it and the audit
+//! has it: one that a kill leaves in between is never drawn on, and is purged. Where STS was being asked for its roles,
+//! the person's older credentials go on. Not made good: a revocation or an assignment that was committed in the last
+//! moment before a kill may be missing from the audit, as may the assignment that a sign-in with a role value deleted.
 //!
 //! # The clock
 //!

@@ -16,6 +16,8 @@
 //!    it comes first, then decryption, then the gate once more over what came out.
 //! 4. [`Store::accept`] enters the IDs in the replay ledger, all or none, before anything else
 //!    happens. Only it makes a [`Fresh`](crate::store::Fresh) one, and that a [`Subject`](crate::model::Subject).
+//!    From here on all goes on though the client goes away. The session is opened pending, and
+//!    [confirmed](crate::store::Store::confirm_opened) once the audit has it.
 //! 5. [`policy`](crate::policy) decides which offers become grants; a denial lists its reasons.
 //! 6. [`sts`](crate::sts) is reached with a [`Grant`](crate::policy::Grant) alone, and its answer is
 //!    compared with what we verified.

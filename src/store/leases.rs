@@ -130,6 +130,43 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// The roles that leases of `person` are of which count now, each once.
+    pub async fn leased_roles(&self, person: &Person) -> Result<Vec<RoleArn>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT role FROM leases WHERE user_name = $1 AND idp = $2
+             AND revoked_at IS NULL AND expires_at > $3 ORDER BY role",
+        )
+        .bind(person.user.as_str())
+        .bind(person.idp.as_str())
+        .bind(millis(self.now()))
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter()
+            .map(|row| Record::new(row, "leases", "role").parsed("role"))
+            .collect()
+    }
+
+    /// The leases of `person` that count now, in the order they were made.
+    pub async fn live_leases(
+        &self,
+        person: &Person,
+        after: Option<&LeaseId>,
+        limit: u32,
+    ) -> Result<Vec<Lease>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM leases WHERE user_name = $1 AND idp = $2
+             AND revoked_at IS NULL AND expires_at > $3 AND id > $4 ORDER BY id LIMIT $5",
+        )
+        .bind(person.user.as_str())
+        .bind(person.idp.as_str())
+        .bind(millis(self.now()))
+        .bind(after.map_or("", LeaseId::as_str))
+        .bind(i64::from(limit))
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
     /// Revokes the leases that fit and still count; says how many.
     pub async fn revoke_leases(
         &self,
@@ -244,7 +281,7 @@ fn read(row: &AnyRow) -> Result<Lease, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing::{Bench, person};
+    use crate::store::testing::{Bench, person, role};
 
     #[tokio::test]
     async fn a_lease_is_found_by_its_token_and_read_back_whole() {
@@ -259,6 +296,38 @@ mod tests {
         assert_eq!(store.lease(&lease.id).await.unwrap(), found);
         let (_, other) = bench.lease("job-2");
         assert_eq!(store.lease_by_token(&other).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn the_roles_of_leases_that_count_are_told_once_each() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        let ann = person("okta", "ann");
+        for (name, lives, revoked) in [
+            ("over", 10, false),
+            ("twice", 900, false),
+            ("twice", 900, false),
+            ("revoked", 900, true),
+            ("other", 900, false),
+        ] {
+            let (mut lease, token) = bench.lease("job-1");
+            lease.person = person(if name == "other" { "entra" } else { "okta" }, "ann");
+            lease.role = role(name);
+            lease.expires_at = bench.at(lives);
+            store.add_lease(&lease, &token).await.unwrap();
+            if revoked {
+                store.revoke_lease(&lease.id).await.unwrap();
+            }
+        }
+        let roles = async || store.leased_roles(&ann).await.unwrap();
+        assert_eq!(roles().await, [role("over"), role("twice")]);
+        bench.clock.advance(chrono::TimeDelta::seconds(10));
+        assert_eq!(roles().await, [role("twice")]);
+        let first = store.live_leases(&ann, None, 1).await.unwrap();
+        let after = first.last().map(|lease| &lease.id);
+        let rest = store.live_leases(&ann, after, 9).await.unwrap();
+        let found: Vec<_> = first.iter().chain(&rest).map(|one| &one.role).collect();
+        assert_eq!(found, [&role("twice"), &role("twice")]);
     }
 
     #[tokio::test]

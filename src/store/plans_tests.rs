@@ -259,6 +259,7 @@ async fn people(bench: &Bench, store: &Store) {
     let token = Token::fresh(TokenKind::Session, &OsEntropy).hash();
     store.subject_by_confirm(&[5; 32]).await.unwrap();
     store.confirm_session(&[5; 32], token).await.unwrap();
+    store.confirm_opened(session.session()).await.unwrap();
     store.subject_by_token(&token).await.unwrap();
     store.session(session.session()).await.unwrap();
     store.session_of_leases(session.session()).await.unwrap();
@@ -286,6 +287,8 @@ async fn people(bench: &Bench, store: &Store) {
     }
     store.remove_assignment(&ann).await.unwrap();
     store.hold_on(&ann).await.unwrap();
+    store.leased_roles(&ann).await.unwrap();
+    store.live_leases(&ann, None, 10).await.unwrap();
     command_line(store, session.session()).await;
     store.end_browser(session.session()).await.unwrap();
 }

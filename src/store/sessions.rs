@@ -236,6 +236,19 @@ impl Store {
             .transpose()
     }
 
+    /// Confirms a session that was opened without a confirm page, also one that was before; says whether it still
+    /// goes on.
+    pub async fn confirm_opened(&self, id: &SessionId) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "UPDATE sessions SET state = 'confirmed'
+             WHERE id = $1 AND ended_at IS NULL AND confirm IS NULL",
+        )
+        .bind(id.as_str())
+        .execute(self.writer())
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
     /// The session behind a cookie or bearer token: its own, or a command line's.
     pub async fn subject_by_token(
         &self,

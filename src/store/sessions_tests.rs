@@ -37,6 +37,38 @@ async fn a_session_is_read_back_as_it_was_accepted() {
 }
 
 #[tokio::test]
+async fn nobody_draws_on_a_session_before_its_sign_in_has_come_to_its_end() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let ann = person("okta", "ann");
+    let before = bench.session(&store, "before").await;
+    bench.clock.advance(TimeDelta::seconds(1));
+    let mut opened = Vec::new();
+    for (id, confirm) in [("a", None), ("b", None), ("c", Some([3; 32]))] {
+        let mut open = bench.new_session(SessionState::Pending);
+        open.token = confirm.is_none().then(token);
+        open.confirm = confirm;
+        opened.push(open.clone());
+        bench.open_as(&store, TestSignIn::new(id), open).await;
+    }
+    let newest = async || store.newest_session(&ann).await.unwrap().unwrap();
+    assert_eq!(newest().await.subject.session(), before.session());
+    store.end_session(&opened[1].id).await.unwrap();
+    // One that was ended, or that waits for a confirm page, is not confirmed by this.
+    for open in &opened[1..] {
+        assert!(!store.confirm_opened(&open.id).await.unwrap());
+    }
+    assert_eq!(newest().await.subject.session(), before.session());
+    for _ in 0..2 {
+        assert!(store.confirm_opened(&opened[0].id).await.unwrap());
+    }
+    assert_eq!(newest().await.subject.session(), &opened[0].id);
+    let mine = opened[0].token.unwrap();
+    let live = store.subject_by_token(&mine).await.unwrap().unwrap();
+    assert_eq!(live.state, SessionState::Confirmed);
+}
+
+#[tokio::test]
 async fn a_pending_session_is_confirmed_once_and_in_time() {
     let bench = Bench::new();
     let store = bench.open().await;

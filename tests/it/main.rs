@@ -24,6 +24,7 @@ mod endurance;
 mod explain;
 mod faults;
 mod gateway;
+mod hang_ups;
 mod jobs;
 mod judges;
 mod launchers;

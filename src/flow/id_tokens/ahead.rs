@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use super::{Claimed, IdTokens, TokenProblem, Wanted, schedule};
 use crate::flow::fetch::{granted, request_of};
 use crate::model::{IdpName, LeaseId, Method, SessionId, Subject};
-use crate::store::{LeaseFilter, StoreError};
+use crate::store::StoreError;
 
 /// How many are taken up in one round, and how many of them at once.
 const ROUND: u32 = 500;
@@ -68,20 +68,15 @@ impl IdTokens {
         let now = self.parts.clock.now();
         let mut after: Option<LeaseId> = None;
         for _ in 0..PAGES {
-            let filter = LeaseFilter {
-                person: Some(subject.person().clone()),
-                ..LeaseFilter::default()
-            };
-            let page = self.parts.store.leases(filter, after.as_ref(), PAGE);
+            let store = &self.parts.store;
+            let page = store.live_leases(subject.person(), after.as_ref(), PAGE);
             let page = page.await?;
             let Some(last) = page.last() else { break };
             after = Some(last.id.clone());
             let needs = |lease: &crate::model::Lease| {
                 let holds = &self.parts.holds;
                 let launcher = lease.launcher.as_ref();
-                lease.revoked_at.is_none()
-                    && now < lease.expires_at
-                    && holds.permit(&lease.person, &lease.role, launcher).is_ok()
+                holds.permit(&lease.person, &lease.role, launcher).is_ok()
                     && granted(subject, &request_of(lease, now), &rules)
                         .is_ok_and(|grant| grant.method() == Method::WebIdentity)
             };

@@ -10,6 +10,7 @@ mod error;
 mod keeper;
 mod oidc;
 mod oidc_reason;
+mod opening;
 mod rules;
 mod session;
 mod shapes;
@@ -25,6 +26,7 @@ use counts::SignInCounts;
 pub use error::SignInError;
 use error::{Reason, Stop};
 use keeper::{Examiner, Form, Refused};
+use opening::Opening;
 pub use rules::{SignInRules, return_target};
 pub(in crate::flow) use session::digest;
 pub use shapes::{Arrived, Confirmed, Output, Posted, SignedIn, Started};
@@ -35,7 +37,7 @@ use crate::audit::{Event, EventKind, Recorder};
 use crate::config::IdpInitiated;
 use crate::model::{Clock, Entropy, IdpName, Reference, TRACES, Token};
 use crate::saml::{RawResponse, UnverifiedResponse, VerifiedAssertion, verify};
-use crate::store::{AcceptError, ConsumedRequest, SignInRequest, Store};
+use crate::store::{ConsumedRequest, SignInRequest, Store};
 
 /// Refusals on their way to the keeper at once, whose bodies wait with them.
 const REFUSALS: usize = 256;
@@ -70,7 +72,7 @@ pub struct SignInParts {
 
 /// Takes responses and opens sessions.
 pub struct SignIn {
-    parts: SignInParts,
+    parts: Arc<SignInParts>,
     refusals: Arc<Semaphore>,
     keeper: mpsc::Sender<(Refused, Counted)>,
     begun: AtomicU64,
@@ -90,7 +92,7 @@ impl SignIn {
         Self {
             counts: SignInCounts::of(parts.idps.names().into_iter().chain(providers)),
             keeper: keeper::start(examiner, parts.store.clone()),
-            parts,
+            parts: Arc::new(parts),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             begun: AtomicU64::new(0),
         }
@@ -151,16 +153,6 @@ impl SignIn {
             .await?;
         let turn = self.turn().await?;
         let consumed = self.consume(request.as_ref()).await?;
-        let accepted = self.parts.store.accept(verified, consumed.as_ref());
-        let span = tracing::info_span!(target: TRACES, "store.accept");
-        let fresh = match accepted.instrument(span).await {
-            Ok(fresh) => fresh,
-            Err(AcceptError::Replayed) => return Err(Reason::Replayed.into()),
-            Err(AcceptError::RequestUnknown) => {
-                return Err(Reason::RequestUnknown(idp.settings.name.clone()).into());
-            }
-            Err(AcceptError::Store(error)) => return Err(error.into()),
-        };
         let return_to = match request {
             Some(request) => request.return_to,
             None => relay_state
@@ -169,8 +161,16 @@ impl SignIn {
         let confirm = consumed.is_none()
             && posted.output == Output::Browser
             && idp.settings.idp_initiated == IdpInitiated::Confirm;
-        self.open(fresh, confirm, posted.address, return_to, turn)
-            .await
+        let opening = Opening {
+            verified,
+            request: consumed,
+            idp: idp.settings.name.clone(),
+            doors: self.parts.doors(confirm, posted.address),
+            return_to,
+            turn,
+        };
+        let opened = Arc::clone(&self.parts).open(opening);
+        self.parts.underway.see_through(opened).await
     }
 
     /// The request of ours that `response` says it answers, if it is one, this IdP's and this browser's.

@@ -4,21 +4,21 @@
 //! provider one question at most. What the provider gives is read by `oidc` alone; from the session on all is as
 //! after a SAML response.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tracing::Instrument;
 
 use super::error::{Reason, Stop};
 use super::oidc_reason::OidcReason;
+use super::opening::Opening;
 use super::{Arrived, SignIn, SignInError, SignedIn, Started, is_bound};
-use crate::flow::{Discovered, Provider, refresh_at};
+use crate::flow::{Discovered, Provider};
 use crate::model::{IdpName, Secret, TRACES};
 use crate::oidc::{
     Callback, IdTokenExpectation, KeySet, OidcError, Refusal, TokenAnswer, VerifiedIdToken,
     authorize, verify,
 };
-use crate::store::{AcceptError, ConsumedRequest};
+use crate::store::ConsumedRequest;
 
 /// What of a request the ID token and the code are checked against.
 struct Kept {
@@ -118,8 +118,16 @@ impl SignIn {
             .verify_token(provider, keys, answer, nonce, request.id())
             .instrument(tracing::info_span!(target: TRACES, "oidc.verify"))
             .await?;
-        self.accept_token(verified, &request, name, arrived.address)
-            .await
+        let opening = Opening {
+            verified,
+            idp: name.clone(),
+            doors: self.parts.doors(false, arrived.address),
+            return_to: request.return_to().map(str::to_owned),
+            turn: self.turn().await?,
+            request: Some(request),
+        };
+        let opened = Arc::clone(&self.parts).open_with_tokens(opening);
+        self.parts.underway.see_through(opened).await
     }
 
     /// Uses up the request of ours that the answer names, if it was to this provider and from this browser.
@@ -183,39 +191,6 @@ impl SignIn {
             }
             outcome => outcome.map_err(refused),
         }
-    }
-
-    /// Accepts the token once, opens the session and keeps the tokens with it.
-    async fn accept_token(
-        &self,
-        verified: VerifiedIdToken,
-        request: &ConsumedRequest,
-        provider: &IdpName,
-        address: IpAddr,
-    ) -> Result<SignedIn, Stop> {
-        let parts = &self.parts;
-        let doors = self.doors(false, address);
-        let (session, new) = (&doors.new.id, doors.new.clone());
-        let refresh_at = refresh_at(verified.id_token(), session, parts.clock.now());
-        let turn = self.turn().await?;
-        let accepted = parts.store.accept(verified, Some(request));
-        let span = tracing::info_span!(target: TRACES, "store.accept");
-        let fresh = match accepted.instrument(span).await {
-            Ok(fresh) => fresh,
-            Err(AcceptError::Replayed) => return Err(OidcReason::Replayed(provider.clone()).into()),
-            Err(AcceptError::RequestUnknown) => {
-                return Err(OidcReason::RequestUnknown(provider.clone()).into());
-            }
-            Err(AcceptError::Store(error)) => return Err(error.into()),
-        };
-        let opened = parts
-            .store
-            .open_session_with_tokens(fresh, new, refresh_at)
-            .instrument(tracing::info_span!(target: TRACES, "store.open_session"))
-            .await?;
-        let return_to = request.return_to().map(str::to_owned);
-        let mint = |subject, _tokens| parts.mint.start_with_id_token(subject, turn);
-        self.welcome(opened, doors, return_to, mint).await
     }
 }
 
