@@ -31,17 +31,25 @@ pub(super) enum Outcome {
 
 /// The way to an outcome.
 pub(super) enum Flight {
-    /// It is remembered.
-    Landed(Outcome),
+    /// It is remembered, and until then nobody asks.
+    Landed(Outcome, DateTime<Utc>),
     /// A task is on its way.
     Flying(watch::Receiver<Option<Outcome>>),
 }
 
 impl Flight {
+    /// Until when it is remembered, where it is.
+    pub(super) fn remembered_until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Landed(_, until) => Some(*until),
+            Self::Flying(_) => None,
+        }
+    }
+
     /// Waits for it.
     pub(super) async fn outcome(self) -> Outcome {
         match self {
-            Self::Landed(outcome) => outcome,
+            Self::Landed(outcome, _) => outcome,
             Self::Flying(mut tower) => match tower.wait_for(Option::is_some).await {
                 Ok(outcome) => outcome.clone().unwrap_or(Outcome::Dropped),
                 // The task is gone without a word; the next one to ask starts another.
@@ -102,7 +110,7 @@ impl Flights {
         if let Some(failure) = state.failed.get(key)
             && failure.counts(self.clock.now())
         {
-            return Flight::Landed(failure.outcome.clone());
+            return Flight::Landed(failure.outcome.clone(), failure.until);
         }
         let (tower, flying) = watch::channel(None);
         state.flying.insert(key.clone(), flying.clone());
