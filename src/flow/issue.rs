@@ -128,10 +128,12 @@ impl Issuer {
         let role = grant.role().clone();
         let flight = self.fly(&key, grant, known.as_ref(), user);
         let problem = match tokio::time::timeout_at(patience, flight.outcome()).await {
-            Ok(Outcome::Issued(hot)) => {
+            Ok(Outcome::Issued(hot)) if hot.is_of(self.epoch()) => {
                 self.announce(&key, &hot, user);
                 return Ok(Found::Hot(hot));
             }
+            // Asked for before something was ended or revoked, which may have been this: it is looked at again.
+            Ok(Outcome::Issued(_)) => return Err(FetchError::Unsettled),
             Ok(Outcome::Failed(failure)) => fetch_error(person, &role, &failure),
             // Ended or decided anew while it was made: what was there before counts no more.
             Ok(Outcome::Dropped) => return Err(FetchError::Pending(role.to_string())),

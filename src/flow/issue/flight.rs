@@ -132,6 +132,22 @@ impl Flights {
         Flight::Flying(flying)
     }
 
+    /// One of `key` that lands when a test says so: first the second is dropped, then the first told.
+    #[cfg(test)]
+    pub(super) fn held(
+        &self,
+        key: &IssueKey,
+    ) -> (watch::Sender<Option<Outcome>>, impl Drop + use<>) {
+        let (tower, flying) = watch::channel(None);
+        self.locked().flying.insert(key.clone(), flying);
+        let landing = Landing {
+            flights: self.clone(),
+            key: key.clone(),
+            lives: false,
+        };
+        (tower, landing)
+    }
+
     fn locked(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,7 +3,8 @@
 use super::*;
 use crate::demo::sts::Fault;
 use crate::flow::id_tokens::tests::stage::{Gate, Stage};
-use crate::store::testing::role;
+use crate::store::testing::{person, role};
+use crate::store::{RevokeOrder, Selector};
 
 /// Ann has signed in, and a job has a lease on the role.
 async fn leased() -> (Stage, Gate, TokenHash) {
@@ -80,4 +81,40 @@ async fn what_is_forgotten_and_found_again_waits_once() {
     }
     assert_eq!(gate.mint.issuer.waiting(), 1);
     drop(stage);
+}
+
+#[tokio::test]
+async fn what_was_asked_for_before_a_revocation_is_not_given_to_who_comes_after_it() {
+    let (stage, gate, token) = leased().await;
+    let issuer = Arc::clone(&gate.mint.issuer);
+    let before = fetched(&gate, &token).await;
+    let live = gate.store.newest_session(&person("okta", "ann")).await;
+    let session = live.unwrap().unwrap().subject.session().clone();
+    let mut known = gate.store.credentials_of(&session).await.unwrap();
+    let key = known.remove(0).key;
+    let hot = issuer.known(&key).await.unwrap().unwrap();
+    assert_eq!(hot.credentials.access_key_id, before);
+    // Its task has put them into the store, and is about to say so.
+    let (tower, landing) = issuer.flights.held(&key);
+    let order = RevokeOrder {
+        reason: "a test",
+        by: "local:root",
+        hold: false,
+    };
+    let all = Selector::Role(role("reader").as_str().parse().unwrap());
+    gate.store.revoke(&all, order).await.unwrap().unwrap();
+    gate.fetch.forget();
+    let token = stage.lease(&gate).await;
+    let lands = async {
+        // The map's own, and that of who asks.
+        while tower.receiver_count() < 2 {
+            tokio::task::yield_now().await;
+        }
+        drop(landing);
+        tower.send_replace(Some(Outcome::Issued(hot)));
+    };
+    let (after, ()) = tokio::join!(fetched(&gate, &token), lands);
+    assert_ne!(after, before);
+    let issued = stage.sandbox.issued_for(role("reader").as_str());
+    assert_eq!(issued[1].access_key_id, after);
 }
