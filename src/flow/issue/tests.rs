@@ -95,7 +95,7 @@ async fn what_was_asked_for_before_a_revocation_is_not_given_to_who_comes_after_
     let hot = issuer.known(&key).await.unwrap().unwrap();
     assert_eq!(hot.credentials.access_key_id, before);
     // Its task has put them into the store, and is about to say so.
-    let (tower, landing) = issuer.flights.held(&key);
+    let (tower, landing) = issuer.flights.tasks.held(&key);
     let order = RevokeOrder {
         reason: "a test",
         by: "local:root",
