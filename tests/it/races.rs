@@ -240,10 +240,10 @@ async fn held_while_sts_is_asked() -> bool {
         Instant::now()
     };
     let ask = async { (world.ask(&session, "brokered").await, Instant::now()) };
-    let (((status, answer), answered), held) = tokio::join!(ask, hold);
+    let (((status, answer), answered), stood) = tokio::join!(ask, hold);
     let (after, _) = world.ask(&session, "brokered").await;
     assert_eq!(after, StatusCode::UNAUTHORIZED, "his session has ended");
-    let was_in_time = held + Duration::from_millis(300) < answered;
+    let was_in_time = stood + Duration::from_millis(300) < answered;
     if !was_in_time || SystemClock.now() >= end || answer["code"] == "pending" {
         return false;
     }
