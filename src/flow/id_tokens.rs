@@ -9,7 +9,6 @@
 
 mod ahead;
 mod failures;
-mod flight;
 mod outcome;
 mod problem;
 mod redeem;
@@ -17,7 +16,7 @@ mod schedule;
 mod turns;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -25,15 +24,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument;
 
 use self::failures::Failures;
-use self::flight::Flights;
 pub use self::problem::TokenProblem;
 pub use self::schedule::refresh_at;
 use self::turns::Turns;
-use super::{AllowList, Fetch, Holds, Providers};
+use super::flights::Flights;
+use super::{AllowList, Fetch, Holds, Providers, Underway};
 use crate::audit::Recorder;
-use crate::model::{Clock, IdToken, OidcTokens, Person, Secret, SessionId, Subject};
+use crate::model::{Clock, IdToken, OidcTokens, Person, Secret, SessionId, Subject, TRACES};
 use crate::store::{RefreshClaim, Store};
 
 /// How long a claim on a refresh token holds. A call takes ten seconds at most; the rest is for the provider to
@@ -65,7 +65,7 @@ pub struct IdTokensParts {
 /// Gives ID tokens, renewed where need be.
 pub struct IdTokens {
     parts: IdTokensParts,
-    flights: Flights,
+    flights: Flights<SessionId, Result<IdToken, TokenProblem>>,
     failures: Failures,
     claims: AtomicU64,
     /// A gateway that stops waits for them.
@@ -127,7 +127,7 @@ impl IdTokens {
         Self {
             turns: Turns::at(&parts.providers),
             parts,
-            flights: Flights::new(),
+            flights: Flights::new(Underway::here()),
             failures: Failures::default(),
             claims: AtomicU64::new(0),
             fetch: OnceLock::new(),
@@ -197,9 +197,13 @@ impl IdTokens {
         }
         let flight = self.flights.join(session, |session| {
             let (this, wanted) = (Arc::clone(self), wanted.clone());
-            async move { this.elect(&session, &wanted).await }
+            let span = tracing::info_span!(target: TRACES, "id_token");
+            async move { this.elect(&session, &wanted).await }.instrument(span)
         });
-        let token = flight.await?;
+        let token = flight
+            .landed()
+            .await
+            .unwrap_or(Err(TokenProblem::Waiting))?;
         match &wanted {
             // Who flew first wanted less.
             Wanted::Newer(before) if token.jwt == *before => Err(TokenProblem::Waiting),

@@ -9,14 +9,17 @@ mod asking;
 mod due;
 mod flight;
 mod hot;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
 use self::asking::Refusal;
+pub(super) use self::due::Due;
 use self::due::DueList;
 use self::flight::{Flight, Flights, Outcome};
 pub(super) use self::hot::Hot;
@@ -28,7 +31,7 @@ use crate::policy::Grant;
 use crate::store::{CredentialState, Store, StoreError};
 use crate::sts::{RelayToken, Sts};
 
-/// When a renewal that failed is tried again; a failure is remembered for a minute at most.
+/// When it is looked at again what became of a renewal.
 const AGAIN: TimeDelta = TimeDelta::seconds(5);
 
 /// What [`Issuer`] works with.
@@ -111,7 +114,7 @@ impl Issuer {
         let key = grant.issue_key();
         let known = self.known(&key).await?;
         if let Some(hot) = &known {
-            self.announce(hot, user);
+            self.announce(&key, hot, user);
             match hot.age(self.parts.clock.now()) {
                 Age::Fresh => return Ok(Found::Hot(Arc::clone(hot))),
                 Age::Due => {
@@ -125,10 +128,12 @@ impl Issuer {
         let role = grant.role().clone();
         let flight = self.fly(&key, grant, known.as_ref(), user);
         let problem = match tokio::time::timeout_at(patience, flight.outcome()).await {
-            Ok(Outcome::Issued(hot)) => {
-                self.announce(&hot, user);
+            Ok(Outcome::Issued(hot)) if hot.is_of(self.epoch()) => {
+                self.announce(&key, &hot, user);
                 return Ok(Found::Hot(hot));
             }
+            // Asked for before something was ended or revoked, which may have been this: it is looked at again.
+            Ok(Outcome::Issued(_)) => return Err(FetchError::Unsettled),
             Ok(Outcome::Failed(failure)) => fetch_error(person, &role, &failure),
             // Ended or decided anew while it was made: what was there before counts no more.
             Ok(Outcome::Dropped) => return Err(FetchError::Pending(role.to_string())),
@@ -159,36 +164,56 @@ impl Issuer {
         Ok(())
     }
 
-    /// Renews the credentials of `grant` if they are due; waits for nothing.
-    pub(super) async fn renew(
-        self: &Arc<Self>,
-        grant: Grant,
-        user: &TokenHash,
-    ) -> Result<(), StoreError> {
+    /// Renews the credentials of `grant`, which `due` asks for, unless they are fresh; waits for nothing. It is looked
+    /// at again until they are.
+    pub(super) async fn renew(self: &Arc<Self>, grant: Grant, due: Due) -> Result<(), Due> {
         let key = grant.issue_key();
-        let known = self.known(&key).await?;
+        let Ok(known) = self.known(&key).await else {
+            return Err(due);
+        };
+        let now = self.parts.clock.now();
         if let Some(hot) = &known
-            && hot.age(self.parts.clock.now()) == Age::Fresh
+            && hot.age(now) == Age::Fresh
         {
-            self.announce(hot, Some(user));
+            if !hot.is_last() {
+                self.note(&key, hot, due.user);
+            }
             return Ok(());
         }
-        let _renewal = self.fly(&key, grant, known.as_ref(), Some(user));
+        let flight = self.fly(&key, grant, known.as_ref(), Some(&due.user));
+        self.put_back(due, flight.remembered_until().unwrap_or(now + AGAIN));
         Ok(())
     }
 
     /// The credentials that are due for renewal, each with a lease that uses them.
-    pub(super) fn take_due(&self) -> Vec<(Arc<Hot>, TokenHash)> {
+    pub(super) fn take_due(&self) -> Vec<Due> {
         self.due.take(self.parts.clock.now())
     }
 
+    /// Has what was taken looked at again at a later time, while there is something to renew.
+    pub(super) fn put_back_soon(&self, due: Due) {
+        self.put_back(due, self.parts.clock.now() + AGAIN);
+    }
+
+    fn put_back(&self, due: Due, at: DateTime<Utc>) {
+        if self.parts.clock.now() < due.hot.credentials.expires_at {
+            self.due.add(at, due);
+        }
+    }
+
     /// Remembers once who uses credentials, so that they are renewed in time.
-    fn announce(&self, hot: &Arc<Hot>, user: Option<&TokenHash>) {
+    fn announce(&self, key: &IssueKey, hot: &Arc<Hot>, user: Option<&TokenHash>) {
         if let Some(user) = user
             && hot.is_first_user()
         {
-            self.due.add(hot.renew_at(), hot, *user);
+            self.note(key, hot, *user);
         }
+    }
+
+    fn note(&self, key: &IssueKey, hot: &Arc<Hot>, user: TokenHash) {
+        // It has one from now on, whether or not there was one.
+        let _first = hot.is_first_user();
+        self.due.add(hot.renew_at(), Due::new(key, hot, user));
     }
 
     /// What memory or the store has under `key`.
@@ -218,16 +243,9 @@ impl Issuer {
         self.flights.join(key, lives.is_some(), |key| async move {
             let end = lives.as_ref().map(|hot| hot.credentials.expires_at);
             let outcome = issuer.mint(&key, &grant, end).await;
-            match (&outcome, lives, user) {
-                (Outcome::Issued(hot), _, user) => issuer.announce(hot, user.as_ref()),
-                (Outcome::Failed(failure), Some(hot), _) if failure.sign_in => {
-                    hot.keep_to_the_end();
-                }
-                // Nobody may ask until they have ended, so it is tried again by itself.
-                (Outcome::Failed(_) | Outcome::Dropped, Some(hot), Some(user)) => {
-                    let again = issuer.parts.clock.now() + AGAIN;
-                    issuer.due.add(again, &hot, user);
-                }
+            match (&outcome, lives) {
+                (Outcome::Issued(hot), _) => issuer.announce(&key, hot, user.as_ref()),
+                (Outcome::Failed(failure), Some(hot)) if failure.sign_in => hot.keep_to_the_end(),
                 _ => {}
             }
             outcome

@@ -5,8 +5,9 @@
 //! `revoke` ends all of it at once, `assignments` names roles for a person, `explain` says why;
 //! `login` signs a command line in, `console` opens the AWS console.
 //! `allow_list`, `holds`, `idps`, `providers` and `pulse` hold what is in force now and notice when it changes, `metrics` and
-//! `readiness` tell of it, `jobs` is what runs from time to time, `pressure` counts who was turned away, `underway` what
-//! must end before the process; `views` is what lists show; `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
+//! `readiness` tell of it, `jobs` is what runs from time to time, `pressure` counts who was turned away, `flights` has
+//! one task for all who want the same, `underway` counts what must end before the process; `views` is what lists show;
+//! `relay_keys` signs as an OIDC issuer; `admins` knows who administers in a browser.
 
 mod access;
 mod admins;
@@ -17,6 +18,7 @@ mod budget;
 mod console;
 mod explain;
 mod fetch;
+mod flights;
 mod grants;
 mod holds;
 mod id_tokens;

@@ -71,6 +71,8 @@ pub use tags::Tag;
 const VERSION: &str = "2011-06-15";
 /// What is logged for a call that succeeded.
 const DONE: &str = "OK";
+/// And for one that was not answered yet.
+const UNDER_WAY: &str = "UnderWay";
 /// The actions that can misbehave.
 const ASSUMING: &[&str] = &[
     "AssumeRole",
@@ -78,20 +80,20 @@ const ASSUMING: &[&str] = &[
     "AssumeRoleWithWebIdentity",
 ];
 
-/// A call that was made, and what came of it.
+/// A call that arrived, and what came of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct StsCall {
     /// The action.
     pub action: String,
     /// The role.
     pub role_arn: Option<String>,
-    /// `OK`, or AWS's code; for a fault without one, `Misbehaved`.
+    /// `OK`, or AWS's code; for a fault without one, `Misbehaved`; `UnderWay` until it is answered.
     pub outcome: String,
     /// What was checked and held, in order.
     pub checks: Vec<String>,
     /// The check that did not hold.
     pub refused_by: Option<String>,
-    /// When.
+    /// When it arrived.
     pub at: DateTime<Utc>,
     /// The request id.
     pub request_id: String,
@@ -179,12 +181,12 @@ impl SandboxSts {
         &self.serving.url
     }
 
-    /// Every call so far.
+    /// Every call that has arrived, also one that is not answered yet.
     pub fn calls(&self) -> Vec<StsCall> {
         locked(&self.inner.calls).clone()
     }
 
-    /// How often `role_arn` was asked for.
+    /// How often `role_arn` was asked for, by calls that have arrived.
     pub fn calls_for(&self, role_arn: &str) -> usize {
         let calls = locked(&self.inner.calls);
         calls
@@ -243,6 +245,7 @@ async fn handle(request: HttpRequest, body: web::Bytes, sts: web::Data<Inner>) -
     let request_id = sts.request_id();
     let form: HashMap<String, String> = url::form_urlencoded::parse(&body).into_owned().collect();
     let action = form.get("Action").cloned().unwrap_or_default();
+    let call = sts.arrived(&form, &request_id);
     let mut fault = Fault::None;
     if ASSUMING.contains(&action.as_str()) {
         let role = form.get("RoleArn").map(String::as_str);
@@ -251,7 +254,7 @@ async fn handle(request: HttpRequest, body: web::Bytes, sts: web::Data<Inner>) -
             tokio::time::sleep(time).await;
         }
         if let Some(failure) = fault.failure(&action) {
-            sts.record(&form, failure.code, Checks::default(), &request_id);
+            sts.answered(call, failure.code, Checks::default());
             return fault.answer(&failure, &request_id).await;
         }
     }
@@ -260,7 +263,7 @@ async fn handle(request: HttpRequest, body: web::Bytes, sts: web::Data<Inner>) -
     let code = outcome
         .as_ref()
         .map_or_else(|failure| failure.code, |_| DONE);
-    sts.record(&form, code, checks, &request_id);
+    sts.answered(call, code, checks);
     match outcome {
         Ok(result) => answer::ok(&action, &result, &request_id),
         Err(failure) => failure.answer(&request_id),
@@ -340,21 +343,27 @@ impl Inner {
         .join("-")
     }
 
-    fn record(
-        &self,
-        form: &HashMap<String, String>,
-        outcome: &str,
-        checks: Checks,
-        request_id: &str,
-    ) {
-        locked(&self.calls).push(StsCall {
+    /// Notes a call before anything is done about it; gives its place among them.
+    fn arrived(&self, form: &HashMap<String, String>, request_id: &str) -> usize {
+        let mut calls = locked(&self.calls);
+        calls.push(StsCall {
             action: form.get("Action").cloned().unwrap_or_default(),
             role_arn: form.get("RoleArn").cloned(),
-            outcome: outcome.to_owned(),
-            checks: checks.held,
-            refused_by: checks.refused_by,
+            outcome: UNDER_WAY.to_owned(),
+            checks: Vec::new(),
+            refused_by: None,
             at: self.clock.now(),
             request_id: request_id.to_owned(),
         });
+        calls.len() - 1
+    }
+
+    /// Notes what came of it.
+    fn answered(&self, call: usize, outcome: &str, checks: Checks) {
+        if let Some(call) = locked(&self.calls).get_mut(call) {
+            outcome.clone_into(&mut call.outcome);
+            call.checks = checks.held;
+            call.refused_by = checks.refused_by;
+        }
     }
 }

@@ -50,9 +50,7 @@ impl Fetch {
                 (found.credentials.expires_at, "credentials")
             }
             Ok(_) => (end.at, end.limit),
-            Err(FetchError::Pending(_) | FetchError::StsAway { .. }) if renewable => {
-                end.with_nothing_yet()
-            }
+            Err(error) if renewable && may_come(&error) => end.with_nothing_yet(),
             Err(error) => return Err(error),
         };
         Ok(Prospect {
@@ -119,6 +117,14 @@ impl End {
             (self.at, self.limit)
         }
     }
+}
+
+/// Whether credentials may be had a moment later.
+fn may_come(error: &FetchError) -> bool {
+    matches!(
+        error,
+        FetchError::Pending(_) | FetchError::Unsettled | FetchError::StsAway { .. }
+    )
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Refreshes beside a provider on loopback and the sandbox STS.
 
 mod party;
-mod stage;
+pub(in crate::flow) mod stage;
 
 use futures_util::future::join_all;
 use serde_json::json;

@@ -1,16 +1,14 @@
-//! One task for an issue key, however many wait for it; and failures, remembered so that they are not
-//! multiplied.
+//! The task that asks STS for an issue key; and failures, remembered so that they are not multiplied.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::hot::Hot;
-use crate::flow::{MintFailure, Underway};
+use crate::flow::{MintFailure, Underway, flights};
 use crate::model::{Clock, IssueKey, TRACES};
 
 /// A failure keeps everybody from asking again for so long.
@@ -31,22 +29,71 @@ pub(super) enum Outcome {
 
 /// The way to an outcome.
 pub(super) enum Flight {
-    /// It is remembered.
-    Landed(Outcome),
+    /// It is remembered, and until then nobody asks.
+    Landed(Outcome, DateTime<Utc>),
     /// A task is on its way.
-    Flying(watch::Receiver<Option<Outcome>>),
+    Flying(flights::Flight<Outcome>),
 }
 
 impl Flight {
+    /// Until when it is remembered, where it is.
+    pub(super) fn remembered_until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Landed(_, until) => Some(*until),
+            Self::Flying(_) => None,
+        }
+    }
+
     /// Waits for it.
     pub(super) async fn outcome(self) -> Outcome {
         match self {
-            Self::Landed(outcome) => outcome,
-            Self::Flying(mut tower) => match tower.wait_for(Option::is_some).await {
-                Ok(outcome) => outcome.clone().unwrap_or(Outcome::Dropped),
-                // The task is gone without a word; the next one to ask starts another.
-                Err(_) => Outcome::Dropped,
+            Self::Landed(outcome, _) => outcome,
+            Self::Flying(flight) => flight.landed().await.unwrap_or(Outcome::Dropped),
+        }
+    }
+}
+
+/// The tasks on their way.
+pub(super) struct Flights {
+    /// Those alone, whatever is remembered.
+    pub(super) tasks: flights::Flights<IssueKey, Outcome>,
+    failures: Failures,
+}
+
+impl Flights {
+    pub(super) fn new(clock: Arc<dyn Clock>, underway: Underway) -> Self {
+        Self {
+            tasks: flights::Flights::new(underway),
+            failures: Failures {
+                by_key: Arc::default(),
+                clock,
             },
+        }
+    }
+
+    /// Joins the task of `key`, or starts `work`. `lives` says whether there are credentials to go on with.
+    pub(super) fn join<W, F>(&self, key: &IssueKey, lives: bool, work: W) -> Flight
+    where
+        W: FnOnce(IssueKey) -> F,
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let failures = self.failures.clone();
+        let joined = self.tasks.join_unless(
+            key,
+            || self.failures.of(key),
+            |key| {
+                let span = tracing::info_span!(target: TRACES, "issue");
+                let work = work(key.clone()).instrument(span);
+                async move {
+                    let outcome = work.await;
+                    failures.note(&key, &outcome, lives);
+                    outcome
+                }
+            },
+        );
+        match joined {
+            Ok(flight) => Flight::Flying(flight),
+            Err((outcome, until)) => Flight::Landed(outcome, until),
         }
     }
 }
@@ -66,90 +113,35 @@ impl Failure {
     }
 }
 
-#[derive(Default)]
-struct State {
-    flying: HashMap<IssueKey, watch::Receiver<Option<Outcome>>>,
-    failed: HashMap<IssueKey, Failure>,
-}
-
-/// The tasks on their way.
+/// What failed of late.
 #[derive(Clone)]
-pub(super) struct Flights {
-    state: Arc<Mutex<State>>,
+struct Failures {
+    by_key: Arc<Mutex<HashMap<IssueKey, Failure>>>,
     clock: Arc<dyn Clock>,
-    underway: Underway,
 }
 
-impl Flights {
-    pub(super) fn new(clock: Arc<dyn Clock>, underway: Underway) -> Self {
-        Self {
-            state: Arc::default(),
-            clock,
-            underway,
-        }
+impl Failures {
+    /// What keeps anybody from asking for `key`, and until when.
+    fn of(&self, key: &IssueKey) -> Option<(Outcome, DateTime<Utc>)> {
+        let by_key = self.locked();
+        let failure = by_key.get(key)?;
+        let counts = failure.counts(self.clock.now());
+        counts.then(|| (failure.outcome.clone(), failure.until))
     }
 
-    /// Joins the task of `key`, or starts `work`. `lives` says whether there are credentials to go on with.
-    pub(super) fn join<W, F>(&self, key: &IssueKey, lives: bool, work: W) -> Flight
-    where
-        W: FnOnce(IssueKey) -> F,
-        F: Future<Output = Outcome> + Send + 'static,
-    {
-        let mut state = self.locked();
-        if let Some(flying) = state.flying.get(key) {
-            return Flight::Flying(flying.clone());
-        }
-        if let Some(failure) = state.failed.get(key)
-            && failure.counts(self.clock.now())
-        {
-            return Flight::Landed(failure.outcome.clone());
-        }
-        let (tower, flying) = watch::channel(None);
-        state.flying.insert(key.clone(), flying.clone());
-        drop(state);
-        let landing = Landing {
-            flights: self.clone(),
-            key: key.clone(),
-            lives,
-        };
-        let span = tracing::info_span!(target: TRACES, "issue");
-        let work = work(key.clone()).instrument(span);
-        self.underway.spawn(async move {
-            let outcome = work.await;
-            landing.note(&outcome);
-            // Off the list first: who comes after this finds the outcome in memory.
-            drop(landing);
-            tower.send_replace(Some(outcome));
-        });
-        Flight::Flying(flying)
-    }
-
-    fn locked(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Takes a task off the list, also where it did not come to its end.
-struct Landing {
-    flights: Flights,
-    key: IssueKey,
-    lives: bool,
-}
-
-impl Landing {
-    fn note(&self, outcome: &Outcome) {
-        let now = self.flights.clock.now();
-        let mut state = self.flights.locked();
+    fn note(&self, key: &IssueKey, outcome: &Outcome, lives: bool) {
+        let now = self.clock.now();
+        let mut by_key = self.locked();
         if !matches!(outcome, Outcome::Failed(_)) {
-            state.failed.remove(&self.key);
+            by_key.remove(key);
             return;
         }
         // Old ones of keys that nobody asks for any more.
-        if state.failed.len() > 10_000 {
-            state.failed.retain(|_, failure| failure.counts(now));
+        if by_key.len() > 10_000 {
+            by_key.retain(|_, failure| failure.counts(now));
         }
-        let in_a_row = state.failed.get(&self.key).map_or(0, |old| old.in_a_row);
-        let rest = if self.lives {
+        let in_a_row = by_key.get(key).map_or(0, |old| old.in_a_row);
+        let rest = if lives {
             let doubled = REMEMBERED * 2_i32.saturating_pow(in_a_row.min(10));
             doubled.min(REMEMBERED_AT_MOST)
         } else {
@@ -161,12 +153,10 @@ impl Landing {
             until: now + rest,
             in_a_row: in_a_row + 1,
         };
-        state.failed.insert(self.key.clone(), failure);
+        by_key.insert(key.clone(), failure);
     }
-}
 
-impl Drop for Landing {
-    fn drop(&mut self) {
-        self.flights.locked().flying.remove(&self.key);
+    fn locked(&self) -> MutexGuard<'_, HashMap<IssueKey, Failure>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

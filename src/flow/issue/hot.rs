@@ -77,7 +77,8 @@ impl Hot {
         self.is_last.store(true, Ordering::Relaxed);
     }
 
-    fn is_last(&self) -> bool {
+    /// Whether nothing is left to renew them from.
+    pub(super) fn is_last(&self) -> bool {
         self.is_last.load(Ordering::Relaxed)
     }
 
@@ -143,29 +144,31 @@ impl HotMap {
     }
 }
 
-fn half(key: &IssueKey) -> u128 {
+/// The first half of the hash that an issue key is.
+pub(super) fn half(key: &IssueKey) -> u128 {
     let digits = key.as_str().get(..32).unwrap_or_default();
     u128::from_str_radix(digits, 16).unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
     use super::*;
     use crate::model::{
         FixedClock, Method, OsEntropy, RoleArn, Secret, SessionDuration, SessionId,
     };
 
-    fn key() -> IssueKey {
+    /// That of another session each time.
+    pub(in crate::flow::issue) fn key() -> IssueKey {
         let role: RoleArn = "arn:aws:iam::123456789012:role/reader".parse().unwrap();
         let session = SessionId::fresh(&FixedClock::new(start()), &OsEntropy);
         IssueKey::new(&session, &role, Method::Relay, SessionDuration::DEFAULT, "")
     }
 
-    fn start() -> DateTime<Utc> {
+    pub(in crate::flow::issue) fn start() -> DateTime<Utc> {
         "2026-03-01T12:00:00Z".parse().unwrap()
     }
 
-    fn living_for(seconds: i64) -> Hot {
+    pub(in crate::flow::issue) fn living_for(seconds: i64) -> Hot {
         let credentials = Credentials {
             access_key_id: "ASIAEXAMPLE".to_owned(),
             secret_access_key: Secret::new(String::new()),
@@ -175,6 +178,12 @@ mod tests {
         };
         Hot::new(&key(), credentials, 0)
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{living_for, start};
+    use super::*;
 
     #[test]
     fn what_is_given_out_has_twenty_minutes_left_or_a_third_of_its_life() {

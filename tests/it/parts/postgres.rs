@@ -96,8 +96,7 @@ impl Postgres {
             command.uid(owner.uid()).gid(owner.gid());
         }
         self.again = Some(command.spawn().unwrap());
-        let program = options.split(' ').next().unwrap();
-        let asks = Path::new(program).with_file_name("pg_isready");
+        let asks = self.program("pg_isready");
         let port = self.port.to_string();
         self.wait_for("the server does not start", || {
             let asked = Command::new(&asks)
@@ -106,6 +105,13 @@ impl Postgres {
             asked.unwrap().success()
         })
         .await;
+    }
+
+    /// Another program of the server's own.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        let options = std::fs::read_to_string(self.data.join("postmaster.opts")).unwrap();
+        let program = options.split(' ').next().unwrap();
+        Path::new(program).with_file_name(name)
     }
 
     async fn wait_for(&self, problem: &str, done: impl Fn() -> bool) {

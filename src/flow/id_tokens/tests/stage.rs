@@ -24,20 +24,20 @@ use crate::store::testing::{Bench, TestSignIn, draft, person, role};
 use crate::store::{Opened, SessionState, Store};
 use crate::sts::{Sts, StsSettings};
 
-pub(super) struct Stage {
-    pub(super) bench: Bench,
+pub(in crate::flow) struct Stage {
+    pub(in crate::flow) bench: Bench,
     pub(super) party: Party,
     /// The provider `slow`, beside `okta`.
     pub(super) slow: Party,
-    sandbox: SandboxSts,
+    pub(in crate::flow) sandbox: SandboxSts,
 }
 
 /// A gateway, as far as these tests need one.
-pub(super) struct Gate {
+pub(in crate::flow) struct Gate {
     pub(super) id_tokens: Arc<IdTokens>,
-    pub(super) fetch: Arc<Fetch>,
-    pub(super) mint: Arc<Mint>,
-    pub(super) store: Store,
+    pub(in crate::flow) fetch: Arc<Fetch>,
+    pub(in crate::flow) mint: Arc<Mint>,
+    pub(in crate::flow) store: Store,
 }
 
 /// A sign-in with an ID token.
@@ -68,7 +68,7 @@ impl SignIn for TokenSignIn {
 }
 
 impl Stage {
-    pub(super) async fn set() -> Self {
+    pub(in crate::flow) async fn set() -> Self {
         let bench = Bench::new();
         let party = Party::start(Arc::clone(&bench.clock)).await;
         let slow = Party::start(Arc::clone(&bench.clock)).await;
@@ -103,7 +103,7 @@ impl Stage {
         }
     }
 
-    pub(super) fn passes(&self, seconds: i64) {
+    pub(in crate::flow) fn passes(&self, seconds: i64) {
         self.bench.clock.advance(TimeDelta::seconds(seconds));
     }
 
@@ -133,7 +133,7 @@ impl Stage {
     }
 
     /// Another gateway over the same store.
-    pub(super) async fn gate(&self, claimant: &str) -> Gate {
+    pub(in crate::flow) async fn gate(&self, claimant: &str) -> Gate {
         let store = self.bench.open().await;
         let (clock, claimant) = (self.clock(), claimant.to_owned());
         let recorder = audit::Recorder::start(store.clone(), Arc::clone(&clock));
@@ -194,7 +194,7 @@ impl Stage {
     }
 
     /// The role is allowed by web-identity, for a week after the sign-in.
-    pub(super) async fn allow_reader(&self) {
+    pub(in crate::flow) async fn allow_reader(&self) {
         let mut draft = draft("reader");
         draft.method = Some(Method::WebIdentity);
         draft.renew_for_seconds = Some(604_800);
@@ -203,7 +203,7 @@ impl Stage {
     }
 
     /// Ann signs in, with the refresh token `refresh-0` or without one.
-    pub(super) async fn sign_in(&self, gate: &Gate, refreshes: bool) -> Arc<Subject> {
+    pub(in crate::flow) async fn sign_in(&self, gate: &Gate, refreshes: bool) -> Arc<Subject> {
         self.sign_in_at("okta", &self.party, gate, refreshes).await
     }
 
@@ -259,7 +259,7 @@ impl Stage {
     }
 
     /// A job with a lease on the role.
-    pub(super) async fn lease(&self, gate: &Gate) -> TokenHash {
+    pub(in crate::flow) async fn lease(&self, gate: &Gate) -> TokenHash {
         let (mut lease, token) = self.bench.lease("job-1");
         lease.expires_at = self.bench.at(604_800);
         gate.store.add_lease(&lease, &token).await.unwrap();
