@@ -240,12 +240,11 @@ async fn write(parts: Arc<Parts>, mut waiting: mpsc::Receiver<Waiting>) {
         batch.extend(due.into_iter().map(|event| Waiting::unheard(event, now)));
         if !batch.is_empty() {
             let written = append(&parts, &batch).await;
-            match &written {
-                Ok(()) => parts.counts.wrote(kinds(&batch)),
-                Err(_) => {
-                    parts.counts.lost(kinds(&batch).count());
-                    parts.count_lost(&batch);
-                }
+            if written.is_ok() {
+                parts.counts.wrote(kinds(&batch));
+            } else {
+                parts.counts.lost(kinds(&batch).count());
+                parts.count_lost(&batch);
             }
             answer(&mut batch, &written);
         }
