@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::StartError;
 use crate::audit::Recorder;
@@ -30,8 +31,10 @@ pub struct Running {
     pub(super) shutdown_delay: Duration,
 }
 
-/// How long a gateway that stops waits for what is on its way at providers and STS: longer than either may take.
-const SETTLE: Duration = Duration::from_secs(26);
+/// How long a gateway that stops waits for what is on its way at STS: longer than a call may take.
+const MADE: Duration = Duration::from_secs(26);
+/// And to be taken off the list of those at work, which forgets it by itself after half a minute.
+const LEAVE: Duration = Duration::from_secs(2);
 
 impl Running {
     /// Finishes what was begun, then ends: requests, then what no request waited for, with its records in the audit.
@@ -46,20 +49,14 @@ impl Running {
         for task in self.tasks {
             task.abort();
         }
-        // A refresh token that the provider has rotated and nobody kept would end the sign-in.
-        let refreshed = self.id_tokens.settle();
-        // An assertion is good for five minutes and was used up.
-        let made = self.underway.settle();
-        let settled = tokio::time::timeout(SETTLE, async { tokio::join!(refreshed, made) });
-        if settled.await.is_err() {
-            tracing::error!(
-                event = "unfinished",
-                tasks = self.underway.len(),
-                "what was begun did not end in time"
+        finish(&self.id_tokens, &self.underway).await;
+        self.recorder.settle().await;
+        if timeout(LEAVE, self.master_keys.leave()).await.is_err() {
+            tracing::warn!(
+                event = "gateway_not_removed",
+                "the store counts this gateway for half a minute more"
             );
         }
-        self.recorder.settle().await;
-        self.master_keys.leave().await;
     }
 
     /// Serves until the process is asked to end; SIGHUP has metadata, TLS, key and secret files read, and metadata
@@ -78,6 +75,22 @@ impl Running {
             () = self.stop() => Ok(()),
             () = signals.end() => Err(StartError::EndedAtOnce),
         }
+    }
+}
+
+/// Waits for what no request waits for, each as long as it may take.
+async fn finish(id_tokens: &IdTokens, underway: &Underway) {
+    // A refresh token that the provider has rotated and nobody kept would end the sign-in.
+    let refreshed = id_tokens.settle();
+    // An assertion is good for five minutes and was used up.
+    let made = timeout(MADE, underway.settle());
+    let (refreshed, made) = tokio::join!(refreshed, made);
+    if !refreshed || made.is_err() {
+        tracing::error!(
+            event = "unfinished",
+            tasks = underway.len(),
+            "what was begun did not end in time"
+        );
     }
 }
 

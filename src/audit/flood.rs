@@ -3,7 +3,8 @@
 //! Of refusals of one kind, from one address, lease or caller, for one reason, the first twenty in a minute are
 //! recorded one by one and the rest are counted; a minute later one event says how many there were. While it goes on
 //! there is that one event a minute. All refusals together are recorded one by one a thousand times a minute, and
-//! at most ten thousand senders are told apart; beyond that is one common count. What a provider signed is counted by
+//! at most ten thousand senders are told apart; beyond that is one common count, and what could not be recorded is
+//! another, which comes once it can. What a provider signed is counted by
 //! itself, with more room: few have any, but one is enough to be sent again and again. The time is handed in.
 
 use std::collections::HashMap;
@@ -48,6 +49,8 @@ struct Counts {
     windows: HashMap<Key, Window>,
     /// What nobody is told apart by any more.
     common: Count,
+    /// What was to be recorded and could not be.
+    lost: Count,
     since: DateTime<Utc>,
     one_by_one: u32,
 }
@@ -125,9 +128,33 @@ struct Count {
 
 impl Count {
     fn add(&mut self, now: DateTime<Utc>) {
-        self.number = self.number.saturating_add(1);
-        self.first = self.first.or(Some(now));
-        self.last = Some(now);
+        self.put(Self {
+            number: 1,
+            first: Some(now),
+            last: Some(now),
+        });
+    }
+
+    /// Takes in what was counted elsewhere.
+    fn put(&mut self, other: Self) {
+        self.number = self.number.saturating_add(other.number);
+        self.first = self.first.into_iter().chain(other.first).min();
+        self.last = self.last.max(other.last);
+    }
+
+    /// Those that `event` stands for: itself, unless it is a sum.
+    fn of(event: &Event, at: DateTime<Utc>) -> Self {
+        Self {
+            number: event.count.unwrap_or(1),
+            first: event.first_at.or(Some(at)),
+            last: event.last_at.or(Some(at)),
+        }
+    }
+
+    /// Takes out what it holds, if anything, once a minute has gone by since the first; with `all` before.
+    fn take_due(&mut self, now: DateTime<Utc>, all: bool) -> Option<Event> {
+        let is_due = self.first.is_some_and(|first| all || is_over(first, now));
+        is_due.then(|| std::mem::take(self).event())
     }
 
     fn event(self) -> Event {
@@ -148,6 +175,7 @@ impl Flood {
             counts: Mutex::new(Counts {
                 windows: HashMap::new(),
                 common: Count::default(),
+                lost: Count::default(),
                 since: now,
                 one_by_one: 0,
             }),
@@ -185,9 +213,9 @@ impl Flood {
         true
     }
 
-    /// Counts what was admitted and could not be taken in.
-    pub(super) fn lost(&self, now: DateTime<Utc>) {
-        self.locked().common.add(now);
+    /// Counts what was to be recorded `at` a time and could not be: a refusal, or a sum of them.
+    pub(super) fn lost(&self, event: &Event, at: DateTime<Utc>) {
+        self.locked().lost.put(Count::of(event, at));
     }
 
     /// The events of counts whose minute is over; with `all` of the others too.
@@ -208,14 +236,13 @@ impl Flood {
             window.count = Count::default();
             true
         });
-        let common = counts.common;
-        let begun = common.first.is_some_and(|first| all || is_over(first, now));
-        if begun {
-            events.push(Event {
-                reason: Some("many_senders".to_owned()),
-                ..common.event()
-            });
-            counts.common = Count::default();
+        let common = counts.common.take_due(now, all);
+        let lost = counts.lost.take_due(now, all);
+        for (sum, code) in [(common, "many_senders"), (lost, "not_written")] {
+            events.extend(sum.map(|sum| Event {
+                reason: Some(code.to_owned()),
+                ..sum
+            }));
         }
         events
     }
@@ -324,6 +351,27 @@ mod tests {
         let due = flood.due(at(60), false);
         assert_eq!(due[0].count, Some(9800));
         assert_eq!(admitted(&flood, &event, "replayed", 61, 100), 0);
+    }
+
+    #[test]
+    fn what_could_not_be_recorded_is_counted_with_the_sums_among_it() {
+        let flood = Flood::new(ANYBODYS, at(0));
+        let event = from("192.0.2.1");
+        flood.lost(&event, at(10));
+        let sum = Event {
+            count: Some(980),
+            first_at: Some(at(1)),
+            last_at: Some(at(5)),
+            ..Event::new(EventKind::RefusalsCounted)
+        };
+        flood.lost(&sum, at(60));
+        assert!(flood.due(at(60), false).is_empty());
+        let due = flood.due(at(61), false);
+        assert_eq!(due.len(), 1);
+        assert_eq!(due[0].reason.as_deref(), Some("not_written"));
+        let told = (due[0].count, due[0].first_at, due[0].last_at);
+        assert_eq!(told, (Some(981), Some(at(1)), Some(at(10))));
+        assert!(flood.due(at(200), true).is_empty(), "once");
     }
 
     #[test]

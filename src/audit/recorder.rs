@@ -2,14 +2,14 @@
 //!
 //! One task writes. Events that come while it waits for the disk go into the next transaction
 //! together, so that a hundred sign-ins cost one wait and not a hundred. Refusals that anybody can cause are handed
-//! over without waiting, and beyond a measure they are counted.
+//! over without waiting, and beyond a measure, or while the store is away, they are counted.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::Instrument;
 
 use super::copy::{CopyCounts, CopyTo, Copying};
@@ -25,8 +25,10 @@ const QUEUE: usize = 1024;
 const BATCH: usize = 256;
 /// How often it is looked whether counted refusals are to be recorded.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long a process that ends waits for the copy.
-const SETTLE: Duration = Duration::from_secs(2);
+/// How long a process that ends waits for what was handed over and counted: one try where the store is away.
+const WRITE: Duration = Duration::from_secs(6);
+/// And then for the copy.
+const COPY: Duration = Duration::from_secs(2);
 
 /// The way into the audit chain; a clone leads to the same task.
 #[derive(Clone)]
@@ -51,6 +53,16 @@ impl Parts {
         due.extend(self.signed.due(now, all));
         due
     }
+
+    /// Has what nobody waits for and could not be written counted, to be told of once it can be.
+    fn count_lost(&self, batch: &[Waiting]) {
+        let unheard = batch.iter().filter(|waiting| waiting.written.is_none());
+        for waiting in unheard {
+            if let Some(event) = &waiting.event {
+                self.flood.lost(event, waiting.at);
+            }
+        }
+    }
 }
 
 struct Waiting {
@@ -59,6 +71,16 @@ struct Waiting {
     at: DateTime<Utc>,
     /// Who waits for the answer; nobody does for a refusal.
     written: Option<oneshot::Sender<Result<(), StoreError>>>,
+}
+
+impl Waiting {
+    fn unheard(event: Event, at: DateTime<Utc>) -> Self {
+        Self {
+            event: Some(event),
+            at,
+            written: None,
+        }
+    }
 }
 
 impl Recorder {
@@ -128,23 +150,45 @@ impl Recorder {
 
     /// Appends the refusal `event`, without waiting.
     fn hand_over(&self, event: Event) {
-        let waiting = Waiting {
-            event: Some(event),
-            at: self.now(),
-            written: None,
-        };
-        if self.queue.try_send(waiting).is_err() {
-            self.parts.flood.lost(self.now());
-            tracing::error!(
-                event = "audit_overrun",
-                "more refusals than the audit takes; they are counted"
-            );
+        let at = self.now();
+        let full = self.queue.try_send(Waiting::unheard(event, at));
+        let Err(full) = full else { return };
+        if let Some(event) = &full.into_inner().event {
+            self.parts.flood.lost(event, at);
         }
+        tracing::error!(
+            event = "audit_overrun",
+            "more refusals than the audit takes; they are counted"
+        );
     }
 
     /// Waits until what was handed over is written, records what was counted so far, and waits a moment for the copy:
-    /// before the process ends.
+    /// before the process ends. Takes eight seconds at most.
     pub async fn settle(&self) {
+        if timeout(WRITE, self.write_all()).await.is_err() {
+            tracing::error!(
+                event = "audit_lost",
+                "what was handed over or counted was not written before the end"
+            );
+        }
+        if let Some(copying) = &self.parts.copying {
+            copying.settle(COPY).await;
+        }
+    }
+
+    async fn write_all(&self) {
+        self.drain().await;
+        let now = self.now();
+        for event in self.parts.due(now, true) {
+            if self.queue.send(Waiting::unheard(event, now)).await.is_err() {
+                return;
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Waits until the task has taken up what was handed over so far. What could not be written is in the log.
+    async fn drain(&self) {
         let (written, answer) = oneshot::channel();
         let last = Waiting {
             event: None,
@@ -152,16 +196,7 @@ impl Recorder {
             written: Some(written),
         };
         if self.queue.send(last).await.is_ok() {
-            // What could not be written is in the log.
             let _written = answer.await;
-        }
-        for event in self.parts.due(self.now(), true) {
-            if let Err(error) = self.record(event).await {
-                tracing::error!(event = "audit_lost", %error, "counted refusals are not in the audit");
-            }
-        }
-        if let Some(copying) = &self.parts.copying {
-            copying.settle(SETTLE).await;
         }
     }
 
@@ -202,16 +237,14 @@ async fn write(parts: Arc<Parts>, mut waiting: mpsc::Receiver<Waiting>) {
         }
         let now = parts.clock.now();
         let due = parts.due(now, !open);
-        batch.extend(due.into_iter().map(|event| Waiting {
-            event: Some(event),
-            at: now,
-            written: None,
-        }));
+        batch.extend(due.into_iter().map(|event| Waiting::unheard(event, now)));
         if !batch.is_empty() {
             let written = append(&parts, &batch).await;
-            match &written {
-                Ok(()) => parts.counts.wrote(kinds(&batch)),
-                Err(_) => parts.counts.lost(kinds(&batch).count()),
+            if written.is_ok() {
+                parts.counts.wrote(kinds(&batch));
+            } else {
+                parts.counts.lost(kinds(&batch).count());
+                parts.count_lost(&batch);
             }
             answer(&mut batch, &written);
         }
@@ -232,7 +265,7 @@ fn answer(batch: &mut Vec<Waiting>, written: &Result<(), StoreError>) {
     if let Err(error) = written
         && lost > 0
     {
-        tracing::error!(event = "audit_lost", %error, count = lost, "refusals are not in the audit");
+        tracing::error!(event = "audit_lost", %error, count = lost, "refusals are not in the audit; they are counted");
     }
 }
 

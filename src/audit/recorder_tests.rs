@@ -114,3 +114,58 @@ async fn what_is_counted_is_recorded_at_the_end_too() {
     recorder.settle().await;
     assert_eq!(list(&store, 0, 1000).await.unwrap().len(), 21, "once");
 }
+
+#[tokio::test]
+async fn what_cannot_be_written_is_counted_and_told_of_once_it_can() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let recorder = Recorder::start(store.clone(), bench.clock.clone());
+    let alarm = || Event::new(EventKind::Alarm);
+    recorder.record(alarm()).await.unwrap();
+    bench.tamper("ALTER TABLE audit RENAME TO away").await;
+    // Twenty one by one, and ten that fall due as a sum while nothing can be written.
+    for _ in 0..30 {
+        recorder.note(refusal("192.0.2.1"), "markup");
+    }
+    recorder.note_signed(refusal("192.0.2.1"), "replayed");
+    assert!(recorder.record(alarm()).await.is_err());
+    bench.clock.advance(TimeDelta::seconds(61));
+    assert!(recorder.record(alarm()).await.is_err());
+    bench.tamper("ALTER TABLE away RENAME TO audit").await;
+    recorder.record(alarm()).await.unwrap();
+    recorder.settle().await;
+    let records = list(&store, 0, 1000).await.unwrap();
+    let of = |kind: &str| records.iter().filter(|one| one.kind == kind).count();
+    assert_eq!((of("alarm"), of("sign_in_refused")), (2, 0));
+    let sums = records.iter().filter(|one| one.kind == "refusals_counted");
+    let sums: Vec<_> = sums.map(Record::fields).collect();
+    assert_eq!(sums.len(), 1, "{sums:?}");
+    assert_eq!(
+        (&sums[0]["count"], &sums[0]["reason"]),
+        (&31.into(), &"not_written".into())
+    );
+    let whole = verify(&store).await.unwrap();
+    assert_eq!(whole, Verdict::Whole { records: 3 });
+}
+
+#[tokio::test]
+async fn every_sum_is_written_at_the_end() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let recorder = Recorder::start(store.clone(), bench.clock.clone());
+    for sender in 1..=6 {
+        for _ in 0..30 {
+            recorder.note(refusal(&format!("192.0.2.{sender}")), "markup");
+        }
+    }
+    // What stands one by one is written before, so that a slow disk does not count.
+    recorder.record(Event::new(EventKind::Alarm)).await.unwrap();
+    recorder.settle().await;
+    let records = list(&store, 0, 1000).await.unwrap();
+    let sums = records.iter().filter(|one| one.kind == "refusals_counted");
+    let counted: Vec<u64> = sums
+        .filter_map(|one| one.fields()["count"].as_u64())
+        .collect();
+    assert_eq!(counted, [10; 6]);
+    assert_eq!(records.len(), 6 * 20 + 1 + 6);
+}

@@ -9,7 +9,8 @@ use serde_json::{Map, json};
 use super::roles::{self, Expiry};
 use super::{Context, Failure, Outcome, WRONG_USAGE, local_user, output};
 use crate::app::World;
-use crate::audit::{Event, EventKind, Recorder};
+use crate::audit::Recorder;
+use crate::flow::{Revoke, token_created};
 use crate::model::{
     CertificateName, CertificateNameError, Role, Secret, TextPattern, Token, TokenId, TokenKind,
     TokenName, TokenRecord, rfc3339,
@@ -57,7 +58,7 @@ pub(super) enum Command {
     Revoke {
         /// Name or id
         token: String,
-        /// Also revoke the leases that it made
+        /// Also revoke the leases that launchers of its name made; refused while another token of the name counts
         #[arg(long)]
         leases: bool,
     },
@@ -147,12 +148,9 @@ async fn create(at: &Context, order: Order, json: bool) -> Outcome {
     let (config, store) = at.store().await?;
     let record = record(order, &at.world);
     let token = keep(&store, &record, &at.world).await?;
-    audit(
-        &Recorder::start(store, Arc::clone(&at.world.clock)),
-        EventKind::TokenCreated,
-        &record,
-    )
-    .await?;
+    Recorder::start(store, Arc::clone(&at.world.clock))
+        .record(token_created(&record, &local_user()))
+        .await?;
     if record.certificate_subject.is_some() && !config.server.asks_for_certificates() {
         output::note(NEVER_SHOWN);
     }
@@ -280,45 +278,22 @@ fn certificate(token: &TokenRecord) -> String {
 
 async fn revoke(at: &Context, token: &str, leases: bool) -> Outcome {
     let store = at.existing_store().await?;
-    let revoked = store.revoke_token(token).await?;
-    if revoked.is_empty() {
-        return Err(format!(
-            "no live token is called {token} or has that id; `rolegate tokens list` shows them"
-        )
-        .into());
+    let revoke = Revoke {
+        recorder: Recorder::start(store.clone(), Arc::clone(&at.world.clock)),
+        store,
+        in_force: None,
+    };
+    let done = revoke.tokens(token, leases, &local_user()).await?;
+    for id in &done.tokens {
+        output::line(id.as_str());
     }
-    let recorder = Recorder::start(store.clone(), Arc::clone(&at.world.clock));
-    for record in &revoked {
-        audit(&recorder, EventKind::TokenRevoked, record).await?;
-        output::line(record.id.as_str());
-        if leases && record.role == Role::Launcher {
-            let filter = crate::store::LeaseFilter {
-                launcher: Some(record.name.clone()),
-                ..crate::store::LeaseFilter::default()
-            };
-            let count = store
-                .revoke_leases(filter, "the launcher's token was revoked")
-                .await?;
-            output::note(&format!(
-                "{count} leases of launcher {} revoked",
-                record.name
-            ));
+    if let Some((launcher, hit)) = &done.leases {
+        let count = hit.revoked.leases;
+        output::note(&format!("{count} leases of launcher {launcher} revoked"));
+        output::note(&hit.note);
+        for advice in &hit.aws {
+            output::note(&advice.command);
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn audit(recorder: &Recorder, kind: EventKind, record: &TokenRecord) -> Result<(), Failure> {
-    let certificate = match &record.certificate_subject {
-        None => String::new(),
-        Some(name) if record.without_token => format!(", by {name} alone"),
-        Some(name) => format!(", with {name}"),
-    };
-    let event = Event {
-        token: Some(record.id.clone()),
-        by: Some(local_user()),
-        reason: Some(format!("{} {}{certificate}", record.role, record.name)),
-        ..Event::new(kind)
-    };
-    Ok(recorder.record(event).await?)
 }

@@ -144,7 +144,7 @@ mod tests {
         assert!(found().await.is_none());
         // Revoked, it is as if it had never been.
         let id = narrow.id.as_str();
-        access.store.revoke_token(id).await.unwrap();
+        access.store.revoke_tokens(id, false).await.unwrap();
         assert_eq!(found().await.map(|one| one.id), Some(wide.id));
     }
 }

@@ -167,10 +167,11 @@ impl IdTokens {
         self.wanted(session, wanted).await
     }
 
-    /// Waits until no refresh is on its way, and lets none begin: what a provider gave must be kept before the
-    /// process ends.
-    pub async fn settle(&self) {
-        self.turns.close().await;
+    /// Lets no refresh begin, and waits until none is on its way: what a provider gave must be kept before the process
+    /// ends. Says whether that was within the 56 seconds that one may take where the store is away.
+    pub async fn settle(&self) -> bool {
+        let ended = tokio::time::timeout(redeem::LONGEST, self.turns.close());
+        ended.await.is_ok()
     }
 
     async fn wanted(

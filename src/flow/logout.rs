@@ -1,28 +1,32 @@
 //! Single logout: an IdP asks for a person's end here, or is asked for it there. The asking of OpenID providers
-//! stands in `at_provider`.
+//! stands in `at_provider`, what is ended here in `ending`.
 //!
 //! A request is followed once, if the IdP signed it; what it ends is what `single_logout` says: the
 //! browser's way in, or sessions and leases as well. A stranger's request ends nothing and hears nothing.
 
 mod at_provider;
+mod ending;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 use thiserror::Error;
+use tracing::Instrument;
 
 use super::verifiers::{Busy, Verifiers};
 use super::{Addresses, Fetch, Idp, Idps, Providers, ServiceKeys, Unavailable, Underway};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::config::SingleLogout;
 use crate::model::{Clock, Entropy, Reference, Secret};
 use crate::saml::Refusal;
 use crate::saml::logout::{
     self, Delivery, LogoutError, LogoutExpectation, LogoutRequest, LogoutSender, UnverifiedLogout,
     VerifiedLogout,
 };
-use crate::store::{LeaseFilter, LiveSession, Store, StoreError};
+use crate::store::{LiveSession, Store, StoreError};
+
+/// For how long what a request ended is told to the audit once more where the request comes again.
+const REPEATED_FOR: TimeDelta = TimeDelta::minutes(10);
 
 /// What [`Logout`] works with.
 pub struct LogoutParts {
@@ -154,7 +158,7 @@ impl Logout {
 
     /// Follows what arrived at the single logout address, from `address`.
     pub async fn follow(
-        &self,
+        self: &Arc<Self>,
         delivery: Delivery<'_>,
         address: IpAddr,
     ) -> Result<LoggedOut, LogoutFailure> {
@@ -167,7 +171,7 @@ impl Logout {
         }
     }
 
-    async fn journey(&self, delivery: Delivery<'_>) -> Result<LoggedOut, Stop> {
+    async fn journey(self: &Arc<Self>, delivery: Delivery<'_>) -> Result<LoggedOut, Stop> {
         let refused = |error: LogoutError| Stop::Refused(Reason::Message(error));
         // Bounded by the sizes that the binding takes, and linear: no turn needed.
         let message = logout::read(delivery).map_err(refused)?;
@@ -182,8 +186,20 @@ impl Logout {
         let verified = self.verify(message, Arc::clone(&idp)).await?;
         match verified.map_err(|refusal| refused(refusal.into()))? {
             VerifiedLogout::Response { success, .. } => Ok(LoggedOut::Answered(success)),
-            VerifiedLogout::Request(request) => self.sign_out(&idp, &request).await,
+            VerifiedLogout::Request(request) => self.see_through(idp, request).await,
         }
+    }
+
+    /// Follows a request to its end, also where the browser that brought it goes away.
+    async fn see_through(
+        self: &Arc<Self>,
+        idp: Arc<Idp>,
+        request: LogoutRequest,
+    ) -> Result<LoggedOut, Stop> {
+        let this = Arc::clone(self);
+        let work = async move { this.sign_out(&idp, &request).await };
+        let done = self.parts.underway.spawn(work.in_current_span()).await;
+        done.unwrap_or(Err(Stop::Failed(Unavailable.into())))
     }
 
     async fn verify(
@@ -215,67 +231,37 @@ impl Logout {
         if parts.store.find_replay(id).await?.is_some() {
             return Err(Stop::Refused(Reason::Replayed));
         }
-        let sessions = parts
+        let since = parts.clock.now() - REPEATED_FOR;
+        let mut sessions = parts
             .store
-            .sessions_of_name_id(&idp.settings.name, &request.name_id)
+            .sessions_of_name_id(&idp.settings.name, &request.name_id, since)
             .await?;
-        for session in sessions.iter().filter(|session| meant(session, request)) {
-            self.end(idp, session).await?;
+        sessions.retain(|session| meant(&session.live, request));
+        if !sessions.is_empty() {
+            self.end(idp, &sessions).await?;
         }
-        // Last, so that a request that broke off halfway can be sent again: ending twice ends nothing more.
+        // Last, so that a request that broke off halfway can be sent again: ending twice ends nothing more, and what
+        // the audit has missed it is told then.
         parts
             .store
             .take_logout(&request.replay_id, request.remember_until)
             .await?;
-        let ring = parts.keys.current();
+        Ok(self.answer(idp, request))
+    }
+
+    fn answer(&self, idp: &Idp, request: &LogoutRequest) -> LoggedOut {
+        let ring = self.parts.keys.current();
         let answer = ring
             .signer()
             .map(|signer| self.sender(idp, signer).response(request));
         match answer.transpose() {
-            Ok(Some(Some(url))) => Ok(LoggedOut::Answer(url)),
-            Ok(_) => Ok(LoggedOut::Done),
+            Ok(Some(Some(url))) => LoggedOut::Answer(url),
+            Ok(_) => LoggedOut::Done,
             Err(error) => {
                 tracing::error!(event = "logout_unsigned", %error, "the answer could not be signed");
-                Ok(LoggedOut::Done)
+                LoggedOut::Done
             }
         }
-    }
-
-    /// Ends what `single_logout` says, and has the audit know of it before anybody is answered.
-    async fn end(&self, idp: &Idp, session: &LiveSession) -> Result<(), LogoutFailure> {
-        let ended = self.end_in_store(idp, session).await;
-        // Also where it broke off: what is cached may stand for what has ended.
-        self.parts.fetch.forget();
-        Ok(self.parts.recorder.record(ended?).await?)
-    }
-
-    async fn end_in_store(&self, idp: &Idp, session: &LiveSession) -> Result<Event, LogoutFailure> {
-        let parts = &self.parts;
-        let subject = &session.subject;
-        let person = subject.person();
-        let mut event = Event {
-            person: Some(person.clone()),
-            session: Some(subject.session().clone()),
-            by: Some(format!("idp:{}", idp.settings.name)),
-            ..Event::new(EventKind::SignedOut)
-        };
-        match idp.settings.single_logout {
-            SingleLogout::Browser => {
-                parts.store.end_browser(subject.session()).await?;
-                event.reason = Some("single logout of the browser".to_owned());
-            }
-            SingleLogout::Leases => {
-                parts.store.end_session(subject.session()).await?;
-                let filter = LeaseFilter {
-                    person: Some(person.clone()),
-                    ..LeaseFilter::default()
-                };
-                let leases = parts.store.revoke_leases(filter, "single logout").await?;
-                event.kind = EventKind::SessionEnded;
-                event.reason = Some(format!("single logout, {leases} leases revoked"));
-            }
-        }
-        Ok(event)
     }
 
     /// Where to send a browser that signed out here, so that its IdP signs the person out too; `None`

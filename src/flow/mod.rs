@@ -74,7 +74,9 @@ pub use providers::{Discovered, Provider, ProviderError, Providers};
 pub use pulse::Pulse;
 pub use readiness::{AboutToEnd, CertificateEnd, Check, Readiness, ReadinessParts};
 pub use relay_keys::{RelayError, RelayKeys, RelayParts};
-pub use revoke::{AwsAdvice, Counts, InForce, Revoke, RevokedView, good_reason};
+pub use revoke::{
+    AwsAdvice, Counts, InForce, Revoke, RevokedView, TokensView, good_reason, token_created,
+};
 pub use service_keys::{Addresses, KeyRing, ServiceKeys};
 pub use sign_in::{
     Arrived, Confirmed, Output, Posted, SignIn, SignInError, SignInParts, SignInRules, SignedIn,

@@ -4,20 +4,22 @@
 //! the audit could not take stands all the same. Other processes hear of it by their pulse.
 
 mod advice;
+mod records;
+mod tokens;
 
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
 pub use advice::{AwsAdvice, Counts, RevokedView};
+pub use records::token_created;
+pub(super) use records::{EVENTS, lease_revoked, session_ended};
+pub use tokens::TokensView;
 
 use super::{Fetch, Holds, Unavailable};
 use crate::audit::{Event, EventKind, Recorder};
 use crate::model::{Hold, HoldId};
 use crate::store::{LiveSession, Revocation, RevokeOrder, Selector, Store, StoreError};
-
-/// Sessions and leases that get an event each; the summary counts all.
-const EVENTS: usize = 1000;
 
 /// The longest reason: jobs and logs repeat it.
 const REASON: usize = 500;
@@ -126,7 +128,6 @@ impl Revoke {
         order: RevokeOrder<'_>,
     ) -> Result<(), StoreError> {
         let by = Some(order.by.to_owned());
-        let reason = Some(order.reason.to_owned());
         let summary = Event {
             reason: Some(format!(
                 "{}: {} sessions, {} leases, {} credentials: {}",
@@ -144,23 +145,11 @@ impl Revoke {
             by: by.clone(),
             ..about_hold(EventKind::HoldPlaced, hold)
         });
-        let sessions = done.sessions.iter().map(|(id, person)| Event {
-            person: Some(person.clone()),
-            session: Some(id.clone()),
-            reason: reason.clone(),
-            by: by.clone(),
-            ..Event::new(EventKind::SessionEnded)
-        });
-        let leases = done.leases.iter().map(|lease| Event {
-            person: Some(lease.person.clone()),
-            role: Some(lease.role.clone()),
-            lease: Some(lease.id.clone()),
-            job: Some(lease.job.clone()),
-            launcher: lease.launcher.clone(),
-            reason: reason.clone(),
-            by: by.clone(),
-            ..Event::new(EventKind::LeaseRevoked)
-        });
+        let sessions = done.sessions.iter();
+        let sessions =
+            sessions.map(|(id, person)| session_ended(id, person, order.reason, order.by));
+        let leases = done.leases.iter();
+        let leases = leases.map(|lease| lease_revoked(lease, order.reason, order.by));
         let events = std::iter::once(summary)
             .chain(hold)
             .chain(sessions.take(EVENTS))

@@ -57,7 +57,8 @@
 //! can cause them at will. Of one kind, code and address (an IPv6 network of /64), lease or caller, twenty in a minute
 //! are recorded one by one; a minute later one `refusals_counted` has the number of the others, and while it goes on
 //! there is one a minute. All together are recorded one by one a thousand times a minute, and ten thousand senders are
-//! told apart; beyond, one common count stands under the code `many_senders`. The log has a line for each refusal, and a
+//! told apart; beyond, one common count stands under the code `many_senders`. What could not be written, a refusal or a
+//! sum, is counted under the code `not_written` and told of once the store answers again. The log has a line for each refusal, and a
 //! refused response that an identity provider signed has ten times that room for itself, so that nobody else's flood
 //! hides it.
 //!

@@ -108,8 +108,9 @@
 //!
 //! At SIGTERM or SIGINT `/readyz` fails `leaving`, and `rolegate_ready` is 0. For `shutdown_delay_seconds` people and
 //! jobs are served as before, so that balancers hear of it; then nobody is accepted, requests under way have
-//! `shutdown_timeout_seconds`, and the process waits 26 seconds at most for what
-//! [no request waits for](crate::flow::Underway): credentials that STS is asked for by an assertion that is used up,
-//! refresh tokens that a provider may have rotated. The audit's queue and copy come last, and the gateway leaves the
-//! list of those at work. Asked twice, it ends at once: what was acknowledged is in the store, and the rest is as if it
+//! `shutdown_timeout_seconds`, and the process waits for what
+//! [no request waits for](crate::flow::Underway): 26 seconds at most for credentials that STS is asked for by an
+//! assertion that is used up, 56 for refresh tokens that a provider may have rotated and the store does not take yet.
+//! The audit's queue has 6 seconds then, its copy 2; the gateway leaves the list of those at work within 2, and traces
+//! are sent within 3. Asked twice, it ends at once: what was acknowledged is in the store, and the rest is as if it
 //! had been killed.

@@ -33,7 +33,7 @@
 //! | `audit_copy_gap` | error | Records `first` to `last` were removed by retention before they were copied. |
 //! | `audit_copy_waits` | warn | What is still to be copied cannot be read from the store now. |
 //! | `audit_copy_works` | info | The copy of the audit is written again. |
-//! | `audit_lost` | error | A record is not in the audit: the store did not take it. |
+//! | `audit_lost` | error | Refusals are not in the audit: the store did not take them. They are counted, and told of once it does, unless the process ends before. |
 //! | `audit_overrun` | error | More refusals came than the audit takes at once; this one, by its `reference`, stands in the log alone. |
 //! | `audit_put_back` | error | The audit no longer has a record that this gateway saw: the store was put back to an older state. An `alarm` of the audit says so too. |
 //! | `client_certificate_needed` | warn | A `token` was shown without the client certificate that it is bound to: it may be in wrong hands. |

@@ -44,7 +44,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::SessionFilter;
     use crate::store::testing::{Bench, draft};
 
     async fn moved(store: &Store, before: &mut ChangeVersions) -> (bool, bool) {
@@ -74,7 +73,7 @@ mod tests {
         assert_eq!(moved(&here, &mut seen).await, (false, false));
         there.end_browser(session.session()).await.unwrap();
         assert_eq!(moved(&here, &mut seen).await, (false, true));
-        there.end_sessions(&SessionFilter::default()).await.unwrap();
+        there.end_session(session.session()).await.unwrap();
         assert_eq!(moved(&here, &mut seen).await, (false, true));
 
         let (lease, hash) = bench.lease("job-1");

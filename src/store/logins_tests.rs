@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::model::{OsEntropy, Token, TokenKind};
-use crate::store::SessionFilter;
 use crate::store::testing::Bench;
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
@@ -173,7 +172,7 @@ async fn the_token_outlives_the_browser_and_ends_with_the_session() {
     store.end_browser(id).await.unwrap();
     assert!(store.subject_by_token(&token).await.unwrap().is_some());
     let before = store.change_versions().await.unwrap().access;
-    store.end_sessions(&SessionFilter::default()).await.unwrap();
+    store.end_session(id).await.unwrap();
     assert!(store.subject_by_token(&token).await.unwrap().is_none());
     assert!(store.change_versions().await.unwrap().access > before);
 }

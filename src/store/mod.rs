@@ -69,7 +69,6 @@ pub use audit_pages::{AuditFilter, AuditPage};
 pub use audit_seen::AuditPutBack;
 pub use changes::ChangeVersions;
 pub use credentials::{Claim, ClaimOrder, CredentialState, KnownCredentials};
-pub use ending::SessionFilter;
 pub use entries::{EditError, HistoryAction, HistoryRecord};
 pub use error::StoreError;
 pub use gateways::{GATEWAY_SILENCE, GatewayRow};
@@ -91,11 +90,15 @@ pub use purge::{Leftover, Removed};
 pub use refreshes::{PutRefreshed, RefreshClaim, RefreshedTokens};
 pub use refusals::{REFUSAL_DAYS, REFUSALS_KEPT, RefusalRecord};
 pub use requests::{ConsumedRequest, SignInRequest};
-pub use revocation::{Revocation, RevokeOrder, RevokedLease, Selector, StillLive};
+pub use revocation::{
+    LeasesOfLauncher, Revocation, RevokeOrder, RevokeTokensError, RevokedLease, RevokedTokens,
+    Selector, SignOut, SignedOut, StillLive,
+};
 pub use server::{Bell, listening_problem};
 pub use service_keys::AddKeyError;
 pub use session_list::SessionRow;
 pub use sessions::{LiveSession, NewSession, Opened, SessionState};
+pub use single_logout::NamedSession;
 pub use tokens::AddLauncherError;
 
 use crate::model::{Clock, Entropy, IdpName};

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::store::testing::{Bench, TestSignIn, person};
-use crate::store::{RevokeOrder, Selector, SessionFilter, SessionState};
+use crate::store::{RevokeOrder, Selector, SessionState, SignOut};
 
 const ID_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.an-id-token-in-the-clear";
 
@@ -86,11 +86,12 @@ async fn tokens_go_with_their_session_however_it_ends() {
         match way {
             0 => assert!(store.end_session(id).await.unwrap()),
             1 => {
-                let filter = SessionFilter {
-                    user: Some("ann".parse().unwrap()),
-                    idp: None,
+                let sign_out = SignOut {
+                    session: id.clone(),
+                    person: session.person().clone(),
+                    ended_at: None,
                 };
-                assert_eq!(store.end_sessions(&filter).await.unwrap().len(), 1);
+                store.sign_out(&[sign_out]).await.unwrap();
             }
             2 => {
                 let selector = Selector::Session(id.clone());

@@ -249,7 +249,7 @@ async fn people(bench: &Bench, store: &Store) {
         .await
         .unwrap();
     store
-        .sessions_of_name_id(&idp("okta"), "name")
+        .sessions_of_name_id(&idp("okta"), "name", bench.at(0))
         .await
         .unwrap();
     let session = bench.session(store, "a").await;
@@ -343,11 +343,13 @@ async fn sessions(bench: &Bench, store: &Store) {
         .await
         .unwrap();
     store.end_session(oidc.session()).await.unwrap();
-    let filter = SessionFilter {
-        user: Some("nobody".parse().unwrap()),
-        idp: Some(idp("okta")),
+    let sign_out = |ended_at| SignOut {
+        session: other.session().clone(),
+        person: other.person().clone(),
+        ended_at,
     };
-    store.end_sessions(&filter).await.unwrap();
+    let both = [sign_out(None), sign_out(Some(bench.at(0)))];
+    store.sign_out(&both).await.unwrap();
 }
 
 /// Leases, and what gateways keep.
@@ -376,11 +378,7 @@ async fn jobs(bench: &Bench, store: &Store) {
     store.lease_by_token(&hash).await.unwrap();
     store.token_leaves(&lease.id).await.unwrap();
     for filter in filters() {
-        store
-            .leases(filter.clone(), None::<&LeaseId>, 10)
-            .await
-            .unwrap();
-        store.revoke_leases(filter, "a test").await.unwrap();
+        store.leases(filter, None::<&LeaseId>, 10).await.unwrap();
     }
     store.revoke_lease(&lease.id).await.unwrap();
     store.change_versions().await.unwrap();
@@ -402,7 +400,8 @@ async fn jobs(bench: &Bench, store: &Store) {
     };
     store.add_token(&record, &hash).await.unwrap();
     store.token(&hash).await.unwrap();
-    store.revoke_token("nightly").await.unwrap();
+    store.revoke_tokens("nightly", true).await.unwrap();
+    store.revoke_tokens("nightly", true).await.unwrap();
 }
 
 fn filters() -> Vec<LeaseFilter> {

@@ -4,6 +4,8 @@
 //! AWS has issued before, no store can call back: it is told with its latest end.
 
 mod reach;
+mod sign_out;
+mod tokens;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::ending::forget_ended;
+use super::ending::end_sessions;
 use super::rows::{Conditions, Record, millis};
 use super::sessions::read_person;
 use super::{Store, StoreError};
@@ -20,6 +22,8 @@ use crate::model::{
 };
 
 use reach::{Reach, reach_of};
+pub use sign_out::{SignOut, SignedOut};
+pub use tokens::{LeasesOfLauncher, RevokeTokensError, RevokedTokens};
 
 /// What is to be revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,65 +122,83 @@ impl Store {
         let Some(reach) = reach_of(&mut transaction, selector, at).await? else {
             return Ok(None);
         };
-        let mut revocation = Revocation {
-            at,
-            sessions: Vec::new(),
-            leases: revoke_leases(&mut transaction, &reach, at, order.reason).await?,
-            forgotten: 0,
-            still_live: Vec::new(),
-            hold: None,
-        };
-        find_live(&mut transaction, &reach, &mut revocation).await?;
-        if reach.ends_sessions {
-            revocation.sessions = end_sessions(&mut transaction, &reach, at).await?;
-            forget_ended(&mut transaction, at).await?;
-        }
-        if reach.forgets {
-            forget(&mut transaction, &reach).await?;
-        }
+        let mut revocation = carry_out(&mut transaction, &reach, at).await?;
         if order.hold {
             let scope = reach.scope;
             let hold = self.place_hold(&mut transaction, scope, selector, &order);
             revocation.hold = Some(hold.await?);
         }
-        // The triggers see sessions and leases; credentials that went are in every process's memory too.
-        sqlx::query("UPDATE changes SET version = version + 1 WHERE topic = 'access'")
-            .execute(&mut *transaction)
-            .await?;
         transaction.commit().await?;
         Ok(Some(revocation))
     }
 }
 
+/// Revokes and ends what `reach` says, within the caller's transaction.
+async fn carry_out(
+    connection: &mut AnyConnection,
+    reach: &Reach,
+    at: DateTime<Utc>,
+) -> Result<Revocation, StoreError> {
+    let mut revocation = Revocation {
+        at,
+        sessions: Vec::new(),
+        leases: revoke_leases(connection, reach, at).await?,
+        forgotten: 0,
+        still_live: Vec::new(),
+        hold: None,
+    };
+    find_live(connection, reach, &mut revocation).await?;
+    if reach.ends_sessions {
+        let ended = end_sessions(connection, reach.sessions(), at).await?;
+        revocation.sessions = ended.usable;
+    }
+    if reach.forgets {
+        forget(connection, reach).await?;
+    }
+    // The triggers see sessions and leases; credentials that went are in every process's memory too.
+    sqlx::query("UPDATE changes SET version = version + 1 WHERE topic = 'access'")
+        .execute(connection)
+        .await?;
+    Ok(revocation)
+}
+
+/// Those that still count.
 async fn revoke_leases(
     connection: &mut AnyConnection,
     reach: &Reach,
     now: DateTime<Utc>,
-    reason: &str,
 ) -> Result<Vec<RevokedLease>, StoreError> {
     let mut revoked = Vec::new();
     for role in reach.roles.iter().filter(|_| reach.ends_leases) {
-        let conditions = Conditions::from(3)
-            .and("user_name", reach.user.as_deref())
-            .and("idp", reach.idp.as_deref())
-            .and("role", role.as_deref())
-            .and("launcher", reach.launcher.as_deref())
-            .and("id", reach.lease.as_deref());
+        let conditions = reach.leases(role.as_deref());
         let sql = format!(
-            "UPDATE leases SET revoked_at = $1, revoke_reason = $2
-             WHERE revoked_at IS NULL AND expires_at > $1{}
+            "UPDATE leases SET revoked_at = $1 WHERE revoked_at IS NULL AND expires_at > $1{}
              RETURNING id, user_name, idp, role, job, launcher",
             conditions.sql()
         );
-        let query = sqlx::query(AssertSqlSafe(sql))
-            .bind(millis(now))
-            .bind(reason);
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(millis(now));
         let rows = conditions.bind(query).fetch_all(&mut *connection).await?;
         for row in &rows {
             revoked.push(read_lease(row)?);
         }
     }
     Ok(revoked)
+}
+
+/// Those that a transaction at the very time `then` revoked.
+async fn leases_revoked_at(
+    connection: &mut AnyConnection,
+    reach: &Reach,
+    then: DateTime<Utc>,
+) -> Result<Vec<RevokedLease>, StoreError> {
+    let conditions = reach.leases(None);
+    let sql = format!(
+        "SELECT id, user_name, idp, role, job, launcher FROM leases WHERE revoked_at = $1{}",
+        conditions.sql()
+    );
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(millis(then));
+    let rows = conditions.bind(query).fetch_all(connection).await?;
+    rows.iter().map(read_lease).collect()
 }
 
 fn read_lease(row: &AnyRow) -> Result<RevokedLease, StoreError> {
@@ -282,32 +304,6 @@ async fn tokens_left(
         }
     }
     Ok(left)
-}
-
-async fn end_sessions(
-    connection: &mut AnyConnection,
-    reach: &Reach,
-    now: DateTime<Utc>,
-) -> Result<Vec<(SessionId, Person)>, StoreError> {
-    let conditions = Conditions::from(2)
-        .and("user_name", reach.user.as_deref())
-        .and("idp", reach.idp.as_deref())
-        .and("id", reach.session.as_deref());
-    let sql = format!(
-        "UPDATE sessions SET ended_at = $1, token = NULL, confirm = NULL
-         WHERE ended_at IS NULL{} RETURNING id, user_name, idp, expires_at",
-        conditions.sql()
-    );
-    let query = sqlx::query(AssertSqlSafe(sql)).bind(millis(now));
-    let rows = conditions.bind(query).fetch_all(connection).await?;
-    let mut ended = Vec::new();
-    for row in &rows {
-        let record = Record::new(row, "sessions", "id");
-        if now < record.time("expires_at")? {
-            ended.push((record.parsed("id")?, read_person(&record)?));
-        }
-    }
-    Ok(ended)
 }
 
 /// Issued credentials and claims alike, so that a mint under way has nowhere to put what it brings.

@@ -3,13 +3,22 @@
 use chrono::{DateTime, Utc};
 
 use super::newest::RENEWED_AT_MOST;
-use super::rows::millis;
+use super::rows::{Record, millis};
 use super::sessions::live_columns;
 use super::{LiveSession, Store, StoreError};
 use crate::model::{IdpName, ReplayId, SubjectParts};
 
 /// The sessions of one NameID that are looked at: far more than a person opens.
 const MOST: i64 = 1000;
+
+/// A session of a NameID.
+#[derive(Debug)]
+pub struct NamedSession {
+    /// What it is, or was.
+    pub live: LiveSession,
+    /// When it was ended, if it was.
+    pub ended_at: Option<DateTime<Utc>>,
+}
 
 impl Store {
     /// Takes the id of a logout request; says whether it is new.
@@ -30,26 +39,35 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// The sessions that may be used now and that `idp` opened for `name_id`.
+    /// The sessions that `idp` opened for `name_id` and that may be used now, or were ended after `ended_after`.
     pub async fn sessions_of_name_id(
         &self,
         idp: &IdpName,
         name_id: &str,
-    ) -> Result<Vec<LiveSession>, StoreError> {
+        ended_after: DateTime<Utc>,
+    ) -> Result<Vec<NamedSession>, StoreError> {
         let rows = sqlx::query(concat!(
-            "SELECT ",
+            "SELECT ended_at, ",
             live_columns!(),
             " FROM sessions
-                 WHERE name_id = $1 AND ended_at IS NULL AND (expires_at > $2 OR signed_in_at > $3)
+                 WHERE name_id = $1 AND (ended_at IS NULL OR ended_at > $5)
+                 AND (expires_at > $2 OR signed_in_at > $3)
                  ORDER BY id DESC LIMIT $4"
         ))
         .bind(digest(idp, name_id))
         .bind(millis(self.now()))
         .bind(millis(self.now() - RENEWED_AT_MOST))
         .bind(MOST)
+        .bind(millis(ended_after))
         .fetch_all(self.reader())
         .await?;
-        rows.iter().map(|row| self.read_live(row)).collect()
+        let named = rows.iter().map(|row| {
+            Ok(NamedSession {
+                live: self.read_live(row)?,
+                ended_at: Record::new(row, "sessions", "id").maybe_time("ended_at")?,
+            })
+        });
+        named.collect()
     }
 }
 
@@ -92,28 +110,25 @@ mod tests {
             .open_as(&store, one, bench.new_session(SessionState::Confirmed))
             .await;
         bench.session(&store, "without").await;
-        let found = store.sessions_of_name_id(&idp, "alice").await.unwrap();
+        let long_ago = bench.at(-60);
+        let of = async |idp: &IdpName, name: &str| {
+            let found = store.sessions_of_name_id(idp, name, long_ago);
+            found.await.unwrap()
+        };
+        let found = of(&idp, "alice").await;
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].subject.session(), session.session());
-        assert_eq!(found[0].subject.parts().logout, Some(handle("alice")));
+        assert_eq!(found[0].live.subject.session(), session.session());
+        assert_eq!(found[0].live.subject.parts().logout, Some(handle("alice")));
+        assert_eq!(found[0].ended_at, None);
         let elsewhere: IdpName = "elsewhere".parse().unwrap();
         for (idp, name) in [(&idp, "bob"), (&elsewhere, "alice"), (&idp, "")] {
-            assert!(
-                store
-                    .sessions_of_name_id(idp, name)
-                    .await
-                    .unwrap()
-                    .is_empty()
-            );
+            assert!(of(idp, name).await.is_empty());
         }
         store.end_session(session.session()).await.unwrap();
-        assert!(
-            store
-                .sessions_of_name_id(&idp, "alice")
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        let ended = of(&idp, "alice").await;
+        assert_eq!(ended[0].ended_at.map(millis), Some(millis(bench.at(0))));
+        let since = store.sessions_of_name_id(&idp, "alice", bench.at(0));
+        assert!(since.await.unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! API tokens, kept as hashes; a revoked or expired one stays, so that its use can be named.
 
+use chrono::{DateTime, Utc};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use thiserror::Error;
@@ -89,20 +90,41 @@ impl Store {
         .await?;
         rows.iter().map(read).collect()
     }
+}
 
-    /// Revokes the token of this id, or every token of this name; gives those that were not yet.
-    pub async fn revoke_token(&self, name_or_id: &str) -> Result<Vec<TokenRecord>, StoreError> {
-        let rows = sqlx::query(
-            "UPDATE tokens SET revoked_at = $1 WHERE revoked_at IS NULL AND (id = $2 OR name = $2)
-             RETURNING id, name, role, for_roles, for_users, created_at, expires_at, revoked_at,
-             certificate_subject, without_token",
-        )
-        .bind(millis(self.now()))
-        .bind(name_or_id)
-        .fetch_all(self.writer())
-        .await?;
-        rows.iter().map(read).collect()
-    }
+/// The token of this id, or every one of this name, oldest first, whether it counts or not.
+pub(super) async fn tokens_named(
+    connection: &mut AnyConnection,
+    name_or_id: &str,
+) -> Result<Vec<TokenRecord>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, name, role, for_roles, for_users, created_at, expires_at, revoked_at,
+         certificate_subject, without_token FROM tokens WHERE id = $1 OR name = $1
+         ORDER BY created_at, id",
+    )
+    .bind(name_or_id)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Revokes the token of this id, or every one of this name, within the caller's transaction; gives those that were
+/// not yet.
+pub(super) async fn revoke_named(
+    connection: &mut AnyConnection,
+    name_or_id: &str,
+    at: DateTime<Utc>,
+) -> Result<Vec<TokenRecord>, StoreError> {
+    let rows = sqlx::query(
+        "UPDATE tokens SET revoked_at = $1 WHERE revoked_at IS NULL AND (id = $2 OR name = $2)
+         RETURNING id, name, role, for_roles, for_users, created_at, expires_at, revoked_at,
+         certificate_subject, without_token",
+    )
+    .bind(millis(at))
+    .bind(name_or_id)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read).collect()
 }
 
 async fn insert(
@@ -209,14 +231,17 @@ mod tests {
         assert_eq!(format!("{found:?}"), format!("{:?}", records[0]));
         assert!(store.token(&hash()).await.unwrap().is_none());
 
-        assert_eq!(store.revoke_token("nightly").await.unwrap().len(), 2);
-        assert_eq!(store.revoke_token("nightly").await.unwrap().len(), 0);
+        let revoke = async |named: String| {
+            let done = store.revoke_tokens(&named, false).await.unwrap();
+            (done.tokens.len(), done.before.len())
+        };
+        assert_eq!(revoke("nightly".to_owned()).await, (2, 0));
+        assert_eq!(revoke("nightly".to_owned()).await, (0, 2));
         let revoked = store.token(&first).await.unwrap().unwrap();
         assert!(!revoked.is_live(bench.at(0)));
         let going = store.token(&other).await.unwrap().unwrap();
         assert!(going.is_live(bench.at(0)));
-        let by_id = store.revoke_token(records[2].id.as_str()).await.unwrap();
-        assert_eq!(by_id.len(), 1);
+        assert_eq!(revoke(records[2].id.to_string()).await, (1, 0));
         assert_eq!(store.tokens().await.unwrap().len(), 3);
     }
 
@@ -263,7 +288,7 @@ mod tests {
         assert_eq!(bound.certificate_subject, Some(name.clone()));
         assert_eq!(of(vec![name.clone()]).await.len(), 2);
 
-        store.revoke_token("nightly").await.unwrap();
+        store.revoke_tokens("nightly", false).await.unwrap();
         assert!(of(vec![name]).await.is_empty());
         store.add_without_token(&alone("another")).await.unwrap();
     }

@@ -9,6 +9,7 @@ use reqwest::cookie::Jar;
 use reqwest::{Client, StatusCode, redirect::Policy};
 use rolegate::demo::sts::SandboxSts;
 use serde_json::{Value, json};
+use sqlx::Connection;
 
 use crate::gateway::{Gateway, Setting, configure, free_port, role, sandbox};
 use crate::parts::simplesamlphp::{Options, SimpleSamlPhp};
@@ -313,10 +314,51 @@ async fn the_idps_sign_out_ends_leases_where_the_configuration_says_so() {
     let token = stage.lease().await;
     assert_eq!(stage.fetch(&token).await, StatusCode::OK);
     let request = stage.logout_request(&browser).await;
-    let answer = browser.looking.get(&request).send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    let follow = async || {
+        let answer = browser.looking.get(&request).send().await.unwrap();
+        answer.status()
+    };
+    let told = async |what: &str| {
+        let events = stage.gateway.command(&["audit", "export"]).await.good();
+        events.lines().filter(|line| line.contains(what)).count()
+    };
+    let file = stage.folder.path().join("rolegate.db");
+    let file = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut store = sqlx::SqliteConnection::connect_with(&file).await.unwrap();
+    let leases_cannot =
+        "CREATE TRIGGER away BEFORE UPDATE ON leases BEGIN SELECT RAISE(ABORT, 'away'); END";
+    sqlx::query(leases_cannot)
+        .execute(&mut store)
+        .await
+        .unwrap();
+    assert_eq!(follow().await, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(
+        stage.portal(&browser).await.is_some(),
+        "all of it or nothing"
+    );
+    sqlx::query("DROP TRIGGER away")
+        .execute(&mut store)
+        .await
+        .unwrap();
+    assert_eq!(stage.fetch(&token).await, StatusCode::OK);
+
+    assert_eq!(follow().await, StatusCode::SEE_OTHER);
     assert_eq!(stage.fetch(&token).await, StatusCode::FORBIDDEN);
     assert!(stage.portal(&browser).await.is_none());
+    assert_eq!(told("single logout, 1 leases revoked").await, 1);
+    let revoked = "\"kind\":\"lease_revoked\"";
+    assert_eq!(told(revoked).await, 1);
+    assert_eq!(follow().await, StatusCode::FORBIDDEN, "followed once");
+
+    // Of a gateway that was killed before it had remembered the request, the audit is told once more.
+    sqlx::query("DELETE FROM replay_ids")
+        .execute(&mut store)
+        .await
+        .unwrap();
+    assert_eq!(follow().await, StatusCode::SEE_OTHER);
+    assert_eq!(told("single logout, ended before").await, 1);
+    assert_eq!(told("single logout, revoked before").await, 1);
+    assert_eq!(told(revoked).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

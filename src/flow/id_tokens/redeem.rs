@@ -23,6 +23,8 @@ use crate::store::{PutRefreshed, RefreshedTokens, StoreError};
 const KEEP_AGAIN: Duration = Duration::from_millis(250);
 /// And for how long: until the claim is over, as far as the longest call leaves of it.
 const KEEP_WITHIN: Duration = Duration::from_secs(45);
+/// So one redemption takes no longer than its call of ten seconds and this.
+pub(super) const LONGEST: Duration = Duration::from_secs(56);
 /// A failure keeps who needs a token from asking again for so long; the background waits longer.
 const REMEMBERED: TimeDelta = TimeDelta::seconds(5);
 /// What no further call mends is not asked again for so long.

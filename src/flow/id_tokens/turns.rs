@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::TokenProblem;
 use crate::flow::Providers;
@@ -17,6 +17,8 @@ pub(super) struct Turns {
     of: HashMap<IdpName, Arc<Semaphore>>,
     /// At those that stand in the configuration no more, which are not asked.
     others: Arc<Semaphore>,
+    /// Whether none is given any more.
+    closed: watch::Sender<bool>,
 }
 
 impl Turns {
@@ -27,21 +29,27 @@ impl Turns {
                 .map(|provider| (provider.settings.name.clone(), turns()))
                 .collect(),
             others: turns(),
+            closed: watch::Sender::new(false),
         }
     }
 
-    /// A turn at `idp`, given back where it is dropped.
+    /// A turn at `idp`, given back where it is dropped; [`TokenProblem::Waiting`] where none is given any more.
     pub(super) async fn take(&self, idp: &IdpName) -> Result<OwnedSemaphorePermit, TokenProblem> {
         let turns = self.of.get(idp).unwrap_or(&self.others);
-        let turn = Arc::clone(turns).acquire_owned().await;
-        turn.map_err(|_| TokenProblem::Waiting)
+        let mut closed = self.closed.subscribe();
+        tokio::select! {
+            biased;
+            _ = closed.wait_for(|closed| *closed) => Err(TokenProblem::Waiting),
+            turn = Arc::clone(turns).acquire_owned() => turn.map_err(|_| TokenProblem::Waiting),
+        }
     }
 
-    /// Waits until none is taken, and gives no more.
+    /// Gives no more, also not to who waits for one already, and waits until none is taken.
     pub(super) async fn close(&self) {
+        self.closed.send_replace(true);
         for turns in self.of.values().chain([&self.others]) {
-            if let Ok(all) = turns.acquire_many(AT_ONCE).await {
-                all.forget();
+            if turns.acquire_many(AT_ONCE).await.is_ok() {
+                turns.close();
             }
         }
     }

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use sqlx::AnyConnection;
 
 use super::Selector;
-use crate::model::{HoldScope, LeaseId, RoleArn, RolePattern, SessionId};
+use crate::model::{HoldScope, LeaseId, Person, RoleArn, RolePattern, SessionId};
 use crate::store::StoreError;
 use crate::store::newest::RENEWED_AT_MOST;
-use crate::store::rows::{Record, millis};
+use crate::store::rows::{Conditions, Record, millis};
 use crate::store::sessions::read_person;
 
 /// What a selector reaches, found out within the transaction.
@@ -25,6 +25,40 @@ pub(super) struct Reach {
     /// Whether credentials go even where their session stays.
     pub(super) forgets: bool,
     pub(super) scope: HoldScope,
+}
+
+impl Reach {
+    /// Which leases, of `role` or of all; binds begin at 2.
+    pub(super) fn leases(&self, role: Option<&str>) -> Conditions {
+        self.of_person()
+            .and("role", role)
+            .and("launcher", self.launcher.as_deref())
+            .and("id", self.lease.as_deref())
+    }
+
+    /// Which sessions; binds begin at 2.
+    pub(super) fn sessions(&self) -> Conditions {
+        self.of_person().and("id", self.session.as_deref())
+    }
+
+    fn of_person(&self) -> Conditions {
+        Conditions::from(2)
+            .and("user_name", self.user.as_deref())
+            .and("idp", self.idp.as_deref())
+    }
+}
+
+/// One session, and every lease of its person, whichever session that draws on.
+pub(super) fn of_sign_out(session: &SessionId, person: &Person) -> Reach {
+    Reach {
+        user: Some(person.user.to_string()),
+        idp: Some(person.idp.to_string()),
+        roles: vec![None],
+        session: Some(session.to_string()),
+        ends_sessions: true,
+        ends_leases: true,
+        ..Reach::default()
+    }
 }
 
 pub(super) async fn reach_of(

@@ -211,3 +211,75 @@ async fn beside_a_store_that_is_away_it_says_why_and_what_to_do() {
     postgres.start_again().await;
     run(&revoke, &[]).await.good();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tokens_leases_go_with_it_unless_they_are_anothers_too() {
+    let world = World::start().await;
+    world.sign_in().await;
+    let create = ["tokens", "create", "nightly", "--role", "launcher"];
+    let create = [&create[..], &["--for-roles", "*", "--for-users", "*"]].concat();
+    let old = world.gateway.command(&create).await.good();
+    let new = world.gateway.command(&create).await.good();
+    let (status, lease) = world.lease(&new, "reader").await;
+    assert_eq!(status, StatusCode::CREATED, "{lease}");
+    let fetch = async || world.fetch(lease["token"].as_str().unwrap()).await.0;
+    assert_eq!(fetch().await, StatusCode::OK);
+    let listed = world.gateway.command(&["tokens", "list", "--json"]).await;
+    let listed: Value = serde_json::from_str(&listed.good()).unwrap();
+    let ids = listed.as_array().unwrap().iter();
+    let ids: Vec<&str> = ids
+        .filter(|one| one["name"] == "nightly")
+        .map(|one| one["id"].as_str().unwrap())
+        .collect();
+
+    // The newer one's jobs go on while the older one is taken away.
+    let refused = world
+        .gateway
+        .command(&["tokens", "revoke", ids[0], "--leases"])
+        .await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.stderr.contains(ids[1]), "{}", refused.stderr);
+    assert_eq!(world.lease(&old, "reader").await.0, StatusCode::CREATED);
+    let revoked = world.gateway.command(&["tokens", "revoke", ids[0]]).await;
+    assert_eq!(revoked.good(), ids[0]);
+    assert_eq!(
+        world.lease(&old, "reader").await.0,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(fetch().await, StatusCode::OK);
+
+    let all = ["tokens", "revoke", "nightly", "--leases"];
+    for round in ["first", "again"] {
+        let revoked = world.gateway.command(&all).await;
+        let leases = if round == "first" { 2 } else { 0 };
+        let told = format!("{leases} leases of launcher nightly revoked");
+        assert!(
+            revoked.stderr.contains(&told),
+            "{round}: {}",
+            revoked.stderr
+        );
+        assert!(revoked.good().contains(ids[1]), "{round}");
+    }
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    let mut asked = 0;
+    while fetch().await != StatusCode::FORBIDDEN {
+        asked += 1;
+        assert!(asked < 100, "the gateway does not hear of it");
+        ticks.tick().await;
+    }
+    let records = world.gateway.command(&["audit", "export"]).await.good();
+    let told = |kind: &str, by: &str| {
+        let kind = format!("\"kind\":\"{kind}\"");
+        let of_kind = records.lines().filter(|line| line.contains(&kind));
+        of_kind.filter(|line| line.contains(by)).count()
+    };
+    assert_eq!(told("lease_revoked", "the launcher's token was revoked"), 2);
+    assert_eq!(told("lease_revoked", "revoked before"), 2);
+    assert_eq!(told("token_revoked", ids[1]), 2);
+    let nobody = world
+        .gateway
+        .command(&["tokens", "revoke", "nobody", "--leases"])
+        .await;
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(nobody.stderr.contains("tokens list"), "{}", nobody.stderr);
+}
