@@ -30,8 +30,8 @@ use socket2::SockRef;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::address::is_in;
-use super::limits::network;
 use crate::flow::{Limit, Pressure};
+use crate::model::network;
 
 /// What the system keeps of answers that are not read yet, in bytes; it takes twice as many. Left alone it takes
 /// megabytes, and a client that sends requests ahead and reads nothing has them all answered at once.

@@ -24,6 +24,7 @@ use super::error::job_error;
 use super::routes::needs_token;
 use super::{Problem, Site, address};
 use crate::flow::{Limit, Pressure};
+use crate::model::network;
 
 /// From how many keys on those that count no more are forgotten, once in so many counted.
 const MANY: usize = 10_000;
@@ -185,17 +186,6 @@ fn token(request: &HttpRequest) -> [u8; 32] {
     let shown = shown.map_or(&[][..], |shown| shown.as_bytes());
     let token = shown.strip_prefix(b"Bearer ").unwrap_or(shown);
     openssl::sha::sha256(token.trim_ascii())
-}
-
-/// What one customer of a network provider has: an IPv4 address, or 2^64 of IPv6.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = u128::from(address) >> 64 << 64;
-            IpAddr::V6(Ipv6Addr::from(network))
-        }
-        plain @ IpAddr::V4(_) => plain,
-    }
 }
 
 fn too_many(request: &HttpRequest, what: What, seconds: u64) -> HttpResponse {
