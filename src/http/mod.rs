@@ -22,6 +22,7 @@ mod idps;
 mod job;
 mod leases;
 mod limits;
+mod listing;
 mod metrics;
 mod middleware;
 mod oidc;
