@@ -270,7 +270,7 @@ async fn orderer(access: &Access, shown: Shown) -> Result<Orderer, Problem> {
     if record.role == Role::Admin {
         return Ok(Orderer::Admin(record.name));
     }
-    require_role(&record, &[Role::Launcher])?;
+    require_role(&record, &[Role::Launcher, Role::Admin])?;
     Ok(Orderer::Launcher(record))
 }
 
@@ -324,11 +324,26 @@ fn require_role(record: &TokenRecord, roles: &[Role]) -> Result<(), Problem> {
     if roles.contains(&record.role) {
         return Ok(());
     }
+    let needed: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     let title = format!(
-        "token {} is of role {}, which may not do this",
-        record.name, record.role
+        "token {} is of role {}, and this needs one of role {}; `rolegate tokens create NAME --role {}` makes one",
+        record.name,
+        record.role,
+        needed.join(" or "),
+        how_made(roles)
     );
     Err(Problem::new(StatusCode::FORBIDDEN, "outside_token", title))
+}
+
+/// How a token of the least of `roles` is made.
+fn how_made(roles: &[Role]) -> &'static str {
+    if roles.contains(&Role::Launcher) {
+        "launcher --for-roles PATTERN --for-users PATTERN"
+    } else if roles.contains(&Role::Auditor) {
+        "auditor"
+    } else {
+        "admin"
+    }
 }
 
 impl FromRequest for Browser {
