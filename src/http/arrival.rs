@@ -11,6 +11,7 @@ use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 
+use super::error::Form;
 use super::{Problem, Site, address};
 use crate::flow::{Limit, Pressure};
 
@@ -78,10 +79,8 @@ fn too_long(request: &HttpRequest, most: usize) -> Option<Problem> {
 }
 
 fn in_the_clear(request: &HttpRequest, site: &Site) -> HttpResponse {
-    let path = request.path();
-    let is_page = !path.starts_with("/v1/") && !path.starts_with("/api/");
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if is_page && reads {
+    if Form::of(request) == Form::Page && reads {
         let target = request.uri().path_and_query();
         let target = target.map_or("/", |target| target.as_str());
         let location = format!("{}{target}", site.public_url);

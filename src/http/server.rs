@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::error::{JsonPayloadError, UrlencodedError};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use ipnet::IpNet;
@@ -26,6 +27,8 @@ use crate::model::IdpName;
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
 const JSON_LIMIT: usize = 32 * 1024;
+/// So is a form of our pages.
+const FORM_LIMIT: usize = 16 * 1024;
 
 /// What pages and answers say of the place they come from.
 pub struct Site {
@@ -297,18 +300,32 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(
             web::JsonConfig::default()
                 .limit(JSON_LIMIT)
-                .error_handler(|error, _| Problem::bad_request(error.to_string()).into()),
+                .error_handler(|error, request| unread_json(&error).answered(request)),
         )
-        .app_data(
-            web::PathConfig::default()
-                .error_handler(|error, _| Problem::bad_request(error.to_string()).into()),
-        )
-        .app_data(
-            web::QueryConfig::default()
-                .error_handler(|error, _| Problem::bad_request(error.to_string()).into()),
-        )
+        .app_data(web::PathConfig::default().error_handler(|error, request| {
+            Problem::bad_request(error.to_string()).answered(request)
+        }))
+        .app_data(web::QueryConfig::default().error_handler(|error, request| {
+            Problem::bad_request(error.to_string()).answered(request)
+        }))
         .app_data(
             web::FormConfig::default()
-                .error_handler(|error, _| Problem::bad_request(error.to_string()).into()),
+                .limit(FORM_LIMIT)
+                .error_handler(|error, request| unread_form(&error).answered(request)),
         );
+}
+
+fn unread_json(error: &JsonPayloadError) -> Problem {
+    match error {
+        JsonPayloadError::OverflowKnownLength { limit, .. }
+        | JsonPayloadError::Overflow { limit } => Problem::too_large(*limit),
+        other => Problem::bad_request(other.to_string()),
+    }
+}
+
+fn unread_form(error: &UrlencodedError) -> Problem {
+    match error {
+        UrlencodedError::Overflow { limit, .. } => Problem::too_large(*limit),
+        other => Problem::bad_request(other.to_string()),
+    }
 }
