@@ -257,9 +257,6 @@
 //!   sealed value can be put back to an older one of the same row, and the whole database to an older state. `rolegate
 //!   audit verify` names what was done to the audit; what was put back shows where an export or a copy, kept
 //!   elsewhere, goes further (`rolegate audit verify FILE`).
-//! * **Connections over TLS that never finish their handshake** are not counted by address, since nothing of them was
-//!   read yet: they hold places of `server.limits.max_connections` for `tls_handshake_timeout_seconds`. Where
-//!   strangers reach the gateway itself, let what stands before it bound connections by address.
 //! * **rolegate's own AWS identity**, for `broker`, may assume every role that trusts it. Give it that
 //!   permission and no other; the role it runs as is refused to everybody
 //!   ([`OwnRole`](crate::sts::IssueError::OwnRole)).
