@@ -68,7 +68,7 @@ pub(super) fn listen(
     };
     let address = listener.local_addr().unwrap_or(([0, 0, 0, 0], 0).into());
     let listening = if let Some(tls) = tls {
-        let (tls, acceptor) = (Arc::clone(tls), tls.acceptor()?.build());
+        let (tls, acceptor) = (Arc::clone(tls), tls.acceptor()?);
         server.listen("https", listener, move || {
             let tls = Arc::clone(&tls);
             let remember = move |stream: &TlsStream<TcpStream>, of: &mut Extensions| {
