@@ -314,36 +314,28 @@ impl FromRequest for Auditing {
         Box::pin(async move {
             let access = access?;
             let record = shown.record(&access).await?;
-            require_role(&record, &[Role::Admin, Role::Auditor])?;
+            require_role(&record, &[Role::Auditor, Role::Admin])?;
             Ok(Self)
         })
     }
 }
 
+/// Refuses a token of none of `roles`, of which the first may least.
 fn require_role(record: &TokenRecord, roles: &[Role]) -> Result<(), Problem> {
     if roles.contains(&record.role) {
         return Ok(());
     }
     let needed: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     let title = format!(
-        "token {} is of role {}, and this needs one of role {}; `rolegate tokens create NAME --role {}` makes one",
+        "token {} is of role {}, and this needs one of role {}; `rolegate tokens create NAME {}` makes one",
         record.name,
         record.role,
         needed.join(" or "),
-        how_made(roles)
+        roles
+            .first()
+            .map_or("--role admin", |least| least.options())
     );
     Err(Problem::new(StatusCode::FORBIDDEN, "outside_token", title))
-}
-
-/// How a token of the least of `roles` is made.
-fn how_made(roles: &[Role]) -> &'static str {
-    if roles.contains(&Role::Launcher) {
-        "launcher --for-roles PATTERN --for-users PATTERN"
-    } else if roles.contains(&Role::Auditor) {
-        "auditor"
-    } else {
-        "admin"
-    }
 }
 
 impl FromRequest for Browser {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use reqwest::{Certificate, Client, StatusCode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use super::client::{PATIENCE, connect, many_sockets, read_on, status};
+use super::client::{PATIENCE, connect, connect_deaf, many_sockets, read_on, status};
 use crate::gateway::{Setting, World, free_port};
 use crate::tls::certify;
 
@@ -197,4 +197,27 @@ async fn handshakes_that_take_too_long_are_counted() {
     let (answer, ended) = read_on(&mut stalled, PATIENCE).await;
     assert!(ended && answer.is_empty(), "{answer}");
     turns_away(&metrics, limits, [1, 0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_reads_are_counted() {
+    let lines = "limits = { unread_answer_timeout_seconds = 2, workers = 1 }";
+    let (world, metrics) = start("http", lines).await;
+    let url = world.gateway.at("/");
+    let limits = ["unread_answers", "requests_ahead", "slow_heads"];
+    let ask = b"GET /assets/style.css HTTP/1.1\r\nHost: gate\r\n\r\n";
+    let mut reading = connect(&url, [0, 1]).await;
+    reading.write_all(ask).await.unwrap();
+    assert_eq!(answered(&mut reading).await, Some(200));
+    let mut deaf = connect_deaf(&url, [0, 1]).await;
+    let begun = Instant::now();
+    while turned_away(&metrics, limits).await == [0, 0, 0] {
+        assert!(begun.elapsed() < PATIENCE, "nobody cuts it");
+        // One after the other, so that none comes ahead of the answer to the one before it.
+        let written = timeout(Duration::from_millis(20), deaf.write_all(ask)).await;
+        if written.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+    assert_eq!(turned_away(&metrics, limits).await, [1, 0, 0]);
 }
