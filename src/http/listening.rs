@@ -76,10 +76,10 @@ pub(super) fn listen(
                 peer::remember(&tls, stream, of);
             };
             let http = http(times, leaving.clone()).on_connect_ext(remember);
-            let timed = TlsAcceptorConfig::default().handshake_timeout(times.handshake);
+            let patience = TlsAcceptorConfig::default().handshake_timeout(times.handshake);
             let http = http
                 .finish(app())
-                .openssl_with_config(acceptor.clone(), timed);
+                .openssl_with_config(acceptor.clone(), patience);
             connections::counted(&connections, http, cut_over_tls)
         })
     } else {
