@@ -180,7 +180,7 @@ pub(super) fn flows(
     Flows {
         metrics: Arc::new(measuring::metrics(world, parts, measured)),
         readiness,
-        request_ids: Arc::new(RequestIds::of(&*world.entropy)),
+        request_ids: Arc::new(RequestIds::of(Arc::clone(&world.entropy))),
         sign_in,
         grants: Arc::new(Grants {
             store: parts.store.clone(),

@@ -8,13 +8,13 @@
 //! itself, with more room: few have any, but one is enough to be sent again and again. The time is handed in.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Event, EventKind};
-use crate::model::{LeaseId, Person};
+use crate::model::{LeaseId, Person, network};
 
 /// How many are recorded one by one in a minute.
 #[derive(Debug, Clone, Copy)]
@@ -97,17 +97,6 @@ impl Key {
             by: self.by.clone(),
             reason: Some(self.code.to_owned()),
             ..count.event()
-        }
-    }
-}
-
-/// Whoever has an IPv6 address has the 2^64 of its network.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
     }
 }

@@ -17,6 +17,14 @@ pub enum Limit {
     RefusalsOfToken,
     /// Connections of one address.
     ConnectionsOfAddress,
+    /// A TLS handshake that took too long.
+    SlowHandshakes,
+    /// No whole head of a request in time.
+    SlowHeads,
+    /// An answer that the client took too long to read.
+    UnreadAnswers,
+    /// What is no HTTP.
+    Malformed,
     /// Requests of one connection that came ahead of answers.
     RequestsAhead,
     /// Too long an address or headers.
@@ -29,12 +37,16 @@ pub enum Limit {
 
 impl Limit {
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::BadTokens,
         Self::RefusedSignIns,
         Self::SignInStarts,
         Self::RefusalsOfToken,
         Self::ConnectionsOfAddress,
+        Self::SlowHandshakes,
+        Self::SlowHeads,
+        Self::UnreadAnswers,
+        Self::Malformed,
         Self::RequestsAhead,
         Self::Head,
         Self::Verifications,
@@ -49,6 +61,10 @@ impl Limit {
             Self::SignInStarts => "sign_in_starts",
             Self::RefusalsOfToken => "refusals_of_token",
             Self::ConnectionsOfAddress => "connections_of_address",
+            Self::SlowHandshakes => "slow_handshakes",
+            Self::SlowHeads => "slow_heads",
+            Self::UnreadAnswers => "unread_answers",
+            Self::Malformed => "malformed",
             Self::RequestsAhead => "requests_ahead",
             Self::Head => "head",
             Self::Verifications => "verifications",
@@ -71,7 +87,7 @@ impl Pressure {
             .map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 
-    /// How many connections are open, handshakes under way not among them.
+    /// How many connections are open, handshakes under way among them.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }

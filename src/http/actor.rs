@@ -278,7 +278,7 @@ async fn orderer(access: &Access, shown: Shown) -> Result<Orderer, Problem> {
     if record.role == Role::Admin {
         return Ok(Orderer::Admin(record.name));
     }
-    require_role(&record, &[Role::Launcher])?;
+    require_role(&record, &[Role::Launcher, Role::Admin])?;
     Ok(Orderer::Launcher(record))
 }
 
@@ -322,19 +322,26 @@ impl FromRequest for Auditing {
         Box::pin(async move {
             let access = access?;
             let record = shown.record(&access).await?;
-            require_role(&record, &[Role::Admin, Role::Auditor])?;
+            require_role(&record, &[Role::Auditor, Role::Admin])?;
             Ok(Self)
         })
     }
 }
 
+/// Refuses a token of none of `roles`, of which the first may least.
 fn require_role(record: &TokenRecord, roles: &[Role]) -> Result<(), Problem> {
     if roles.contains(&record.role) {
         return Ok(());
     }
+    let needed: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     let title = format!(
-        "token {} is of role {}, which may not do this",
-        record.name, record.role
+        "token {} is of role {}, and this needs one of role {}; `rolegate tokens create NAME {}` makes one",
+        record.name,
+        record.role,
+        needed.join(" or "),
+        roles
+            .first()
+            .map_or("--role admin", |least| least.options())
     );
     Err(Problem::new(StatusCode::FORBIDDEN, "outside_token", title))
 }

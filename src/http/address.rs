@@ -8,6 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::HttpRequest;
+use actix_web::http::header::HeaderValue;
 use ipnet::IpNet;
 
 use super::Site;
@@ -17,7 +18,7 @@ pub(super) fn client(request: &HttpRequest, site: &Site) -> IpAddr {
     let peer = request.peer_addr();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     let lines = request.headers().get_all("X-Forwarded-For");
-    let lines: Vec<&str> = lines.map(|line| line.to_str().unwrap_or("?")).collect();
+    let lines: Vec<&[u8]> = lines.map(HeaderValue::as_bytes).collect();
     behind(peer, &lines, &site.trusted_proxies)
 }
 
@@ -38,13 +39,16 @@ pub(super) fn is_in(address: IpAddr, networks: &[IpNet]) -> bool {
     networks.iter().any(|network| network.contains(&plain))
 }
 
-fn behind(peer: IpAddr, lines: &[&str], trusted: &[IpNet]) -> IpAddr {
+/// Each hop is read by itself: what a client wrote may be of any bytes, and stands on one line with what a proxy added.
+fn behind(peer: IpAddr, lines: &[&[u8]], trusted: &[IpNet]) -> IpAddr {
     let mut client = peer;
-    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+    let hops = lines.iter().rev();
+    for hop in hops.flat_map(|line| line.rsplit(|byte| *byte == b',')) {
         if !is_in(client, trusted) {
             break;
         }
-        let Some(hop) = address_of(hop.trim()) else {
+        let hop = std::str::from_utf8(hop.trim_ascii());
+        let Some(hop) = hop.ok().and_then(address_of) else {
             break;
         };
         client = hop;
@@ -67,8 +71,10 @@ mod tests {
     #[test]
     fn only_our_proxies_are_believed_and_only_what_they_wrote() {
         let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
-        let client =
-            |peer: &str, lines: &[&str]| behind(peer.parse().unwrap(), lines, &trusted).to_string();
+        let client = |peer: &str, lines: &[&str]| {
+            let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
+            behind(peer.parse().unwrap(), &lines, &trusted).to_string()
+        };
         assert_eq!(client("192.0.2.1", &[]), "192.0.2.1");
         assert_eq!(client("10.0.0.1", &["192.0.2.9"]), "192.0.2.9");
         assert_eq!(client("::ffff:10.0.0.1", &["192.0.2.9"]), "192.0.2.9");
@@ -98,5 +104,17 @@ mod tests {
         ] {
             assert_eq!(client("10.0.0.1", &[written]), address, "{written}");
         }
+    }
+    #[test]
+    fn a_byte_that_is_no_text_spoils_its_own_hop_alone() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let client = |lines: &[&[u8]]| {
+            let peer = "10.0.0.1".parse().unwrap();
+            behind(peer, lines, &trusted).to_string()
+        };
+        assert_eq!(client(&[b"\xff, 192.0.2.9"]), "192.0.2.9");
+        assert_eq!(client(&[b"\xff", b"192.0.2.9, 10.0.0.2"]), "192.0.2.9");
+        assert_eq!(client(&[b"192.0.2.9, \xff"]), "10.0.0.1");
+        assert_eq!(client(&[b"192.0.2.9, \xff, 10.0.0.2"]), "10.0.0.2");
     }
 }

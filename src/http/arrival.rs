@@ -1,21 +1,22 @@
 //! What is asked of every request before its route: a head of bounded length, and https on the way to the proxy.
 //!
 //! `X-Forwarded-Proto` is believed from `server.trusted_proxies` alone. Where it says that the person came by plain
-//! http, a page is sent to its https address, and everything else is refused: what it carried went in the clear.
-//! Nothing is ever derived from the Host header.
+//! http, a page is sent to its https address, and everything else is refused, a token above all: what it carried went in
+//! the clear. Nothing is ever derived from the Host header.
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{LOCATION, TRANSFER_ENCODING};
+use actix_web::http::header::{AUTHORIZATION, LOCATION, TRANSFER_ENCODING};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 
+use super::error::Form;
 use super::{Problem, Site, address};
 use crate::flow::{Limit, Pressure};
 
-/// Balancers ask these of the process itself, by whatever way they have.
-const OPEN: &[&str] = &["/healthz", "/readyz", "/metrics"];
+/// Balancers ask these of the process itself, by whatever way they have, and send no secret along.
+const OPEN: &[&str] = &["/healthz", "/readyz"];
 
 /// Answers what must not come further.
 pub(super) async fn admit<B: MessageBody>(
@@ -78,10 +79,10 @@ fn too_long(request: &HttpRequest, most: usize) -> Option<Problem> {
 }
 
 fn in_the_clear(request: &HttpRequest, site: &Site) -> HttpResponse {
-    let path = request.path();
-    let is_page = !path.starts_with("/v1/") && !path.starts_with("/api/");
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if is_page && reads {
+    // Sent on, a token would come in the clear every time, and nobody would hear of it.
+    let has_token = request.headers().contains_key(AUTHORIZATION);
+    if Form::of(request) == Form::Page && reads && !has_token {
         let target = request.uri().path_and_query();
         let target = target.map_or("/", |target| target.as_str());
         let location = format!("{}{target}", site.public_url);

@@ -3,15 +3,13 @@
 //! Only translates. An answer is to the letter what `rolegate users --json` prints.
 
 use actix_web::{Error, HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::Problem;
 use super::actor::{Administering, Auditing, Sent};
+use super::listing::{ASKED, Listing};
 use crate::flow::{AssignmentFilter, AssignmentOrder, AssignmentView, Assignments, Underway};
 use crate::model::{IdpName, Person, UserName};
-
-/// How many assignments one page of a list holds.
-const PAGE: u32 = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,35 +90,25 @@ pub(super) async fn unset(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Listing {
+pub(super) struct ListQuery {
     user: Option<UserName>,
     idp: Option<IdpName>,
     after: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Page {
-    items: Vec<AssignmentView>,
-    next: Option<String>,
-}
-
 /// `GET /api/v1/admin/role-arns`: everything that is assigned, by user and IdP.
 pub(super) async fn list(
     _: Auditing,
-    query: Sent<web::Query<Listing>>,
+    query: Sent<web::Query<ListQuery>>,
     assignments: web::Data<Assignments>,
 ) -> Result<HttpResponse, Error> {
-    let Listing { user, idp, after } = query?.0.into_inner();
+    let ListQuery { user, idp, after } = query?.0.into_inner();
     let after = after.as_deref().map(position).transpose()?;
     let filter = AssignmentFilter { user, idp };
-    let found = assignments.list(&filter, after.as_ref(), PAGE + 1).await;
-    let mut items = found.map_err(Problem::from)?;
-    let full = usize::try_from(PAGE).unwrap_or(usize::MAX);
-    let more = items.len() > full;
-    items.truncate(full);
-    let last = items.last().filter(|_| more);
-    let next = last.map(|item| format!("{}/{}", item.user, item.idp));
-    Ok(HttpResponse::Ok().json(Page { items, next }))
+    let found = assignments.list(&filter, after.as_ref(), ASKED).await;
+    let found = found.map_err(Problem::from)?;
+    let key = |item: &AssignmentView| format!("{}/{}", item.user, item.idp);
+    Ok(HttpResponse::Ok().json(Listing::<AssignmentView>::of(found, key)))
 }
 
 /// Where a page ended: neither user nor IdP has a slash in its name.

@@ -2,12 +2,10 @@
 //! for how long an answer may stay unread.
 //!
 //! A trusted proxy is nobody's address, so that its connections are not counted by it. What comes beyond is closed
-//! before anything of it is read. Over TLS that is after the handshake, which has a time limit of its own. The server
-//! gives a client time for the head of the first request of a connection alone; here every next one is watched as
-//! well. A client that sends requests ahead of their answers is cut soon, since the server takes in all that have come
+//! before anything of it is read, over TLS before the handshake, which has a time limit of its own. The server gives a
+//! client time for the head of the first request of a connection alone; here every next one is watched as well. A client that sends requests ahead of their answers is cut soon, since the server takes in all that have come
 //! before it answers one. Reads and writes nothing.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,21 +15,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_tls::accept::openssl::TlsStream;
+use actix_service::apply_fn_factory;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Extensions, Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
 use actix_web::rt::spawn;
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpResponse};
+use futures_util::FutureExt;
+use futures_util::future::{Either, ready};
 use ipnet::IpNet;
 use socket2::SockRef;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::address::is_in;
-use super::limits::network;
 use crate::flow::{Limit, Pressure};
+use crate::model::network;
 
 /// What the system keeps of answers that are not read yet, in bytes; it takes twice as many. Left alone it takes
 /// megabytes, and a client that sends requests ahead and reads nothing has them all answered at once.
@@ -45,6 +45,14 @@ const UNTAKEN: usize = 8 * 1024;
 const AHEAD: usize = 16;
 /// How often connections are looked through.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// A head is late from this long before its time on: the server reads the time twice a second.
+const EARLY: Duration = Duration::from_millis(500);
+
+tokio::task_local! {
+    /// The connection that the task serves.
+    static SERVED: Arc<Open>;
+}
 
 /// Has the connections that come to `listener` take little before it is read.
 pub(super) fn take_little(listener: &TcpListener) {
@@ -60,7 +68,9 @@ pub(super) struct Terms {
     pub(super) trusted: Vec<IpNet>,
     /// After how long without a byte taken by the client the connection is given up.
     pub(super) unread: Duration,
-    /// After how long without a request under way it is.
+    /// How long the head of the first request may take.
+    pub(super) head: Duration,
+    /// After how long without a request under way the connection is given up.
     pub(super) quiet: Duration,
 }
 
@@ -90,9 +100,8 @@ impl Connections {
         })
     }
 
-    /// Takes in a connection that opened, or closes it.
-    pub(super) fn arrived(self: &Arc<Self>, io: &dyn Any, extensions: &mut Extensions) {
-        let Some(stream) = tcp(io) else { return };
+    /// Takes in a connection that opened, if there is a place for it.
+    fn arrived(self: &Arc<Self>, stream: &TcpStream) -> Option<Arc<Open>> {
         let socket = SockRef::from(stream);
         // Only the system knows whether the client takes what was sent; a system that cannot be told does without.
         let _told = socket.set_tcp_user_timeout(Some(self.terms.unread));
@@ -100,12 +109,11 @@ impl Connections {
         let peer = stream.peer_addr().ok().map(|peer| peer.ip());
         let counted = peer.filter(|peer| !is_in(*peer, &self.terms.trusted));
         let handle = stream.as_fd().try_clone_to_owned().ok();
-        if let Some(open) = self.admit(counted.map(network), handle) {
-            extensions.insert(open);
-        } else {
+        let open = self.admit(counted.map(network), handle);
+        if open.is_none() {
             self.pressure.turn_away(Limit::ConnectionsOfAddress);
-            let _closed = socket.shutdown(Shutdown::Both);
         }
+        open
     }
 
     /// A place for one more of `address`, if there is one.
@@ -129,6 +137,9 @@ impl Connections {
             number,
             address,
             handle,
+            greeted: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
             quiet_since: AtomicU64::new(self.now()),
             read_since: AtomicBool::new(true),
@@ -158,7 +169,9 @@ impl Connections {
         };
         for one in open {
             let since = one.quiet_since.load(Ordering::Relaxed);
-            if one.requests.load(Ordering::Relaxed) == 0 && now.saturating_sub(since) > quiet {
+            let idle = one.requests.load(Ordering::Relaxed) == 0;
+            if idle && one.is_greeted() && now.saturating_sub(since) > quiet {
+                one.late();
                 one.close();
             }
         }
@@ -174,6 +187,43 @@ impl Connections {
     }
 }
 
+/// `served`, whose connections are counted from the moment that they are taken; those that are too many end then.
+/// `cut` says by which limit one ended.
+pub(super) fn counted<S>(
+    connections: &Arc<Connections>,
+    served: S,
+    cut: fn(&S::Error) -> Option<Limit>,
+) -> impl ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = (),
+    Error = S::Error,
+    InitError = S::InitError,
+> + use<S>
+where
+    S: ServiceFactory<TcpStream, Config = (), Response = ()>,
+{
+    let connections = Arc::clone(connections);
+    apply_fn_factory(served, move |stream: TcpStream, served: &S::Service| {
+        let Some(open) = connections.arrived(&stream) else {
+            return Either::Left(ready(Ok(())));
+        };
+        let serving = SERVED.scope(Arc::clone(&open), served.call(stream));
+        Either::Right(serving.map(move |ended| {
+            open.ended(ended.as_ref().err().and_then(cut));
+            ended
+        }))
+    })
+}
+
+/// Has the requests of the connection that is being served know it, since they may come now.
+pub(super) fn known(of: &mut Extensions) {
+    if let Ok(open) = SERVED.try_with(Arc::clone) {
+        open.greet();
+        of.insert(open);
+    }
+}
+
 /// A connection that is open; ends with it.
 pub(super) struct Open {
     connections: Arc<Connections>,
@@ -181,6 +231,12 @@ pub(super) struct Open {
     address: Option<IpAddr>,
     /// A second handle on the socket; the first one is the server's.
     handle: Option<OwnedFd>,
+    /// Whether requests may come: over TLS the handshake is over.
+    greeted: AtomicBool,
+    /// Whether a request has come.
+    asked: AtomicBool,
+    /// Whether it is counted as one whose head came too late.
+    cut: AtomicBool,
     /// Requests whose answer is not yet given.
     requests: AtomicUsize,
     /// Since when there is none.
@@ -194,6 +250,7 @@ pub(super) struct Open {
 impl Open {
     /// Takes in one more request; `false` where too many came ahead of their answers, and the connection is closed.
     fn begins(&self) -> bool {
+        self.asked.store(true, Ordering::Relaxed);
         let is_ahead = !self.read_since.load(Ordering::Relaxed);
         let ahead = self
             .ahead
@@ -214,6 +271,38 @@ impl Open {
         self.read_since.store(false, Ordering::Relaxed);
         let open = Arc::clone(self);
         spawn(async move { open.read_since.store(true, Ordering::Relaxed) });
+    }
+
+    /// Notes that requests may come from now on.
+    fn greet(&self) {
+        self.quiet_since
+            .store(self.connections.now(), Ordering::Relaxed);
+        self.greeted.store(true, Ordering::Relaxed);
+    }
+
+    fn is_greeted(&self) -> bool {
+        self.greeted.load(Ordering::Relaxed)
+    }
+
+    /// Counts the connection, once, as one on which no whole head came in time.
+    fn late(&self) {
+        if !self.cut.swap(true, Ordering::Relaxed) {
+            self.connections.pressure.turn_away(Limit::SlowHeads);
+        }
+    }
+
+    /// Counts what the connection ended by: a limit, or the server's patience with its first head.
+    fn ended(&self, by: Option<Limit>) {
+        if let Some(limit) = by {
+            self.connections.pressure.turn_away(limit);
+            return;
+        }
+        let since = self.quiet_since.load(Ordering::Relaxed);
+        let waited = Duration::from_millis(self.connections.now().saturating_sub(since));
+        let asked = self.asked.load(Ordering::Relaxed);
+        if self.is_greeted() && !asked && waited + EARLY >= self.connections.terms.head {
+            self.late();
+        }
     }
 
     fn close(&self) {
@@ -302,12 +391,6 @@ impl MessageBody for Answer {
     }
 }
 
-fn tcp(io: &dyn Any) -> Option<&TcpStream> {
-    let plain = io.downcast_ref::<TcpStream>();
-    let tls = || io.downcast_ref::<TlsStream<TcpStream>>();
-    plain.or_else(|| tls().map(|stream| stream.get_ref()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read;
@@ -320,6 +403,7 @@ mod tests {
             most: 2,
             trusted: Vec::new(),
             unread: Duration::from_secs(1),
+            head: Duration::from_secs(10),
             quiet: Duration::from_secs(15),
         };
         Connections::new(terms, Arc::clone(pressure))
@@ -376,6 +460,7 @@ mod tests {
             client.set_nonblocking(true).unwrap();
             let (server, _) = listener.accept().unwrap();
             let place = connections.admit(None, Some(server.into())).unwrap();
+            place.greet();
             (client, place)
         };
         let ((mut idle, _idle), (mut working, place)) = (open(), open());

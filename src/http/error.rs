@@ -2,6 +2,7 @@
 //!
 //! What a stranger gets is the same whichever check failed; the cause was logged where it was met.
 
+use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, ContentType, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -9,9 +10,32 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
+use super::routes::matched;
 use super::{Site, page};
 use crate::flow::{AssignmentError, FetchError, LeaseError, SignInError, Unavailable};
 use crate::model::IdpName;
+
+/// In which form a path answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// What SDKs in jobs read.
+    Job,
+    /// `application/problem+json`.
+    Api,
+    /// A page for a browser.
+    Page,
+}
+
+impl Form {
+    /// By the path that routes are found by, whether or not there is one.
+    pub(super) fn of(request: &HttpRequest) -> Self {
+        match matched(request) {
+            path if path.starts_with("/v1/") => Self::Job,
+            path if path.starts_with("/api/") => Self::Api,
+            _ => Self::Page,
+        }
+    }
+}
 
 /// An error on its way to an API client, as `application/problem+json` (RFC 9457).
 #[derive(Debug, Error)]
@@ -53,6 +77,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", title)
     }
 
+    /// The body is longer than `limit` bytes.
+    pub(super) fn too_large(limit: usize) -> Self {
+        let title = format!("the body is longer than {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", title)
+    }
+
     /// No token, or none that counts here.
     pub(super) fn unauthorized(title: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title)
@@ -78,17 +108,22 @@ impl Problem {
         self.with("login_url", format!("{}{path}", site.public_url))
     }
 
-    /// Answers a person's browser with a page, anyone else with JSON.
+    /// Answers in the form of the path; where it is a page's, whoever asks for JSON gets that.
     pub(super) fn answer(&self, request: &HttpRequest) -> HttpResponse {
-        if wants_json(request) {
-            self.error_response()
-        } else {
-            page::refusal(
+        match Form::of(request) {
+            Form::Job => job_error(self.status, self.code, &self.title),
+            Form::Page if !wants_json(request) => page::refusal(
                 self.status,
                 &self.title,
                 self.more.get("reference").and_then(Value::as_str),
-            )
+            ),
+            Form::Api | Form::Page => self.error_response(),
         }
+    }
+
+    /// As [`answer`](Self::answer), on its way.
+    pub(super) fn answered(&self, request: &HttpRequest) -> actix_web::Error {
+        InternalError::from_response(self.code, self.answer(request)).into()
     }
 }
 

@@ -8,14 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::actor::{Managing, Ordering, Sent};
+use super::listing::{ASKED, Listing};
 use super::{Problem, Site};
 use crate::flow::{LeaseMade, LeaseOrder, LeaseView as Shown, Leases, Underway};
 use crate::model::{
-    IdpName, JobName, LeaseId, Narrowing, RoleArn, SessionDuration, UserName, rfc3339,
+    IdpName, JobName, Lease, LeaseId, Narrowing, RoleArn, SessionDuration, UserName, rfc3339,
 };
-
-/// How many leases one page of a list holds.
-const PAGE: u32 = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,12 +149,6 @@ pub(super) struct ListQuery {
     after: Option<LeaseId>,
 }
 
-#[derive(Serialize)]
-struct Page {
-    items: Vec<Shown>,
-    next: Option<String>,
-}
-
 /// `GET /api/v1/leases`.
 pub(super) async fn list(
     by: Managing,
@@ -164,19 +156,12 @@ pub(super) async fn list(
     leases: web::Data<Leases>,
 ) -> Result<HttpResponse, Error> {
     let ListQuery { user, job, after } = query?.0.into_inner();
-    let mut found = leases
-        .list(by.orderer(), user, job, after.as_ref(), PAGE + 1)
+    let found = leases
+        .list(by.orderer(), user, job, after.as_ref(), ASKED)
         .await
         .map_err(Problem::from)?;
-    let full = usize::try_from(PAGE).unwrap_or(usize::MAX);
-    let more = found.len() > full;
-    found.truncate(full);
-    let next = found
-        .last()
-        .filter(|_| more)
-        .map(|lease| lease.id.to_string());
-    let items = found.into_iter().map(Shown::from).collect();
-    Ok(HttpResponse::Ok().json(Page { items, next }))
+    let page = Listing::<Shown>::of(found, |lease: &Lease| lease.id.to_string());
+    Ok(HttpResponse::Ok().json(page))
 }
 
 /// `GET /api/v1/leases/{lease}`.

@@ -16,14 +16,14 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, RETRY_AFTER};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest, HttpResponse, ResponseError, web};
+use actix_web::{Error, HttpRequest, HttpResponse, web};
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use super::error::job_error;
-use super::routes::needs_token;
+use super::routes::{matched, needs_token};
 use super::{Problem, Site, address};
 use crate::flow::{Limit, Pressure};
+use crate::model::network;
 
 /// From how many keys on those that count no more are forgotten, once in so many counted.
 const MANY: usize = 10_000;
@@ -161,11 +161,6 @@ impl What {
     }
 }
 
-/// The path that routes are found by: a letter may come as `%61` too, and `HttpRequest::path` has it as it came.
-fn matched(request: &HttpRequest) -> &str {
-    request.match_info().as_str()
-}
-
 /// Whether a stranger's browser brings an IdP's word there.
 fn takes_documents(method: &Method, path: &str) -> bool {
     let is_callback = || path.starts_with("/oidc/") && path.ends_with("/callback");
@@ -187,28 +182,10 @@ fn token(request: &HttpRequest) -> [u8; 32] {
     openssl::sha::sha256(token.trim_ascii())
 }
 
-/// What one customer of a network provider has: an IPv4 address, or 2^64 of IPv6.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = u128::from(address) >> 64 << 64;
-            IpAddr::V6(Ipv6Addr::from(network))
-        }
-        plain @ IpAddr::V4(_) => plain,
-    }
-}
-
 fn too_many(request: &HttpRequest, what: What, seconds: u64) -> HttpResponse {
     let title = format!("{}; try again in {seconds} s", what.title());
     let (status, code) = (StatusCode::TOO_MANY_REQUESTS, "too_many");
-    let path = request.path();
-    let mut refused = if path.starts_with("/v1/") {
-        job_error(status, code, &title)
-    } else if path.starts_with("/api/") {
-        Problem::new(status, code, title).error_response()
-    } else {
-        Problem::new(status, code, title).answer(request)
-    };
+    let mut refused = Problem::new(status, code, title).answer(request);
     refused.headers_mut().insert(RETRY_AFTER, seconds.into());
     refused
 }

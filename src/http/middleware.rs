@@ -17,6 +17,7 @@ use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, web};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::error::Form;
 use super::request_id::{RequestId, RequestIds};
 use super::routes::Position;
 use super::{Problem, Site, address, span};
@@ -34,12 +35,7 @@ pub(super) async fn read_body(
         return Err(too_slow());
     };
     let Ok(body) = read else {
-        let title = format!("the body is longer than {limit} bytes");
-        return Err(Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            title,
-        ));
+        return Err(Problem::too_large(limit));
     };
     body.map_err(|_| Problem::bad_request("the body broke off"))
 }
@@ -102,8 +98,7 @@ pub(super) async fn secure(
         }
         _ => "no-store",
     };
-    let path = response.request().path();
-    let is_page = !path.starts_with("/v1/") && !path.starts_with("/api/");
+    let is_page = Form::of(response.request()) == Form::Page;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
     if !headers.contains_key(CONTENT_SECURITY_POLICY) {

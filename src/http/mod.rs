@@ -22,6 +22,8 @@ mod idps;
 mod job;
 mod leases;
 mod limits;
+mod listening;
+mod listing;
 mod metrics;
 mod middleware;
 mod oidc;

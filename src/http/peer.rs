@@ -3,7 +3,6 @@
 //! Trusts the handshake: a certificate that is here was verified there, by the authorities in force. A connection may
 //! outlive that, so time and authorities are asked again with every request.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use actix_tls::accept::openssl::TlsStream;
@@ -35,13 +34,10 @@ pub(super) struct Peer {
     names: Vec<CertificateName>,
 }
 
-/// Has connections remember the certificate of their client.
-pub(super) fn remember(tls: Arc<Tls>) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync {
-    move |connection, extensions| {
-        let stream = connection.downcast_ref::<TlsStream<TcpStream>>();
-        if let Some(peer) = stream.and_then(|stream| Peer::of(stream.ssl(), &tls)) {
-            extensions.insert(Arc::new(peer));
-        }
+/// Has a connection, whose handshake is over, remember the certificate of its client.
+pub(super) fn remember(tls: &Arc<Tls>, stream: &TlsStream<TcpStream>, of: &mut Extensions) {
+    if let Some(peer) = Peer::of(stream.ssl(), tls) {
+        of.insert(Arc::new(peer));
     }
 }
 

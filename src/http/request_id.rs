@@ -1,19 +1,16 @@
 //! The id by which a request is found in the log: made here, never taken from who asks.
 //!
-//! A process draws one number at random when it starts and mixes it with a counter: no id comes twice from a
-//! process, two processes share one by chance alone, and an id says neither how many came before nor what the next
-//! will be to who reads it in passing. It guards nothing.
+//! Each is drawn at random, so that one says nothing of another, nor how many there were, and two requests share one
+//! by chance alone. It guards nothing.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use crate::model::Entropy;
 
 /// Makes ids.
-#[derive(Debug)]
 pub struct RequestIds {
-    seed: u64,
-    made: AtomicU64,
+    entropy: Arc<dyn Entropy>,
 }
 
 /// One request's id: sixteen hexadecimal digits.
@@ -21,26 +18,16 @@ pub struct RequestIds {
 pub(super) struct RequestId(u64);
 
 impl RequestIds {
-    /// Ids of this process.
-    pub fn of(entropy: &dyn Entropy) -> Self {
-        let mut seed = [0; 8];
-        entropy.fill(&mut seed);
-        Self {
-            seed: u64::from_le_bytes(seed),
-            made: AtomicU64::new(0),
-        }
+    /// Ids of `entropy`.
+    pub fn of(entropy: Arc<dyn Entropy>) -> Self {
+        Self { entropy }
     }
 
-    /// The next one, by a single atomic addition.
+    /// Another one.
     pub(super) fn next(&self) -> RequestId {
-        // splitmix64 (Steele, Lea, Flood, 2014), whose steps can each be undone, so that no two are alike.
-        let made = self.made.fetch_add(1, Ordering::Relaxed);
-        let mut mixed = self
-            .seed
-            .wrapping_add(made.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        RequestId(mixed ^ (mixed >> 31))
+        let mut drawn = [0; 8];
+        self.entropy.fill(&mut drawn);
+        RequestId(u64::from_le_bytes(drawn))
     }
 }
 
@@ -53,18 +40,34 @@ impl fmt::Display for RequestId {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::sync::Mutex;
 
     use super::*;
     use crate::model::OsEntropy;
 
+    /// Hands out what it was given, eight bytes at a time.
+    struct Given(Mutex<Vec<u64>>);
+
+    impl Entropy for Given {
+        fn fill(&self, bytes: &mut [u8]) {
+            let next = self.0.lock().unwrap().remove(0);
+            bytes.copy_from_slice(&next.to_le_bytes());
+        }
+    }
+
     #[test]
-    fn ids_are_sixteen_digits_and_never_come_twice() {
-        let (one, other) = (RequestIds::of(&OsEntropy), RequestIds::of(&OsEntropy));
-        let made: HashSet<String> = (0..10_000)
-            .flat_map(|_| [one.next().to_string(), other.next().to_string()])
-            .collect();
-        assert_eq!(made.len(), 20_000);
-        let is_hex = |id: &String| id.len() == 16 && id.chars().all(|c| c.is_ascii_hexdigit());
-        assert!(made.iter().all(is_hex));
+    fn an_id_is_sixteen_digits_of_its_own() {
+        let drawn = [7, u64::MAX, 0x0123_4567_89ab_cdef];
+        let ids = RequestIds::of(Arc::new(Given(Mutex::new(drawn.to_vec()))));
+        let made = drawn.map(|_| ids.next().to_string());
+        let expected = ["0000000000000007", "ffffffffffffffff", "0123456789abcdef"];
+        assert_eq!(made, expected, "nothing of one is in another");
+    }
+
+    #[test]
+    fn ids_of_the_system_differ() {
+        let ids = RequestIds::of(Arc::new(OsEntropy));
+        let made: HashSet<RequestId> = (0..10_000).map(|_| ids.next()).collect();
+        assert_eq!(made.len(), 10_000);
     }
 }

@@ -4,30 +4,22 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{Error, HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::Problem;
 use super::actor::{Administering, Auditing, Sent};
+use super::listing::{ASKED, Listing};
 use crate::flow::{
-    Access, HoldView, Revoke, RevokeOrder, Selector, SessionView as SessionShown, Underway,
-    good_reason,
+    Access, HoldView, Revoke, RevokeOrder, Selector, SessionRow, SessionView as SessionShown,
+    Underway, good_reason,
 };
 use crate::model::{HoldId, IdpName, LeaseId, RolePattern, SessionId, TokenName, UserName};
-
-/// How many sessions one page of a list holds.
-const PAGE: u32 = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SessionsQuery {
     user: Option<UserName>,
     after: Option<SessionId>,
-}
-
-#[derive(Serialize)]
-struct Page<T> {
-    items: Vec<T>,
-    next: Option<String>,
 }
 
 /// `GET /api/v1/admin/sessions`.
@@ -37,14 +29,10 @@ pub(super) async fn sessions(
     access: web::Data<Access>,
 ) -> Result<HttpResponse, Error> {
     let SessionsQuery { user, after } = query?.0.into_inner();
-    let found = access.sessions(user.as_ref(), after.as_ref(), PAGE + 1);
-    let mut found = found.await.map_err(Problem::from)?;
-    let full = usize::try_from(PAGE).unwrap_or(usize::MAX);
-    let more = found.len() > full;
-    found.truncate(full);
-    let next = found.last().filter(|_| more).map(|row| row.id.to_string());
-    let items = found.into_iter().map(SessionShown::from).collect();
-    Ok(HttpResponse::Ok().json(Page { items, next }))
+    let found = access.sessions(user.as_ref(), after.as_ref(), ASKED);
+    let found = found.await.map_err(Problem::from)?;
+    let page = Listing::<SessionShown>::of(found, |row: &SessionRow| row.id.to_string());
+    Ok(HttpResponse::Ok().json(page))
 }
 
 #[derive(Deserialize)]
@@ -127,7 +115,7 @@ pub(super) async fn revoke(
 pub(super) async fn holds(_: Auditing, revoke: web::Data<Revoke>) -> Result<HttpResponse, Error> {
     let holds = revoke.holds().await.map_err(Problem::from)?;
     let items = holds.iter().map(HoldView::from).collect();
-    Ok(HttpResponse::Ok().json(Page { items, next: None }))
+    Ok(HttpResponse::Ok().json(Listing::<HoldView>::whole(items)))
 }
 
 /// `DELETE /api/v1/admin/holds/{hold}`.

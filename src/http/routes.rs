@@ -181,6 +181,11 @@ pub(super) fn needs_token(request: &HttpRequest) -> bool {
     rows.clone().next().is_some() && rows.all(|row| !open.contains(&row.needs))
 }
 
+/// The path that routes are found by: a letter may come as `%61` too, and `HttpRequest::path` has it as it came.
+pub(super) fn matched(request: &HttpRequest) -> &str {
+    request.match_info().as_str()
+}
+
 /// Where a request's path stands among the patterns; requests of the path carry it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Position(pub(super) usize);

@@ -2,22 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
+use actix_web::error::{JsonPayloadError, UrlencodedError};
+use actix_web::web;
 use ipnet::IpNet;
 use openssl::error::ErrorStack;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use super::connections::{self, Connections, Terms};
-use super::{
-    Limits, Problem, RequestIds, Tls, TlsError, arrival, limits, middleware, peer, routes,
-};
+use super::{Limits, Problem, RequestIds, Tls, TlsError, listening};
 use crate::flow::{
     Access, Admins, Assignments, Console, Explain, Fetch, Grants, Idps, Leases, Login, Logout,
     Metrics, Pressure, Providers, Readiness, RelayKeys, Revoke, ServiceKeys, SignIn, Underway,
@@ -26,6 +25,8 @@ use crate::model::IdpName;
 
 /// A JSON body of ours is small; a session policy has 2,048 characters.
 const JSON_LIMIT: usize = 32 * 1024;
+/// So is a form of our pages.
+const FORM_LIMIT: usize = 16 * 1024;
 
 /// What pages and answers say of the place they come from.
 pub struct Site {
@@ -154,6 +155,14 @@ pub struct Bounds {
     pub shutdown_timeout: Duration,
 }
 
+impl Bounds {
+    /// How many threads serve requests.
+    pub(super) fn workers(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(2, NonZero::get);
+        self.workers.unwrap_or_else(cores)
+    }
+}
+
 /// Where certificate chain and key are.
 pub struct TlsFiles {
     /// The chain, PEM.
@@ -216,62 +225,26 @@ pub fn serve(
     tls: Option<&Arc<Tls>>,
     bounds: &Bounds,
 ) -> Result<Serving, ServeError> {
-    let timeout = flows.site.request_timeout;
-    let workers = bounds
-        .workers
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
-    let each = bounds.max_connections.div_ceil(workers);
+    let request = flows.site.request_timeout;
     let terms = Terms {
         most: bounds.connections_per_address,
         trusted: flows.site.trusted_proxies.clone(),
         unread: bounds.unread_answer_timeout,
-        quiet: timeout + bounds.keep_alive,
+        head: request,
+        quiet: request + bounds.keep_alive,
     };
     let connections = Connections::new(terms, Arc::clone(&flows.pressure));
-    let watch = tokio::spawn(Arc::clone(&connections).watch());
-    let remember = tls.map(|tls| peer::remember(Arc::clone(tls)));
-    let address = listener
-        .local_addr()
-        .map_err(|error| ServeError::Listen(SocketAddr::from(([0, 0, 0, 0], 0)), error))?;
-    let server = HttpServer::new(move || {
-        App::new()
-            .configure(|app| provide(app, &flows))
-            .wrap(from_fn(limits::hold))
-            .wrap(from_fn(arrival::admit))
-            .wrap(from_fn(middleware::secure))
-            .wrap(from_fn(middleware::log))
-            .wrap(from_fn(connections::mark))
-            .configure(routes::register)
-            .default_service(web::to(super::error::not_found))
-    })
-    .on_connect(move |io, extensions| {
-        connections.arrived(io, extensions);
-        if let Some(remember) = &remember {
-            remember(io, extensions);
-        }
-    })
-    .workers(workers)
-    .max_connections(each)
-    // A handshake that stalls costs no more than a connection, and must keep nobody's from beginning.
-    .max_connection_rate(each)
-    .keep_alive(bounds.keep_alive)
-    .client_request_timeout(timeout)
-    .tls_handshake_timeout(bounds.tls_handshake_timeout)
-    .shutdown_timeout(bounds.shutdown_timeout.as_secs())
-    .disable_signals();
+    let watch = Arc::clone(&connections).watch();
     connections::take_little(&listener);
-    let listening = match tls {
-        Some(tls) => server.listen_openssl(listener, tls.acceptor()?),
-        None => server.listen(listener),
-    };
-    let server = listening.map_err(|error| ServeError::Listen(address, error))?;
+    let server = listening::listen(flows, listener, tls, connections, bounds)?;
     Ok(Serving {
-        watch: Some(watch),
-        ..Serving::of(server.run())
+        watch: Some(tokio::spawn(watch)),
+        ..Serving::of(server)
     })
 }
 
-fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
+/// Hands `flows` to `app`, and says how what cannot be read is refused.
+pub(super) fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
     let flows = flows.clone();
     app.app_data(web::Data::from(flows.sign_in))
         .app_data(web::Data::from(flows.grants))
@@ -300,18 +273,32 @@ fn provide(app: &mut web::ServiceConfig, flows: &Flows) {
         .app_data(
             web::JsonConfig::default()
                 .limit(JSON_LIMIT)
-                .error_handler(|error, _| Problem::bad_request(error.to_string()).into()),
+                .error_handler(|error, request| unread_json(&error).answered(request)),
         )
-        .app_data(
-            web::PathConfig::default()
-                .error_handler(|error, _| Problem::bad_request(error.to_string()).into()),
-        )
-        .app_data(
-            web::QueryConfig::default()
-                .error_handler(|error, _| Problem::bad_request(error.to_string()).into()),
-        )
+        .app_data(web::PathConfig::default().error_handler(|error, request| {
+            Problem::bad_request(error.to_string()).answered(request)
+        }))
+        .app_data(web::QueryConfig::default().error_handler(|error, request| {
+            Problem::bad_request(error.to_string()).answered(request)
+        }))
         .app_data(
             web::FormConfig::default()
-                .error_handler(|error, _| Problem::bad_request(error.to_string()).into()),
+                .limit(FORM_LIMIT)
+                .error_handler(|error, request| unread_form(&error).answered(request)),
         );
+}
+
+fn unread_json(error: &JsonPayloadError) -> Problem {
+    match error {
+        JsonPayloadError::OverflowKnownLength { limit, .. }
+        | JsonPayloadError::Overflow { limit } => Problem::too_large(*limit),
+        other => Problem::bad_request(other.to_string()),
+    }
+}
+
+fn unread_form(error: &UrlencodedError) -> Problem {
+    match error {
+        UrlencodedError::Overflow { limit, .. } => Problem::too_large(*limit),
+        other => Problem::bad_request(other.to_string()),
+    }
 }

@@ -86,22 +86,18 @@ impl Tls {
         })
     }
 
-    /// What listens. The server puts its own choice of protocols on what it is given, so that every connection is
-    /// moved to settings that it has not seen.
-    pub(super) fn acceptor(self: &Arc<Self>) -> Result<SslAcceptorBuilder, ErrorStack> {
+    /// What shakes hands.
+    pub(super) fn acceptor(self: &Arc<Self>) -> Result<SslAcceptor, ErrorStack> {
         let pair = self.pair();
-        let mut inner = self.settings(&pair)?;
-        inner.set_alpn_select_callback(|_, offered| {
+        let mut settings = self.settings(&pair)?;
+        settings.set_alpn_select_callback(|_, offered| {
             select_next_proto(HTTP_1, offered).ok_or(AlpnError::ALERT_FATAL)
         });
-        let inner = inner.build().into_context();
-        let mut outer = self.settings(&pair)?;
         let first = pair.digest;
         let tls = Arc::clone(self);
-        // Asked in every handshake, whether or not the client names a host, and before the protocol is chosen.
-        outer.set_servername_callback(move |connection, _| {
+        // Asked in every handshake, whether or not the client names a host.
+        settings.set_servername_callback(move |connection, _| {
             let fatal = |_| SniError::ALERT_FATAL;
-            connection.set_ssl_context(&inner).map_err(fatal)?;
             if let Some(authorities) = tls.authorities() {
                 authorities.put_on(connection).map_err(fatal)?;
             }
@@ -111,7 +107,7 @@ impl Tls {
             }
             pair.put_on(connection).map_err(fatal)
         });
-        Ok(outer)
+        Ok(settings.build())
     }
 
     /// Whose certificates of clients are taken now.

@@ -93,7 +93,11 @@
 //! * `kind` of audit records: [`EventKind`](crate::audit::EventKind).
 //! * `check`: one of those of `/readyz`, below.
 //! * `limit`: one of [`Limit`](crate::flow::Limit): `bad_tokens`, `refused_sign_ins`, `sign_in_starts`,
-//!   `refusals_of_token` (429), `connections_of_address` (closed), `head` (414, 431), `verifications`, `minting` (503).
+//!   `refusals_of_token` (429), `connections_of_address`, `slow_handshakes` (closed), `slow_heads`
+//!   (408, or closed: no whole head of a request in time, be it that nothing was sent at all), `unread_answers` (closed),
+//!   `malformed` (400: no HTTP), `requests_ahead` (closed), `head` (414, 431), `verifications`, `minting` (503). The 408 to
+//!   a slow head and the 400 to what is no HTTP are here alone, since no request came of them; a slow body is a request
+//!   with 408.
 //! * `name` and `of` of jobs: those of the [table](super::jobs); `of` is the OpenID provider of a job that there is once
 //!   for each, else empty. It is not `job`, which is Prometheus's own word for what it scrapes. `outcome` there: `done`,
 //!   `failed`.

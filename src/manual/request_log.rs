@@ -15,7 +15,7 @@
 //!
 //! | field | meaning |
 //! |---|---|
-//! | `request_id` | sixteen hexadecimal digits, also in the header `x-request-id` of answers that show no reference. Made by the gateway; what a client sends in such a header counts for nothing. It comes once in the life of a process |
+//! | `request_id` | sixteen hexadecimal digits, also in the header `x-request-id` of answers that show no reference. Made by the gateway; what a client sends in such a header counts for nothing. Drawn at random: one says nothing of another |
 //! | `method` | the request's method |
 //! | `route` | the pattern of the route, such as `/api/v1/leases/{lease}`, or `(none)`; the path itself is not logged, since it may name a person |
 //! | `status` | the answer's status |

@@ -262,9 +262,6 @@
 //!   the records behind it cut off. A gateway that saw what is gone records an `alarm` before it records anything else;
 //!   one that was started since cannot know. What was put back shows where an export or a copy, kept elsewhere, goes
 //!   further (`rolegate audit verify FILE`), and to who noted an end (`rolegate audit verify --at-least`).
-//! * **Connections over TLS that never finish their handshake** are not counted by address, since nothing of them was
-//!   read yet: they hold places of `server.limits.max_connections` for `tls_handshake_timeout_seconds`. Where
-//!   strangers reach the gateway itself, let what stands before it bound connections by address.
 //! * **rolegate's own AWS identity**, for `broker`, may assume every role that trusts it. Give it that
 //!   permission and no other; the role it runs as is refused to everybody
 //!   ([`OwnRole`](crate::sts::IssueError::OwnRole)).

@@ -3,6 +3,7 @@
 //! A value of a type in here is well formed; whether it is permitted is for `policy` to say. Nothing
 //! in this room does I/O, reads a clock of its own or knows another room.
 
+mod address;
 mod arn;
 mod certificate_name;
 mod clock;
@@ -26,6 +27,7 @@ mod subject;
 mod token;
 mod trace;
 
+pub use address::network;
 pub use arn::{AccountId, ArnError, Partition, RoleArn, SamlProviderArn, split_arn_list};
 pub use certificate_name::{CertificateName, CertificateNameError};
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339, seconds_between};

@@ -155,6 +155,15 @@ impl Role {
             Self::Auditor => "auditor",
         }
     }
+
+    /// What `rolegate tokens create` takes for a token of it.
+    pub fn options(self) -> &'static str {
+        match self {
+            Self::Launcher => "--role launcher --for-roles PATTERN --for-users PATTERN",
+            Self::Admin => "--role admin",
+            Self::Auditor => "--role auditor",
+        }
+    }
 }
 
 impl fmt::Display for Role {

@@ -4,20 +4,20 @@
 //! may still become a token, is asked within the very statement that says so: a session that ended in
 //! between gives nothing.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::any::AnyRow;
 
 use super::rows::{Record, last, millis};
 use super::{Store, StoreError};
-use crate::model::{SessionId, TokenHash};
+use crate::model::{SessionId, TokenHash, network};
 
 /// How long a code may be answered, and its answer be taken.
 pub const LOGIN_LIVES: TimeDelta = TimeDelta::minutes(10);
 /// How many codes are kept at once; beyond that the oldest that nobody answered goes.
 pub const LOGINS_KEPT: i64 = 10_000;
-/// How many of them one address may have asked for.
+/// How many of them one address may have asked for, or one IPv6 network of /64.
 pub const LOGINS_PER_ADDRESS: i64 = 100;
 
 /// A sign-in that begins.
@@ -79,18 +79,22 @@ impl Store {
     /// Keeps a code for ten minutes. Says whether: one address has a bound of its own.
     pub async fn add_login(&self, login: &NewLogin) -> Result<bool, StoreError> {
         let now = self.now();
+        let (first, last) = ends(login.address);
         let done = sqlx::query(
             "INSERT INTO logins (device, user_code, state, address, created_at, expires_at)
              SELECT $1, $2, 'pending', $3, $4, $5 WHERE $6 >
-             (SELECT COUNT(*) FROM logins WHERE address = $3 AND state = 'pending' AND expires_at > $4)
+             (SELECT COUNT(*) FROM logins WHERE address BETWEEN $7 AND $8 AND state = 'pending'
+              AND expires_at > $4)
              ON CONFLICT DO NOTHING",
         )
         .bind(login.device.as_bytes())
         .bind(login.user_code.to_vec())
-        .bind(login.address.to_string())
+        .bind(written(login.address))
         .bind(millis(now))
         .bind(millis(now + LOGIN_LIVES))
         .bind(LOGINS_PER_ADDRESS)
+        .bind(written(first))
+        .bind(written(last))
         .execute(self.writer())
         .await?;
         if done.rows_affected() == 0 {
@@ -254,6 +258,27 @@ async fn give(
     .execute(connection)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// An address as a row has it: one of IPv6 with all its digits, so that those of a network stand together.
+fn written(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => address
+            .segments()
+            .map(|part| format!("{part:04x}"))
+            .join(":"),
+    }
+}
+
+/// The first and the last address of the network that `address` counts as.
+fn ends(address: IpAddr) -> (IpAddr, IpAddr) {
+    let first = network(address);
+    let last = match first {
+        IpAddr::V4(_) => first,
+        IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits() | u128::from(u64::MAX)).into(),
+    };
+    (first, last)
 }
 
 fn read(row: &AnyRow) -> Result<PendingLogin, StoreError> {

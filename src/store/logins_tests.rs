@@ -178,6 +178,35 @@ async fn the_token_outlives_the_browser_and_ends_with_the_session() {
 }
 
 #[tokio::test]
+async fn a_network_of_ipv6_has_the_bound_of_one_address() {
+    let bench = Bench::new();
+    let store = bench.open().await;
+    let login = |at: i64, address: String| {
+        let mut user_code = [0; 32];
+        user_code[..8].copy_from_slice(&at.to_be_bytes());
+        NewLogin {
+            device: hash(TokenKind::Device),
+            user_code,
+            address: address.parse().unwrap(),
+        }
+    };
+    for at in 0..LOGINS_PER_ADDRESS {
+        let address = format!("2001:db8:0:a:{:x}::{at:x}", at * 600);
+        assert!(store.add_login(&login(at, address)).await.unwrap());
+    }
+    let inside = ["2001:db8:0:a::", "2001:db8:0:a:ffff:ffff:ffff:ffff"];
+    for address in inside {
+        let login = login(-1, address.to_owned());
+        assert!(!store.add_login(&login).await.unwrap(), "{address}");
+    }
+    let outside = ["2001:db8:0:9:ffff:ffff:ffff:ffff", "2001:db8:0:b::"];
+    for (at, address) in (1000..).zip(outside) {
+        let login = login(at, address.to_owned());
+        assert!(store.add_login(&login).await.unwrap(), "{address}");
+    }
+}
+
+#[tokio::test]
 async fn one_address_has_a_bound_and_all_together_another() {
     let bench = Bench::new();
     let store = bench.open().await;
@@ -196,6 +225,8 @@ async fn one_address_has_a_bound_and_all_together_another() {
     assert!(!store.add_login(&login(-1, HERE)).await.unwrap());
     let elsewhere: IpAddr = "2001:db8::1".parse().unwrap();
     assert!(store.add_login(&login(-1, elsewhere)).await.unwrap());
+    let kept = store.pending_login(&login(-1, elsewhere).user_code).await;
+    assert_eq!(kept.unwrap().unwrap().address, elsewhere);
 
     // The rest of the room is filled by one statement, in the name of as many addresses.
     macro_rules! fill {

@@ -3,6 +3,7 @@
 mod ahead;
 mod bodies;
 mod client;
+mod connections;
 mod ending;
 mod flood;
 mod proxy;

@@ -2,6 +2,7 @@
 
 use reqwest::{Client, Method, StatusCode, redirect::Policy};
 use rolegate::http::{Needs, ROUTES, RouteEntry};
+use serde_json::{Value, json};
 
 use crate::gateway::{Setting, World};
 
@@ -165,4 +166,93 @@ async fn every_answer_carries_the_headers_that_guard_it() {
         .await
         .unwrap();
     assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_has_the_form_of_its_path() {
+    const PAGE: &str = "text/html; charset=utf-8";
+    const PROBLEM: &str = "application/problem+json";
+    const JOB: &str = "application/json";
+    let world = World::start().await;
+    let long = format!("?pad={}", "a".repeat(40_000));
+    for (method, path, accept, status, kind) in [
+        ("GET", "/nope", "*/*", 404, PAGE),
+        ("GET", "/nope", "application/json", 404, PROBLEM),
+        ("DELETE", "/saml/acs", "*/*", 405, PAGE),
+        ("GET", "/api/v1/nope", "*/*", 404, PROBLEM),
+        ("GET", "/api/v1/nope", "text/html", 404, PROBLEM),
+        ("GET", "/%61pi/v1/nope", "*/*", 404, PROBLEM),
+        ("PUT", "/api/v1/leases", "*/*", 405, PROBLEM),
+        ("POST", "/v1/credentials", "*/*", 405, JOB),
+        ("GET", "/v1/nope", "text/html", 404, JOB),
+    ] {
+        let shown = format!("{method} {path}, {accept}");
+        let method: Method = method.parse().unwrap();
+        let request = |path: &str| {
+            let request = Client::new().request(method.clone(), world.gateway.at(path));
+            request.header("Accept", accept).send()
+        };
+        for (path, status) in [(path.to_owned(), status), (format!("{path}{long}"), 414)] {
+            let answer = request(&path).await.unwrap();
+            assert_eq!(answer.status(), status, "{shown}");
+            assert_eq!(answer.headers()["Content-Type"], kind, "{shown}");
+            if kind == PAGE {
+                continue;
+            }
+            let body: Value = answer.json().await.unwrap();
+            assert_eq!(body["Code"].is_string(), kind == JOB, "{shown}: {body}");
+            assert!(body["code"].is_string(), "{shown}: {body}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_long_is_told_so_and_one_that_is_wrong_is_told_that() {
+    let world = World::start().await;
+    let launcher = world.launcher().await;
+    let order = |size: usize| json!({ "user": "alice", "job": "a".repeat(size) });
+    let leases = "/api/v1/leases";
+    for (body, status, code) in [
+        (order(40_000), 413, "too_large"),
+        (order(10), 400, "bad_request"),
+    ] {
+        let (answered, problem) = world.api("POST", leases, &launcher, Some(body)).await;
+        assert_eq!(answered.as_u16(), status, "{problem}");
+        assert_eq!(problem["code"], code, "{problem}");
+    }
+    let confirm = async |size: usize| {
+        let form = [("confirm", "a".repeat(size))];
+        let post = Client::new().post(world.gateway.at("/saml/confirm"));
+        post.form(&form).send().await.unwrap()
+    };
+    let long = confirm(40_000).await;
+    assert_eq!(long.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let kind = long.headers()["Content-Type"].to_str().unwrap();
+    assert!(kind.starts_with("text/html"), "a page's: {kind}");
+    assert_eq!(confirm(10).await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_another_role_is_told_which_is_needed_and_how_it_is_made() {
+    let world = World::start().await;
+    let launcher = world.launcher().await;
+    let auditor = ["tokens", "create", "eyes", "--role", "auditor"];
+    let auditor = world.gateway.command(&auditor).await.good();
+    let admin = ["tokens", "create", "root", "--role", "admin"];
+    let admin = world.gateway.command(&admin).await.good();
+    let hold = "/api/v1/admin/holds/hld_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    let told = "token eyes is of role auditor, and this needs one of role admin; `rolegate tokens create NAME --role admin` makes one";
+    let (status, problem) = world.api("DELETE", hold, &auditor, None).await;
+    assert_eq!((status.as_u16(), &problem["title"]), (403, &told.into()));
+    let (status, problem) = world.api("DELETE", hold, &admin, None).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{problem}");
+    let (status, problem) = world.api("GET", "/api/v1/leases", &auditor, None).await;
+    let told = "this needs one of role launcher or admin; `rolegate tokens create NAME --role launcher --for-roles PATTERN --for-users PATTERN` makes one";
+    assert_eq!(status, StatusCode::FORBIDDEN, "{problem}");
+    assert!(
+        problem["title"].as_str().unwrap().ends_with(told),
+        "{problem}"
+    );
+    let (status, _) = world.api("GET", "/api/v1/leases", &launcher, None).await;
+    assert_eq!(status, StatusCode::OK);
 }

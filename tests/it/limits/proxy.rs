@@ -1,6 +1,6 @@
 //! What a proxy says of the person counts; what others say of themselves does not.
 
-use reqwest::header::LOCATION;
+use reqwest::header::{HeaderValue, LOCATION};
 use reqwest::{Client, RequestBuilder, StatusCode, redirect::Policy};
 use serde_json::Value;
 
@@ -91,6 +91,43 @@ async fn what_carries_something_is_refused_in_the_clear() {
     let fetch = from(9).get(inside(&world, "/v1/credentials"));
     let refused = told(fetch.header("Authorization", "rgj_x"), "http").await;
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let read: Value = refused.json().await.unwrap();
+    assert_eq!(read["code"], "https_needed");
+    assert_eq!(read["Code"], "https_needed", "as SDKs read it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_with_a_token_want_https_like_everything_with_a_token() {
+    let world = behind_a_proxy().await;
+    let auditor = ["tokens", "create", "eyes", "--role", "auditor"];
+    let auditor = world.gateway.command(&auditor).await.good();
+    let scrape = |proto| {
+        let scrape = from(9).get(inside(&world, "/metrics"));
+        told(scrape.bearer_auth(&auditor), proto)
+    };
+    let refused = scrape("http").await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert!(refused.text().await.unwrap().contains("over https"));
+    assert_eq!(scrape("https").await.status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_wrote_hides_nothing_that_the_proxy_wrote_behind_it() {
+    let world = behind_a_proxy().await;
+    for (written, path) in [
+        (&b"\xff, 203.0.113.7"[..], "/login"),
+        (&b"203.0.113.9, \xff"[..], "/saml/metadata"),
+    ] {
+        let written = HeaderValue::from_bytes(written).unwrap();
+        let asked = from(9).get(inside(&world, path));
+        let asked = asked.header("X-Forwarded-For", written).send().await;
+        assert_eq!(asked.unwrap().status(), StatusCode::OK);
+    }
+    world.gateway.logged_times("request", 2).await;
+    let log = world.gateway.log();
+    assert!(log.contains("\"peer\":\"203.0.113.7\""), "{log}");
+    assert!(log.contains("\"peer\":\"127.0.0.9\""), "{log}");
+    assert!(!log.contains("203.0.113.9"), "no proxy of ours wrote that");
 }
 
 #[tokio::test(flavor = "multi_thread")]
