@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 pub use self::terms::{MasterKeyRow, MasterKeyState, RetireError, RotateError};
+use super::engine::Schema;
 use super::gateways;
 use super::rows::{Record, millis};
 use super::sealing::{KeyStanding, Place, Sealer};
@@ -166,9 +167,13 @@ pub(super) async fn prove(
 pub(super) async fn prove_at_rest(
     connection: &mut AnyConnection,
     sealer: &Sealer,
+    schema: Schema,
 ) -> Result<bool, StoreError> {
-    // Versions that knew one key alone have no such table.
-    let known = rows(connection).await.unwrap_or_default();
+    let known = match (rows(connection).await, schema) {
+        // Versions that knew one key alone have no such table.
+        (Err(_), Schema::Older) => Vec::new(),
+        (known, _) => known?,
+    };
     if known.is_empty() {
         return Ok(only_key(connection, sealer).await?.is_some());
     }
@@ -208,7 +213,7 @@ fn prove_known(known: &[MasterKeyRow], sealer: &Sealer) -> Result<(), StoreError
 
 /// Refuses a database that was in use and names no master key. To whoever can write to it and takes the names out, it
 /// would be a new one: its audit would begin anew, and nothing would tell.
-async fn require_new(connection: &mut AnyConnection) -> Result<(), StoreError> {
+pub(super) async fn require_new(connection: &mut AnyConnection) -> Result<(), StoreError> {
     let sealed = super::resealing::SEALED.iter().map(|column| column.table);
     for table in sealed.chain(["audit", "tokens", "entries", "leases"]) {
         let found = sqlx::query(AssertSqlSafe(format!("SELECT 1 FROM {table} LIMIT 1")))

@@ -138,6 +138,8 @@ pub(super) async fn look(url: &str) -> Result<Pools, StoreError> {
 }
 
 async fn look_at_file(path: &Path) -> Result<Pools, StoreError> {
+    // The log stands beside the file itself, wherever a link to it is.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let name = path.to_string_lossy();
     // Without a log nobody is at work there, and nothing need be put beside the file to read it.
     let at_rest = !Path::new(&format!("{name}-wal")).exists();
@@ -148,7 +150,7 @@ async fn look_at_file(path: &Path) -> Result<Pools, StoreError> {
         .connect_with(options)
         .await
         .map_err(|error| StoreError::CannotOpen {
-            path: name.into_owned(),
+            path: name.clone().into_owned(),
             problem: error.to_string(),
         })?;
     Ok(Pools {
