@@ -179,6 +179,10 @@ impl Pulse {
                 tracing::error!(event = "master_key_missing", %id, "what is sealed under that key is not served here");
             }
         }
+        if !self.is_current() {
+            // This process stood still, or nobody answered: what the store told meanwhile may be gone from it again.
+            watched.fetch.forget();
+        }
         self.beat();
         Ok(now)
     }
