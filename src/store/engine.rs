@@ -187,6 +187,11 @@ impl Engine {
         self,
         connection: &mut sqlx::AnyConnection,
     ) -> Result<(), StoreError> {
+        if self == Self::Postgres {
+            sqlx::query(server::UNHURRIED)
+                .execute(&mut *connection)
+                .await?;
+        }
         self.migrator().run_direct(None, connection, false).await?;
         Ok(())
     }

@@ -74,7 +74,7 @@ pub use gateways::{GATEWAY_SILENCE, GatewayRow};
 pub use idempotency::{Once, Repeatable};
 pub use idp_metadata::{GoodMetadata, IdpMetadata};
 pub use key::{MasterKey, MasterKeyId, MasterKeys, NoMasterKeyId};
-pub use key_source::{KeySource, Stamp};
+pub use key_source::{KeySource, Stamp, sync_folder};
 pub use leases::{LeaseFilter, Standing};
 pub use ledger::{AcceptError, Fresh, Taken};
 pub use levels::{Levels, PoolLevel, TokenEnd};
@@ -320,6 +320,30 @@ mod tests {
             .await;
         let refused = bench.open_with([7; 32]).await.unwrap_err();
         assert_eq!(refused, StoreError::NewerSchema { version: 9999 });
+    }
+
+    #[tokio::test]
+    async fn an_upgrade_on_a_server_may_take_its_time() {
+        let bench = Bench::new();
+        if !bench.is_on_server() {
+            return;
+        }
+        bench.open().await.close().await;
+        // From here on each step of a schema is refused that would be cut off.
+        bench
+            .fill(
+                "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE SCHEMA watch;
+                 CREATE FUNCTION watch.hasty() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF current_setting('statement_timeout') <> '0' THEN RAISE EXCEPTION 'hasty'; END IF;
+                 END $$;
+                 CREATE EVENT TRIGGER hasty ON ddl_command_start EXECUTE FUNCTION watch.hasty();
+                 ALTER EVENT TRIGGER hasty ENABLE ALWAYS",
+            )
+            .await;
+        let store = bench.open().await;
+        let later = sqlx::query("CREATE TABLE later (id bigint)").execute(store.writer());
+        let refused = later.await.unwrap_err().to_string();
+        assert!(refused.contains("hasty"), "{refused}");
     }
 
     #[tokio::test]

@@ -44,6 +44,9 @@ const READING: &str = "SET default_transaction_read_only = on; SET statement_tim
 /// For what an admin waits for: to the end of the transaction.
 pub(super) const PATIENTLY: &str = "SET LOCAL statement_timeout = '60s'";
 
+/// For steps of the schema, which on large tables take as long as they must; for a lock they still wait no longer.
+pub(super) const UNHURRIED: &str = "SET LOCAL statement_timeout = 0";
+
 pub(super) async fn open(url: &str) -> Result<Pools, StoreError> {
     let options = options(url)?;
     let writer = pool(WRITERS, WRITING)
