@@ -174,7 +174,14 @@ pub(super) fn expiry(text: &str) -> Result<Expiry, String> {
 }
 
 pub(super) async fn run(command: Command, at: &Context) -> Outcome {
-    let (config, store) = at.store().await?;
+    // An entry may be what a store begins with.
+    let (config, store) = match &command {
+        Command::Allow(_) | Command::Deny(_) | Command::Import { .. } => at.store().await?,
+        Command::List { .. }
+        | Command::Remove { .. }
+        | Command::Export
+        | Command::Preview { .. } => at.existing().await?,
+    };
     let editor = Editor {
         recorder: Recorder::start(store.clone(), Arc::clone(&at.world.clock)),
         store,
