@@ -32,6 +32,14 @@
 //! A fetch that gets 503 is repeated by SDKs and by the agent. Of an answer that broke off nobody knows what came: a
 //! call with an `Idempotency-Key` is repeated and gives the same once more.
 //!
+//! # A pooler before PostgreSQL
+//!
+//! Where `store.listen_url` is set, `store.url` is taken for a pooler's that may give each transaction another connection
+//! of the server's. Then nothing is sent but transactions: each begins by dropping the prepared statements that it finds
+//! and by settings that end with it, and locks are those of a transaction. LISTEN alone, and what `rolegate check` looks
+//! at, go to `listen_url`. It costs each single statement two round trips more. The pooler's own limits count too: one
+//! that keeps a transaction waiting for longer than four seconds is a store that does not answer.
+//!
 //! # The clock
 //!
 //! Expiries are compared with the gateway's clock, and every secret carries its own end, so that a wrong clock refuses

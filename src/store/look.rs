@@ -28,9 +28,11 @@ impl Store {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Looked, StoreError> {
-        let pools = opening::look(&settings.url).await?;
+        // The server itself, where `url` is a pooler's.
+        let url = settings.listen_url.as_ref().unwrap_or(&settings.url);
+        let pools = opening::look(url).await?;
         let sealer = Sealer::new(settings.master_keys, Arc::clone(&entropy));
-        let mut connection = pools.reader.acquire().await?;
+        let mut connection = pools.reader.to_read().await?;
         let schema = pools.engine.schema(&mut connection).await?;
         let proof = master_keys::prove_at_rest(&mut connection, &sealer, schema).await;
         let audit_key = match (schema, proof) {
@@ -149,7 +151,13 @@ mod tests {
         for _ in 0..2 {
             let damaged = look(&bench, [7; 32]).await.unwrap_err();
             assert!(
-                matches!(&damaged, StoreError::Corrupt { table: "sealing_keys", .. }),
+                matches!(
+                    &damaged,
+                    StoreError::Corrupt {
+                        table: "sealing_keys",
+                        ..
+                    }
+                ),
                 "{damaged}"
             );
             assert_eq!(bench.open_with([7; 32]).await.unwrap_err(), damaged);

@@ -32,7 +32,7 @@ const KEY_CHECK: Place<'static> = Place {
 impl Store {
     /// The master keys that the store has seen, oldest first.
     pub async fn master_keys(&self) -> Result<Vec<MasterKeyRow>, StoreError> {
-        let mut connection = self.reader().acquire().await?;
+        let mut connection = self.reader().to_read().await?;
         rows(&mut connection).await
     }
 

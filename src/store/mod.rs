@@ -11,6 +11,7 @@ mod assignments;
 mod audit;
 mod audit_pages;
 mod changes;
+mod connections;
 mod credentials;
 mod ending;
 mod engine;
@@ -58,7 +59,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use sqlx::{Any, AnyPool, Transaction};
+use sqlx::{Any, Transaction};
 use zeroize::Zeroizing;
 
 pub use arrivals::{Arrivals, RevokedLeases};
@@ -97,6 +98,7 @@ pub use sessions::{LiveSession, NewSession, Opened, SessionState};
 pub use tokens::AddLauncherError;
 
 use crate::model::{Clock, Entropy, IdpName};
+use connections::Connections;
 use engine::Engine;
 use pace::Pace;
 use sealing::{Place, Sealer};
@@ -106,7 +108,7 @@ use sealing::{Place, Sealer};
 pub struct StoreSettings {
     /// `sqlite:` and a file's path, `sqlite::memory:`, or a PostgreSQL URL, which may hold a password.
     pub url: String,
-    /// The PostgreSQL server itself, where `url` is a pooler's.
+    /// The PostgreSQL server itself, where `url` is a pooler's, which may pool by transaction.
     pub listen_url: Option<String>,
     /// What seals its secrets, and opens what was sealed under other keys before.
     pub master_keys: MasterKeys,
@@ -127,8 +129,8 @@ impl fmt::Debug for StoreSettings {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    writer: AnyPool,
-    reader: AnyPool,
+    writer: Connections,
+    reader: Connections,
     engine: Engine,
     listen_url: Option<String>,
     sealer: Sealer,
@@ -152,7 +154,8 @@ impl Store {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, StoreError> {
-        let pools = opening::open(&settings.url).await?;
+        let pooled = settings.listen_url.is_some();
+        let pools = opening::open(&settings.url, pooled).await?;
         let listen_url =
             is_server_url(&settings.url).then(|| settings.listen_url.unwrap_or(settings.url));
         let sealer = Sealer::new(settings.master_keys, Arc::clone(&entropy));
@@ -193,11 +196,11 @@ impl Store {
         self.0.writer.close().await;
     }
 
-    fn reader(&self) -> &AnyPool {
+    fn reader(&self) -> &Connections {
         &self.0.reader
     }
 
-    fn writer(&self) -> &AnyPool {
+    fn writer(&self) -> &Connections {
         &self.0.writer
     }
 
@@ -347,6 +350,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_acknowledged_is_on_disk_whatever_the_database_is_set_to() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        assert!(!store.acknowledges_early().await.unwrap());
+        store.close().await;
+        if !bench.is_on_server() {
+            return;
+        }
+        for (value, early) in [("off", true), ("local", false)] {
+            let set = format!(
+                "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database()
+                 || ' SET synchronous_commit = {value}'; END $$"
+            );
+            bench.fill(&set).await;
+            // Not through a pooler, whose connections were there before.
+            let pools = opening::open(&bench.url(), false).await.unwrap();
+            let shown: String = sqlx::query_scalar("SHOW synchronous_commit")
+                .fetch_one(&pools.writer)
+                .await
+                .unwrap();
+            assert_eq!(shown, if early { "on" } else { "local" });
+            let shown: String = sqlx::query_scalar("SHOW synchronous_commit")
+                .fetch_one(&pools.reader)
+                .await
+                .unwrap();
+            assert_eq!(shown, value, "as it is told to an admin");
+        }
+    }
+
+    #[tokio::test]
     async fn a_foreign_audit_key_is_damage() {
         let bench = Bench::new();
         bench.open().await.close().await;
@@ -369,7 +402,7 @@ mod tests {
             files += 1;
         }
         assert_eq!(files, 3, "database, log and index of the log");
-        let pragma = async |sql: &'static str, pool: &AnyPool| -> i64 {
+        let pragma = async |sql: &'static str, pool: &Connections| -> i64 {
             sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
         };
         assert_eq!(pragma("PRAGMA synchronous", store.writer()).await, 2);

@@ -5,6 +5,7 @@
 pub(crate) mod long_job;
 pub(crate) mod node;
 pub(crate) mod oidc_provider;
+pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod python;
 pub(crate) mod rogue_provider;
