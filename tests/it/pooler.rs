@@ -1,4 +1,5 @@
-//! PostgreSQL behind a pooler that gives each transaction another connection, and a gateway that stood still.
+//! PostgreSQL behind a pooler that gives each transaction another connection, a copy into it, and a gateway that stood
+//! still.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -149,4 +150,24 @@ async fn a_gateway_that_stood_still_forgets_what_it_cannot_have_heard() {
     let url = world.gateway.at("/v1/credentials");
     until(&url, &tokens[0].1, StatusCode::FORBIDDEN).await;
     until(&url, &tokens[1].1, StatusCode::OK).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_at_rest_is_copied_whole_also_without_its_oldest_records() {
+    let server = Postgres::start();
+    let mut world = World::start().await;
+    world.sign_in().await;
+    let url = server.url();
+    let copy = ["store", "copy", &url];
+    let refused = world.gateway.command(&copy).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.stderr.contains("is at work"), "{}", refused.stderr);
+    assert!(world.gateway.end().await.success());
+    let prune = ["audit", "prune", "--before", "0s"];
+    world.gateway.command(&prune).await.good();
+    let told = world.gateway.command(&copy).await.good();
+    assert!(told.contains("were removed by retention"), "{told}");
+    assert!(told.ends_with("are as they were written"), "{told}");
+    let again = world.gateway.command(&copy).await;
+    assert!(again.stderr.contains("used already"), "{}", again.stderr);
 }
