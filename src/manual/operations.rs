@@ -36,8 +36,8 @@
 //!
 //! Where `store.listen_url` is set, `store.url` is taken for a pooler's that may give each transaction another connection
 //! of the server's. Then nothing is sent but transactions: each begins by dropping the prepared statements that it finds
-//! and by settings that end with it, and locks are those of a transaction. LISTEN alone, and what `rolegate check` looks
-//! at, go to `listen_url`. It costs each single statement two round trips more. The pooler's own limits count too: one
+//! and by settings that end with it, and locks are those of a transaction. LISTEN alone goes
+//! to `listen_url`. It costs each single statement two round trips more. The pooler's own limits count too: one
 //! that keeps a transaction waiting for longer than four seconds is a store that does not answer.
 //!
 //! # The clock

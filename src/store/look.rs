@@ -28,9 +28,7 @@ impl Store {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Looked, StoreError> {
-        // The server itself, where `url` is a pooler's.
-        let url = settings.listen_url.as_ref().unwrap_or(&settings.url);
-        let pools = opening::look(url).await?;
+        let pools = opening::look(&settings.url, settings.listen_url.is_some()).await?;
         let sealer = Sealer::new(settings.master_keys, Arc::clone(&entropy));
         let mut connection = pools.reader.to_read().await?;
         let schema = pools.engine.schema(&mut connection).await?;

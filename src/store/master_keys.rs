@@ -10,7 +10,7 @@
 mod terms;
 
 use chrono::{DateTime, Utc};
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 pub use self::terms::{MasterKeyRow, MasterKeyState, RetireError, RotateError};
 use super::engine::Schema;
@@ -169,11 +169,14 @@ pub(super) async fn prove_at_rest(
     sealer: &Sealer,
     schema: Schema,
 ) -> Result<bool, StoreError> {
-    let known = match (rows(connection).await, schema) {
+    // A statement that fails ends the transaction that it is in.
+    let mut attempt = connection.begin().await?;
+    let known = match (rows(&mut attempt).await, schema) {
         // Versions that knew one key alone have no such table.
         (Err(_), Schema::Older) => Vec::new(),
         (known, _) => known?,
     };
+    attempt.rollback().await?;
     if known.is_empty() {
         return Ok(only_key(connection, sealer).await?.is_some());
     }

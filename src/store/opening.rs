@@ -128,13 +128,13 @@ pub(super) fn quiet(options: AnyConnectOptions) -> AnyConnectOptions {
     options.disable_statement_logging()
 }
 
-/// Opens the database for reading alone; it must exist.
-pub(super) async fn look(url: &str) -> Result<Pools, StoreError> {
+/// Opens the database for reading alone; it must exist. `pooled` where the URL is a pooler's.
+pub(super) async fn look(url: &str, pooled: bool) -> Result<Pools, StoreError> {
     sqlx::any::install_default_drivers();
     match url.parse()? {
         Location::Memory => Err(StoreError::NothingToTake),
         Location::File(path) => look_at_file(&path).await,
-        Location::Server(url) => server::look(&url).await,
+        Location::Server(url) => server::look(&url, pooled).await,
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgListener;
-use sqlx::{AnyConnection, Connection, Row};
+use sqlx::{AnyConnection, AnyPool, Connection, Row};
 use url::Url;
 
 use super::StoreError;
@@ -55,12 +55,18 @@ const READING: &str = "SET default_transaction_read_only = on; SET statement_tim
      SET idle_in_transaction_session_timeout = '60s'; SET application_name = 'rolegate';";
 
 /// The same for one transaction, on a connection of which nobody knows who used it before.
-const WRITING_ONCE: &str = "DEALLOCATE ALL; SET LOCAL statement_timeout = '4s'; SET LOCAL lock_timeout = '4s'; \
+const WRITING_ONCE: Pooler = Pooler {
+    patience: PATIENCE,
+    first: "DEALLOCATE ALL; SET LOCAL statement_timeout = '4s'; SET LOCAL lock_timeout = '4s'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'; \
      SELECT set_config('synchronous_commit', 'on', true) \
-     WHERE current_setting('synchronous_commit') = 'off'";
-const READING_ONCE: &str = "SET TRANSACTION READ ONLY; DEALLOCATE ALL; SET LOCAL statement_timeout = '4s'; \
-     SET LOCAL idle_in_transaction_session_timeout = '60s'";
+     WHERE current_setting('synchronous_commit') = 'off'",
+};
+const READING_ONCE: Pooler = Pooler {
+    patience: PATIENCE,
+    first: "SET TRANSACTION READ ONLY; DEALLOCATE ALL; SET LOCAL statement_timeout = '4s'; \
+     SET LOCAL idle_in_transaction_session_timeout = '60s'",
+};
 
 /// For what an admin waits for: to the end of the transaction.
 pub(super) const PATIENTLY: &str = "SET LOCAL statement_timeout = '60s'";
@@ -69,37 +75,23 @@ pub(super) const PATIENTLY: &str = "SET LOCAL statement_timeout = '60s'";
 pub(super) const UNHURRIED: &str = "SET LOCAL statement_timeout = 0";
 
 pub(super) async fn open(url: &str, pooled: bool) -> Result<Pools, StoreError> {
-    if pooled {
-        return open_pooled(url).await;
-    }
-    let options = options(url)?;
-    let writer = pool(WRITERS, WRITING)
-        .connect_with(options.clone())
-        .await
-        .map_err(|error| away(&error))?;
-    let reader = pool(READERS, READING).connect_lazy_with(options);
-    Ok(Pools {
-        writer: Connections::own(writer),
-        reader: Connections::own(reader),
-        engine: Engine::Postgres,
-    })
-}
-
-/// As [`open`], through a pooler, which may pool by transaction.
-async fn open_pooled(url: &str) -> Result<Pools, StoreError> {
-    let options = options(&without_statements(url)?)?;
-    let writer = bare_pool(WRITERS)
-        .connect_with(options.clone())
-        .await
-        .map_err(|error| away(&error))?;
-    let reader = bare_pool(READERS).connect_lazy_with(options);
-    let begins = |first| Pooler {
-        first,
-        patience: PATIENCE,
+    let (writer, reader) = if pooled {
+        let options = options(&without_statements(url)?)?;
+        let writer = reached(bare_pool(WRITERS), options.clone()).await?;
+        let reader = bare_pool(READERS).connect_lazy_with(options);
+        (
+            Connections::pooled(writer, WRITING_ONCE),
+            Connections::pooled(reader, READING_ONCE),
+        )
+    } else {
+        let options = options(url)?;
+        let writer = reached(pool(WRITERS, WRITING), options.clone()).await?;
+        let reader = pool(READERS, READING).connect_lazy_with(options);
+        (Connections::own(writer), Connections::own(reader))
     };
     Ok(Pools {
-        writer: Connections::pooled(writer, begins(WRITING_ONCE)),
-        reader: Connections::pooled(reader, begins(READING_ONCE)),
+        writer,
+        reader,
         engine: Engine::Postgres,
     })
 }
@@ -113,17 +105,23 @@ fn without_statements(url: &str) -> Result<String, StoreError> {
 }
 
 /// As [`open`], for reading alone.
-pub(super) async fn look(url: &str) -> Result<Pools, StoreError> {
-    let reader = pool(1, READING)
-        .connect_with(options(url)?)
-        .await
-        .map_err(|error| away(&error))?;
-    let reader = Connections::own(reader);
+pub(super) async fn look(url: &str, pooled: bool) -> Result<Pools, StoreError> {
+    let reader = if pooled {
+        let options = options(&without_statements(url)?)?;
+        Connections::pooled(reached(bare_pool(1), options).await?, READING_ONCE)
+    } else {
+        Connections::own(reached(pool(1, READING), options(url)?).await?)
+    };
     Ok(Pools {
         writer: reader.clone(),
         reader,
         engine: Engine::Postgres,
     })
+}
+
+async fn reached(pool: AnyPoolOptions, options: AnyConnectOptions) -> Result<AnyPool, StoreError> {
+    let connected = pool.connect_with(options).await;
+    connected.map_err(|error| away(&error))
 }
 
 /// Whether rolegate's tables are there.
