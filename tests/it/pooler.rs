@@ -111,7 +111,7 @@ async fn check_says_where_changes_would_not_be_heard() {
         let checked = world.gateway.command(&["check"]).await;
         let shown = checked.stderr.clone();
         checked.good();
-        assert_eq!(shown.contains("is not heard there"), warned, "{shown}");
+        assert_eq!(shown.contains("warning: store.listen_url"), warned, "{shown}");
     }
 }
 
