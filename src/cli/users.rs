@@ -301,11 +301,11 @@ async fn list(idp: Option<&IdpName>, json: bool, gateway: Option<Remote>, at: &C
         };
         let assignments = existing(at).await?;
         let mut list = Vec::new();
-        let mut last: Option<Person> = None;
+        let mut after: Option<Person> = None;
         loop {
-            let page = assignments.list(&filter, last.as_ref(), PAGE).await?;
+            let page = assignments.list(&filter, after.as_ref(), PAGE).await?;
             let Some(end) = page.last() else { break list };
-            last = Some(Person {
+            after = Some(Person {
                 idp: end.idp.parse()?,
                 user: end.user.parse()?,
             });
