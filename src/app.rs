@@ -114,7 +114,7 @@ pub async fn look_at_store(config: &Config, world: &World) -> Result<Looked, Sto
     }
     let settings = StoreSettings {
         url: config.store.url.clone(),
-        listen_url: None,
+        listen_url: config.store.listen_url.clone(),
         master_keys: MasterKeys::load_or_create(source, true).await?,
         without_assignments: config.without_assignments(),
     };

@@ -19,7 +19,7 @@ use super::reading::Record;
 use super::verify::{Proof, Step};
 use super::{Event, EventKind, Recorder, Verdict, chain};
 use crate::model::hex;
-use crate::store::{AuditBase, AuditHead, Store, StoreError};
+use crate::store::{AuditBase, AuditHead, Store, StoreError, sync_folder};
 
 /// How many records one transaction removes.
 const BATCH: usize = 1000;
@@ -323,12 +323,6 @@ async fn write_upto(store: &Store, last: i64, file: &mut impl Write) -> Result<(
         writeln!(file, "{line}").map_err(Unwritten::File)?;
     }
     Ok(())
-}
-
-/// A new file's name is its folder's to keep.
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

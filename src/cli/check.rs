@@ -40,7 +40,7 @@ pub(super) async fn run(at: &Context) -> Outcome {
         warn_of_open_key(&config.store.master_key_file);
     }
     master::check(&config, store).await?;
-    warn_of_deafness(config.store.listen_url.as_deref()).await;
+    warn_of_deafness(&config).await;
     let ring = match store {
         Some(store) => of_store(&config, at, store).await?,
         None => KeyRing::default(),
@@ -65,6 +65,8 @@ pub(super) async fn run(at: &Context) -> Outcome {
 
 const OLDER: &str = "note: store.url: the schema is of an older version; it is brought up to date at the next start or by `rolegate store migrate`, and what is in the store was not looked at";
 
+const EARLY: &str = "warning: store.url: synchronous_commit is off for this user or database; rolegate sets it to on for what it writes, whatever else writes there may lose it in a crash; set it to on, for instance with ALTER ROLE";
+
 /// What the entries of a store that cannot be read may settle is not warned of.
 fn may_stay_unseen(warning: &Warning) -> bool {
     !matches!(warning, Warning::NoEntry)
@@ -72,6 +74,9 @@ fn may_stay_unseen(warning: &Warning) -> bool {
 
 /// What there is to say of the store, and our own key pairs in it.
 async fn of_store(config: &Config, at: &Context, store: &Store) -> Result<KeyRing, Failure> {
+    if store.acknowledges_early().await? {
+        output::note(EARLY);
+    }
     relay(config, at, store).await?;
     certificates(config, at, store).await?;
     keys(at, store).await
@@ -123,13 +128,13 @@ fn is_our_group(group: u32) -> bool {
 }
 
 /// The listening goes another way than all else, and where that leads nowhere nothing else shows it.
-async fn warn_of_deafness(listen_url: Option<&str>) {
-    let Some(url) = listen_url else {
+async fn warn_of_deafness(config: &Config) {
+    let Some(listen_url) = &config.store.listen_url else {
         return;
     };
-    if let Some(problem) = listening_problem(url).await {
+    if let Some(problem) = listening_problem(&config.store.url, listen_url).await {
         output::note(&format!(
-            "warning: store.listen_url: {problem}; replicas hear of each other's changes later; name the server itself, as a user that may connect to the database of store.url"
+            "warning: store.listen_url: {problem}; replicas hear of each other's changes later; name the server itself and no pooler, with the database of store.url, as a user that may connect to it"
         ));
     }
 }

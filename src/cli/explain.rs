@@ -92,7 +92,7 @@ async fn ask(arguments: &Arguments, gateway: &Remote) -> Result<Explanation, Fai
 }
 
 async fn work_out(arguments: &Arguments, at: &Context) -> Result<Explanation, Failure> {
-    let (config, store) = at.store().await?;
+    let (config, store) = at.existing().await?;
     let now = at.world.clock.now();
     let idps = Idps::load(&config, now)?;
     idps.recall(&store, now).await?;

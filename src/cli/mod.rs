@@ -199,6 +199,7 @@ impl Context {
         Ok(config::load(&self.path, &environment())?)
     }
 
+    /// The store, made where there is none: for what a store may begin with.
     async fn store(&self) -> Result<(Config, Store), Failure> {
         let config = self.config()?;
         let store = app::open_store(&config, &self.world).await?;
@@ -207,7 +208,7 @@ impl Context {
 
     /// The store, where there is one. What looks at it, or takes from it, must not make an empty one after a slip in
     /// `store.url`, and call that proved or revoked.
-    async fn existing_store(&self) -> Result<Store, Failure> {
+    async fn existing(&self) -> Result<(Config, Store), Failure> {
         let config = self.config()?;
         if !database_exists(&config.store.url).await? {
             let path = self.path.display();
@@ -216,7 +217,14 @@ impl Context {
             )
             .into());
         }
-        Ok(app::open_store(&config, &self.world).await?)
+        let store = app::open_store(&config, &self.world).await?;
+        Ok((config, store))
+    }
+
+    /// As [`Self::existing`], for who needs the store alone.
+    async fn existing_store(&self) -> Result<Store, Failure> {
+        let (_, store) = self.existing().await?;
+        Ok(store)
     }
 }
 

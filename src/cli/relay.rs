@@ -35,15 +35,14 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
     }
 }
 
-async fn open(at: &Context) -> Result<(Config, Store, RelayKeys), Failure> {
-    let (config, store) = at.store().await?;
+async fn relay_keys(at: &Context, config: &Config, store: &Store) -> Result<RelayKeys, Failure> {
     let recorder = Recorder::start(store.clone(), Arc::clone(&at.world.clock));
-    let keys = app::relay_keys(&config, &at.world, &store, &recorder).await?;
-    Ok((config, store, keys))
+    Ok(app::relay_keys(config, &at.world, store, &recorder).await?)
 }
 
 async fn export(at: &Context, dir: &Path) -> Outcome {
-    let (config, store, keys) = open(at).await?;
+    let (config, store) = at.existing().await?;
+    let keys = relay_keys(at, &config, &store).await?;
     keys.prepare().await?;
     let url = Url::parse(keys.issuer())?;
     // Never out of DIR: the URL was checked, and Url has resolved every dot segment.
@@ -109,7 +108,8 @@ fn not_written(path: &Path, error: &std::io::Error) -> Failure {
 
 /// `keys generate --use relay`
 pub(super) async fn generate(at: &Context, as_json: bool) -> Outcome {
-    let (config, store, keys) = open(at).await?;
+    let (config, store) = at.store().await?;
+    let keys = relay_keys(at, &config, &store).await?;
     let id = keys.rotate(Some(local_user())).await?;
     let records = store.relay_keys().await?;
     let made = records.iter().find(|key| key.id == id);
@@ -131,7 +131,7 @@ pub(super) async fn generate(at: &Context, as_json: bool) -> Outcome {
 
 /// `keys retire`
 pub(super) async fn retire(at: &Context, id: &RelayKeyId) -> Outcome {
-    let (config, store) = at.store().await?;
+    let (config, store) = at.existing().await?;
     if !store.remove_relay_key(id).await? {
         return Err(
             format!("there is no key {id}; `rolegate keys list` shows those there are").into(),

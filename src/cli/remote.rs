@@ -104,12 +104,8 @@ impl Remote {
         read(send(request).await?).await
     }
 
-    /// The items of the list at `path`, page after page, at most `limit`; and whether there are more.
-    pub(super) async fn list(
-        &self,
-        path: &str,
-        limit: usize,
-    ) -> Result<(Vec<Value>, bool), Failure> {
+    /// All items of the list at `path`, page after page.
+    pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, Failure> {
         let mut items = Vec::new();
         let mut after: Option<String> = None;
         loop {
@@ -121,11 +117,8 @@ impl Remote {
             let page: Page = read(send(request).await?).await?;
             items.extend(page.items);
             let Some(next) = page.next else {
-                return Ok((items, false));
+                return Ok(items);
             };
-            if items.len() >= limit {
-                return Ok((items, true));
-            }
             after = Some(next);
         }
     }

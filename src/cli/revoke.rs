@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::remote::{Place, Remote};
-use super::show::{List, listed, print, text};
+use super::show::{List, print, text};
 use super::{Context, Failure, Outcome, local_user, output, reason};
 use crate::audit::Recorder;
 use crate::flow::{AwsAdvice, HoldView, Revoke, RevokeOrder, RevokedView, Selector};
@@ -197,7 +197,7 @@ pub(super) async fn holds(command: &List, at: &Context) -> Outcome {
         Err(misused) => return Ok(misused.told()),
     };
     let list = match gateway {
-        Some(gateway) => listed(&gateway, "/api/v1/admin/holds").await?,
+        Some(gateway) => gateway.list("/api/v1/admin/holds").await?,
         None => revoke(at)
             .await?
             .holds()

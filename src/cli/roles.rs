@@ -178,7 +178,14 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
     if let Some(misused) = named_twice(&command) {
         return Ok(misused.told());
     }
-    let (config, store) = at.store().await?;
+    // An entry may be what a store begins with.
+    let (config, store) = match &command {
+        Command::Allow(_) | Command::Deny(_) | Command::Import { .. } => at.store().await?,
+        Command::List { .. }
+        | Command::Remove { .. }
+        | Command::Export
+        | Command::Preview { .. } => at.existing().await?,
+    };
     let editor = Editor {
         recorder: Recorder::start(store.clone(), Arc::clone(&at.world.clock)),
         store,

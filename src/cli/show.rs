@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::remote::{Place, Remote};
+use super::remote::Place;
 use super::{Context, Failure, Outcome, output};
 use crate::app;
 use crate::flow::{IdpView, KeyView, LeaseView, SessionView};
-use crate::model::rfc3339;
-use crate::store::LeaseFilter;
+use crate::model::{Lease, rfc3339};
+use crate::store::{LeaseFilter, SessionRow};
 
-/// How many rows a list shows.
-pub(super) const ROWS: u32 = 1000;
+/// How many rows are read at once.
+pub(super) const PAGE: u32 = 1000;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Idps {
@@ -102,7 +102,7 @@ pub(super) async fn sessions(command: &List, at: &Context) -> Outcome {
         Err(misused) => return Ok(misused.told()),
     };
     let list = match gateway {
-        Some(gateway) => listed(&gateway, "/api/v1/admin/sessions").await?,
+        Some(gateway) => gateway.list("/api/v1/admin/sessions").await?,
         None => sessions_here(at).await?,
     };
     let state = |row: &Value| match row.get("ended_at").and_then(Value::as_str) {
@@ -124,7 +124,15 @@ pub(super) async fn sessions(command: &List, at: &Context) -> Outcome {
 
 async fn sessions_here(at: &Context) -> Result<Vec<Value>, Failure> {
     let store = at.existing_store().await?;
-    let sessions = store.list_sessions(None, None, ROWS).await?;
+    let mut sessions: Vec<SessionRow> = Vec::new();
+    loop {
+        let after = sessions.last().map(|row| &row.id);
+        let page = store.list_sessions(None, after, PAGE).await?;
+        if page.is_empty() {
+            break;
+        }
+        sessions.extend(page);
+    }
     let list = sessions.into_iter().map(SessionView::from);
     Ok(list.map(serde_json::to_value).collect::<Result<_, _>>()?)
 }
@@ -136,7 +144,7 @@ pub(super) async fn leases(command: &List, at: &Context) -> Outcome {
         Err(misused) => return Ok(misused.told()),
     };
     let list = match gateway {
-        Some(gateway) => listed(&gateway, "/api/v1/leases").await?,
+        Some(gateway) => gateway.list("/api/v1/leases").await?,
         None => leases_here(at).await?,
     };
     let now = rfc3339(at.world.clock.now());
@@ -165,19 +173,17 @@ pub(super) async fn leases(command: &List, at: &Context) -> Outcome {
 
 async fn leases_here(at: &Context) -> Result<Vec<Value>, Failure> {
     let store = at.existing_store().await?;
-    let leases = store.leases(LeaseFilter::default(), None, ROWS).await?;
+    let mut leases: Vec<Lease> = Vec::new();
+    loop {
+        let after = leases.last().map(|lease| &lease.id);
+        let page = store.leases(LeaseFilter::default(), after, PAGE).await?;
+        if page.is_empty() {
+            break;
+        }
+        leases.extend(page);
+    }
     let list = leases.into_iter().map(LeaseView::from);
     Ok(list.map(serde_json::to_value).collect::<Result<_, _>>()?)
-}
-
-/// What a gateway lists, as far as a list goes here.
-pub(super) async fn listed(gateway: &Remote, path: &str) -> Result<Vec<Value>, Failure> {
-    let most = usize::try_from(ROWS).unwrap_or(usize::MAX);
-    let (items, more) = gateway.list(path, most).await?;
-    if more {
-        output::note(&format!("only the first {} are shown", items.len()));
-    }
-    Ok(items)
 }
 
 /// A field as a table shows it; a dash where there is none.

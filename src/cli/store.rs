@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::remote::Misused;
 use super::{Context, Failure, Outcome, output};
 use crate::app;
-use crate::audit::{self, Verdict};
+use crate::audit;
 use crate::config;
 use crate::store::{StoreError, database_exists, is_server_url};
 
@@ -75,10 +75,11 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
             }
             // Anew, since the key of the audit chain came over with it.
             let there = app::open_store(&there, &at.world).await?;
-            match audit::verify(&there).await? {
-                whole @ Verdict::Whole { .. } => output::line(&whole.to_string()),
-                broken => return Err(Failure(broken.to_string())),
+            let verdict = audit::verify(&there).await?;
+            if !verdict.is_whole() {
+                return Err(Failure(verdict.to_string()));
             }
+            output::line(&verdict.to_string());
             there.close().await;
             output::note(
                 "write the URL to store.url (or store.url_file) before the gateway starts again",

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::remote::{Place, Refused, Remote};
-use super::show::{ROWS, listed, print, text};
+use super::show::{PAGE, print, text};
 use super::{Context, Failure, Outcome, WRONG_USAGE, local_user, output, reason};
 use crate::app;
 use crate::audit::Recorder;
+use crate::config::Config;
 use crate::flow::{
     AssignmentError, AssignmentFilter, AssignmentOrder, AssignmentView, Assignments,
 };
-use crate::model::{IdpName, RoleArn, UserName, split_arn_list};
+use crate::model::{IdpName, Person, RoleArn, UserName, split_arn_list};
+use crate::store::Store;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -157,12 +159,16 @@ impl From<Refused> for Stop {
     }
 }
 
-/// The flow on the store of the configuration: nothing is served from here.
-async fn assignments(at: &Context) -> Result<Assignments, Failure> {
-    let (config, store) = at.store().await?;
+/// The flow on the store of the configuration, where there is one: nothing is served from here.
+async fn existing(at: &Context) -> Result<Assignments, Failure> {
+    let (config, store) = at.existing().await?;
+    assignments(at, &config, store).await
+}
+
+async fn assignments(at: &Context, config: &Config, store: Store) -> Result<Assignments, Failure> {
     Ok(Assignments {
         recorder: Recorder::start(store.clone(), Arc::clone(&at.world.clock)),
-        allow_list: Arc::new(app::allow_list(&config, &store).await?),
+        allow_list: Arc::new(app::allow_list(config, &store).await?),
         clock: Arc::clone(&at.world.clock),
         idps: config.idp_names().cloned().collect(),
         without: config.without_assignments(),
@@ -172,7 +178,13 @@ async fn assignments(at: &Context) -> Result<Assignments, Failure> {
 }
 
 async fn here(command: &Command, at: &Context) -> Result<AssignmentView, Stop> {
-    let assignments = assignments(at).await?;
+    // The first assignment may be what a store begins with.
+    let assignments = if let Command::SetRoleArns { .. } = command {
+        let (config, store) = at.store().await?;
+        assignments(at, &config, store).await?
+    } else {
+        existing(at).await?
+    };
     let of = |whose: &Whose| (whose.user.clone(), whose.idp.clone());
     match command {
         Command::SetRoleArns {
@@ -275,17 +287,28 @@ fn counted(roles: usize) -> String {
 async fn list(idp: Option<&IdpName>, json: bool, gateway: Option<Remote>, at: &Context) -> Outcome {
     let list: Vec<Value> = if let Some(gateway) = gateway {
         let query = idp.map_or_else(String::new, |idp| format!("?idp={idp}"));
-        listed(&gateway, &format!("/api/v1/admin/role-arns{query}")).await?
+        gateway
+            .list(&format!("/api/v1/admin/role-arns{query}"))
+            .await?
     } else {
         let filter = AssignmentFilter {
             user: None,
             idp: idp.cloned(),
         };
-        let found = assignments(at).await?.list(&filter, None, ROWS).await?;
-        found
-            .iter()
-            .map(serde_json::to_value)
-            .collect::<Result<_, _>>()?
+        let assignments = existing(at).await?;
+        let mut list = Vec::new();
+        let mut after: Option<Person> = None;
+        loop {
+            let page = assignments.list(&filter, after.as_ref(), PAGE).await?;
+            let Some(end) = page.last() else { break list };
+            after = Some(Person {
+                idp: end.idp.parse()?,
+                user: end.user.parse()?,
+            });
+            for view in &page {
+                list.push(serde_json::to_value(view)?);
+            }
+        }
     };
     let headings = ["USER", "IDP", "ROLES", "BY", "AT", "REASON"];
     print(json, &list, &headings, |row| {

@@ -154,7 +154,8 @@ pub struct StoreConfig {
     /// `sqlite:` and the absolute path, percent-encoded as sqlx reads it; or a PostgreSQL URL, which may hold a
     /// password.
     pub url: String,
-    /// The PostgreSQL server itself, where `url` is a pooler's: a pooler passes no notifications on.
+    /// The PostgreSQL server itself, where `url` is a pooler's, which passes no notifications on and may pool by
+    /// transaction.
     pub listen_url: Option<String>,
     /// The file of the master keys; it may not exist before the database does.
     pub master_key_file: PathBuf,

@@ -187,6 +187,10 @@ impl Pulse {
                 Err(error) => return Err(error),
             }
         }
+        if !self.is_current() {
+            // This process stood still, or nobody answered: what the store told meanwhile may be gone from it again.
+            watched.fetch.forget();
+        }
         self.beat();
         Ok(now)
     }

@@ -38,6 +38,14 @@
 //! the person's older credentials go on. Not made good: a revocation or an assignment that was committed in the last
 //! moment before a kill may be missing from the audit, as may the assignment that a sign-in with a role value deleted.
 //!
+//! # A pooler before PostgreSQL
+//!
+//! Where `store.listen_url` is set, `store.url` is taken for a pooler's that may give each transaction another connection
+//! of the server's. Then nothing is sent but transactions: each begins by dropping the prepared statements that it finds
+//! and by settings that end with it, and locks are those of a transaction. LISTEN alone goes
+//! to `listen_url`. It costs each single statement two round trips more. The pooler's own limits count too: one
+//! that keeps a transaction waiting for longer than four seconds is a store that does not answer.
+//!
 //! # The clock
 //!
 //! Expiries are compared with the gateway's clock, and every secret carries its own end, so that a wrong clock refuses

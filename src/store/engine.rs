@@ -2,8 +2,9 @@
 //! itself, and the steps that made its schema.
 
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyPool, Transaction};
+use sqlx::{Any, Transaction};
 
+use super::connections::Connections;
 use super::{StoreError, server};
 
 /// The steps that made today's schema. Applied ones are never edited.
@@ -34,12 +35,12 @@ impl Engine {
     /// A transaction that may read and then write, with nobody else writing in between.
     pub(super) async fn begin(
         self,
-        pool: &AnyPool,
+        connections: &Connections,
     ) -> Result<Transaction<'static, Any>, StoreError> {
         match self {
-            Self::Sqlite => Ok(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite => Ok(connections.begin_with("BEGIN IMMEDIATE").await?),
             Self::Postgres => {
-                let mut transaction = pool.begin().await?;
+                let mut transaction = connections.begin().await?;
                 sqlx::query(server::ONE_WRITER)
                     .execute(&mut *transaction)
                     .await?;
@@ -52,12 +53,12 @@ impl Engine {
     /// it on a server, and take turns with it on a file.
     pub(super) async fn begin_purge(
         self,
-        pool: &AnyPool,
+        connections: &Connections,
     ) -> Result<Option<Transaction<'static, Any>>, StoreError> {
         match self {
-            Self::Sqlite => Ok(Some(pool.begin_with("BEGIN IMMEDIATE").await?)),
+            Self::Sqlite => Ok(Some(connections.begin_with("BEGIN IMMEDIATE").await?)),
             Self::Postgres => {
-                let mut transaction = pool.begin().await?;
+                let mut transaction = connections.begin().await?;
                 let mine: bool = sqlx::query_scalar(server::ONE_PURGER)
                     .fetch_one(&mut *transaction)
                     .await?;
@@ -67,10 +68,10 @@ impl Engine {
     }
 
     /// Has the engine learn how its tables have grown, where it does not by itself.
-    pub(super) async fn optimize(self, pool: &AnyPool) -> Result<(), StoreError> {
+    pub(super) async fn optimize(self, connections: &Connections) -> Result<(), StoreError> {
         match self {
             Self::Sqlite => {
-                sqlx::raw_sql(OPTIMIZE).execute(pool).await?;
+                sqlx::raw_sql(OPTIMIZE).execute(connections).await?;
                 Ok(())
             }
             // Autovacuum does.
@@ -124,13 +125,13 @@ impl Engine {
     /// A transaction that sees one moment, whatever is written meanwhile.
     pub(super) async fn snapshot(
         self,
-        pool: &AnyPool,
+        connections: &Connections,
     ) -> Result<Transaction<'static, Any>, StoreError> {
         match self {
-            Self::Sqlite => Ok(pool.begin().await?),
+            Self::Sqlite => Ok(connections.begin().await?),
             Self::Postgres => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-                Ok(pool.begin_with(begin).await?)
+                Ok(connections.begin_with(begin).await?)
             }
         }
     }
@@ -187,6 +188,11 @@ impl Engine {
         self,
         connection: &mut sqlx::AnyConnection,
     ) -> Result<(), StoreError> {
+        if self == Self::Postgres {
+            sqlx::query(server::UNHURRIED)
+                .execute(&mut *connection)
+                .await?;
+        }
         self.migrator().run_direct(None, connection, false).await?;
         Ok(())
     }

@@ -54,6 +54,14 @@ pub enum StoreError {
     /// A copy that goes another way.
     #[error("a copy goes from SQLite into PostgreSQL; name the SQLite database in `store.url`")]
     CopyDirection,
+    /// A copy would lose what a gateway goes on to write into the database that is given up.
+    #[error(
+        "a gateway is at work on this database, on {hosts}; stop it first; one that was killed counts for 30 seconds"
+    )]
+    GatewayAtWork {
+        /// Where it runs.
+        hosts: String,
+    },
     /// A copy would overwrite what is there.
     #[error("the database to copy into was used already; make an empty one")]
     CopyTargetUsed,

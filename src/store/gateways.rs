@@ -87,7 +87,7 @@ impl Store {
 
     /// The gateways that were heard from lately.
     pub async fn gateways(&self) -> Result<Vec<GatewayRow>, StoreError> {
-        let mut connection = self.reader().acquire().await?;
+        let mut connection = self.reader().to_read().await?;
         live(&mut connection, self.now()).await
     }
 

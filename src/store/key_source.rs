@@ -376,7 +376,8 @@ fn replace(
     Ok(sync_folder(path)?)
 }
 
-fn sync_folder(path: &Path) -> std::io::Result<()> {
+/// Waits until the name of the file at `path` is on disk, which is its folder's to keep.
+pub fn sync_folder(path: &Path) -> std::io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 

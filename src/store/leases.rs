@@ -89,8 +89,10 @@ impl Store {
 
     /// Keeps a new lease, whoever asks.
     pub async fn add_lease(&self, lease: &Lease, token: &TokenHash) -> Result<(), StoreError> {
-        let mut connection = self.writer().acquire().await?;
-        insert(&mut connection, lease, token).await
+        let mut transaction = self.writer().begin().await?;
+        insert(&mut transaction, lease, token).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// The lease of this token, whether it still counts or not.

@@ -3,7 +3,7 @@
 //! The only maker of [`Fresh`]. All ids of a sign-in go into the ledger by one statement, which fails
 //! as a whole if any of them is there already, in this process or another.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
@@ -65,7 +65,8 @@ impl Store {
         if verified.in_response_to() != request.map(ConsumedRequest::id) {
             return Err(AcceptError::RequestUnknown);
         }
-        let ids: HashSet<[u8; 32]> = verified.replay_ids().into_iter().map(|id| id.0).collect();
+        // In one order everywhere: two that take the same ids at once wait for each other on a server only in turn.
+        let ids: BTreeSet<[u8; 32]> = verified.replay_ids().into_iter().map(|id| id.0).collect();
         if ids.is_empty() {
             // Without an id nothing would stop a second use.
             return Err(AcceptError::Replayed);
@@ -141,7 +142,8 @@ mod tests {
         let store = bench.open().await;
         let results = join_all((0..64).map(|_| {
             let store = store.clone();
-            tokio::spawn(async move { store.accept(TestSignIn::new("a"), None).await })
+            let sign_in = TestSignIn::new("a").with_id("b");
+            tokio::spawn(async move { store.accept(sign_in, None).await })
         }))
         .await;
         let mut fresh = 0;

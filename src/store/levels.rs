@@ -6,9 +6,9 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::AnyPool;
 use sqlx::any::AnyRow;
 
+use super::connections::Connections;
 use super::engine::Engine;
 use super::rows::{Record, millis};
 use super::{Store, StoreError, audit};
@@ -99,12 +99,15 @@ impl Store {
 
     /// The connections in use.
     pub fn pools(&self) -> [PoolLevel; 2] {
-        let level = |name, pool: &AnyPool| PoolLevel {
-            pool: name,
-            in_use: usize::try_from(pool.size())
-                .unwrap_or(0)
-                .saturating_sub(pool.num_idle()),
-            most: pool.options().get_max_connections(),
+        let level = |name, connections: &Connections| {
+            let pool = connections.pool();
+            PoolLevel {
+                pool: name,
+                in_use: usize::try_from(pool.size())
+                    .unwrap_or(0)
+                    .saturating_sub(pool.num_idle()),
+                most: pool.options().get_max_connections(),
+            }
         };
         [
             level("reader", self.reader()),
@@ -119,6 +122,17 @@ impl Store {
         audit::seal_again(&mut transaction, self.sealer()).await?;
         transaction.commit().await?;
         Ok(())
+    }
+
+    /// Whether the server says of what its users write that it is done before it is on disk. rolegate writes nothing
+    /// so; others that write for it may.
+    pub async fn acknowledges_early(&self) -> Result<bool, StoreError> {
+        if self.0.engine != Engine::Postgres {
+            return Ok(false);
+        }
+        let early = "SELECT CAST(COUNT(*) AS BIGINT) FROM pg_settings
+            WHERE name = 'synchronous_commit' AND setting = 'off'";
+        Ok(self.one_number(early).await? > 0)
     }
 
     async fn count_live(&self, sql: &'static str) -> Result<i64, StoreError> {

@@ -29,11 +29,11 @@ impl Store {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Looked, StoreError> {
-        let pools = opening::look(&settings.url).await?;
+        let pools = opening::look(&settings.url, settings.listen_url.is_some()).await?;
         let sealer = Sealer::new(settings.master_keys, Arc::clone(&entropy));
-        let mut connection = pools.reader.acquire().await?;
+        let mut connection = pools.reader.to_read().await?;
         let schema = pools.engine.schema(&mut connection).await?;
-        let proof = master_keys::prove_at_rest(&mut connection, &sealer).await;
+        let proof = master_keys::prove_at_rest(&mut connection, &sealer, schema).await;
         let audit_key = match (schema, proof) {
             (
                 _,
@@ -44,7 +44,10 @@ impl Store {
             ) => return Err(wrong),
             (Schema::Todays, Ok(true)) => audit_key(&mut connection, &sealer).await?,
             (Schema::Todays, Err(error)) => return Err(error),
-            (Schema::Older, _) | (_, Ok(false)) => {
+            (schema, _) => {
+                if schema == Schema::Todays {
+                    master_keys::require_new(&mut connection).await?;
+                }
                 drop(connection);
                 pools.reader.close().await;
                 return Ok(Looked::Older);
@@ -134,5 +137,52 @@ mod tests {
             .await;
         let newer = look(&bench, [7; 32]).await.unwrap_err();
         assert_eq!(newer, StoreError::NewerSchema { version: 9999 });
+    }
+
+    #[tokio::test]
+    async fn damage_is_no_older_version() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        store.add_entry(draft("x"), "a test").await.unwrap();
+        store.close().await;
+        bench
+            .tamper("UPDATE sealing_keys SET id = x'00' WHERE state = 'current'")
+            .await;
+        for _ in 0..2 {
+            let damaged = look(&bench, [7; 32]).await.unwrap_err();
+            assert!(
+                matches!(
+                    &damaged,
+                    StoreError::Corrupt {
+                        table: "sealing_keys",
+                        ..
+                    }
+                ),
+                "{damaged}"
+            );
+            assert_eq!(bench.open_with([7; 32]).await.unwrap_err(), damaged);
+            bench.tamper("DELETE FROM sealing_keys").await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_behind_a_link_is_seen_as_a_gateway_left_it_a_moment_ago() {
+        let bench = Bench::in_file();
+        let store = bench.open().await;
+        store.add_entry(draft("x"), "a test").await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("rolegate.db");
+        std::os::unix::fs::symlink(bench.path(), &link).unwrap();
+        let settings = StoreSettings {
+            url: format!("sqlite:{}", link.display()),
+            listen_url: None,
+            master_keys: MasterKeys::given([[7; 32]], "a test"),
+            without_assignments: BTreeSet::new(),
+        };
+        let looked = Store::look(settings, bench.clock.clone(), Arc::new(OsEntropy)).await;
+        let Looked::Ready(seen) = looked.unwrap() else {
+            panic!("it is today's");
+        };
+        assert_eq!(seen.entries().await.unwrap().len(), 1);
     }
 }

@@ -12,9 +12,10 @@ mod terms;
 mod word;
 
 use chrono::{DateTime, Utc};
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 pub use self::terms::{MasterKeyRow, MasterKeyState, RetireError, RotateError};
+use super::engine::Schema;
 use super::gateways;
 use super::rows::{Record, millis};
 use super::sealing::{Place, Sealer};
@@ -33,7 +34,7 @@ const KEY_CHECK: Place<'static> = Place {
 impl Store {
     /// The master keys that the store has seen, oldest first.
     pub async fn master_keys(&self) -> Result<Vec<MasterKeyRow>, StoreError> {
-        let mut connection = self.reader().acquire().await?;
+        let mut connection = self.reader().to_read().await?;
         rows(&mut connection).await
     }
 
@@ -171,9 +172,16 @@ pub(super) async fn prove(
 pub(super) async fn prove_at_rest(
     connection: &mut AnyConnection,
     sealer: &Sealer,
+    schema: Schema,
 ) -> Result<bool, StoreError> {
-    // Versions that knew one key alone have no such table.
-    let known = rows(connection).await.unwrap_or_default();
+    // A statement that fails ends the transaction that it is in.
+    let mut attempt = connection.begin().await?;
+    let known = match (rows(&mut attempt).await, schema) {
+        // Versions that knew one key alone have no such table.
+        (Err(_), Schema::Older) => Vec::new(),
+        (known, _) => known?,
+    };
+    attempt.rollback().await?;
     if known.is_empty() {
         return Ok(only_key(connection, sealer).await?.is_some());
     }
@@ -212,7 +220,7 @@ async fn prove_known(
 
 /// Refuses a database that was in use and names no master key. To whoever can write to it and takes the names out, it
 /// would be a new one: its audit would begin anew, and nothing would tell.
-async fn require_new(connection: &mut AnyConnection) -> Result<(), StoreError> {
+pub(super) async fn require_new(connection: &mut AnyConnection) -> Result<(), StoreError> {
     let sealed = super::resealing::SEALED.iter().map(|column| column.table);
     for table in sealed.chain(["audit", "tokens", "entries", "leases"]) {
         let found = sqlx::query(AssertSqlSafe(format!("SELECT 1 FROM {table} LIMIT 1")))

@@ -12,6 +12,7 @@ mod audit;
 mod audit_pages;
 mod audit_seen;
 mod changes;
+mod connections;
 mod credentials;
 mod ending;
 mod engine;
@@ -59,7 +60,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use sqlx::{Any, AnyPool, Transaction};
+use sqlx::{Any, Transaction};
 use zeroize::Zeroizing;
 
 pub use arrivals::{Arrivals, RevokedLeases};
@@ -75,7 +76,7 @@ pub use gateways::{GATEWAY_SILENCE, GatewayRow};
 pub use idempotency::{Once, Repeatable};
 pub use idp_metadata::{GoodMetadata, IdpMetadata};
 pub use key::{MasterKey, MasterKeyId, MasterKeys, NoMasterKeyId};
-pub use key_source::{KeySource, Stamp};
+pub use key_source::{KeySource, Stamp, sync_folder};
 pub use leases::{LeaseFilter, Standing};
 pub use ledger::{AcceptError, Fresh, Taken};
 pub use levels::{Levels, PoolLevel, TokenEnd};
@@ -102,6 +103,7 @@ pub use single_logout::NamedSession;
 pub use tokens::AddLauncherError;
 
 use crate::model::{Clock, Entropy, IdpName};
+use connections::Connections;
 use engine::Engine;
 use pace::Pace;
 use sealing::{Place, Sealer};
@@ -111,7 +113,7 @@ use sealing::{Place, Sealer};
 pub struct StoreSettings {
     /// `sqlite:` and a file's path, `sqlite::memory:`, or a PostgreSQL URL, which may hold a password.
     pub url: String,
-    /// The PostgreSQL server itself, where `url` is a pooler's.
+    /// The PostgreSQL server itself, where `url` is a pooler's, which may pool by transaction.
     pub listen_url: Option<String>,
     /// What seals its secrets, and opens what was sealed under other keys before.
     pub master_keys: MasterKeys,
@@ -132,8 +134,8 @@ impl fmt::Debug for StoreSettings {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    writer: AnyPool,
-    reader: AnyPool,
+    writer: Connections,
+    reader: Connections,
     engine: Engine,
     listen_url: Option<String>,
     sealer: Sealer,
@@ -158,7 +160,8 @@ impl Store {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, StoreError> {
-        let pools = opening::open(&settings.url).await?;
+        let pooled = settings.listen_url.is_some();
+        let pools = opening::open(&settings.url, pooled).await?;
         let listen_url =
             is_server_url(&settings.url).then(|| settings.listen_url.unwrap_or(settings.url));
         let sealer = Sealer::new(settings.master_keys, Arc::clone(&entropy));
@@ -200,11 +203,11 @@ impl Store {
         self.0.writer.close().await;
     }
 
-    fn reader(&self) -> &AnyPool {
+    fn reader(&self) -> &Connections {
         &self.0.reader
     }
 
-    fn writer(&self) -> &AnyPool {
+    fn writer(&self) -> &Connections {
         &self.0.writer
     }
 
@@ -330,6 +333,60 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_upgrade_on_a_server_may_take_its_time() {
+        let bench = Bench::new();
+        if !bench.is_on_server() {
+            return;
+        }
+        bench.open().await.close().await;
+        // From here on each step of a schema is refused that would be cut off.
+        bench
+            .fill(
+                "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE SCHEMA watch;
+                 CREATE FUNCTION watch.hasty() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF current_setting('statement_timeout') <> '0' THEN RAISE EXCEPTION 'hasty'; END IF;
+                 END $$;
+                 CREATE EVENT TRIGGER hasty ON ddl_command_start EXECUTE FUNCTION watch.hasty();
+                 ALTER EVENT TRIGGER hasty ENABLE ALWAYS",
+            )
+            .await;
+        let store = bench.open().await;
+        let later = sqlx::query("CREATE TABLE later (id bigint)").execute(store.writer());
+        let refused = later.await.unwrap_err().to_string();
+        assert!(refused.contains("hasty"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn what_was_acknowledged_is_on_disk_whatever_the_database_is_set_to() {
+        let bench = Bench::new();
+        let store = bench.open().await;
+        assert!(!store.acknowledges_early().await.unwrap());
+        store.close().await;
+        if !bench.is_on_server() {
+            return;
+        }
+        for (value, early) in [("off", true), ("local", false)] {
+            let set = format!(
+                "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database()
+                 || ' SET synchronous_commit = {value}'; END $$"
+            );
+            bench.fill(&set).await;
+            // Not through a pooler, whose connections were there before.
+            let pools = opening::open(&bench.url(), false).await.unwrap();
+            let shown: String = sqlx::query_scalar("SHOW synchronous_commit")
+                .fetch_one(&pools.writer)
+                .await
+                .unwrap();
+            assert_eq!(shown, if early { "on" } else { "local" });
+            let shown: String = sqlx::query_scalar("SHOW synchronous_commit")
+                .fetch_one(&pools.reader)
+                .await
+                .unwrap();
+            assert_eq!(shown, value, "as it is told to an admin");
+        }
+    }
+
+    #[tokio::test]
     async fn a_foreign_audit_key_is_damage() {
         let bench = Bench::new();
         bench.open().await.close().await;
@@ -352,7 +409,7 @@ mod tests {
             files += 1;
         }
         assert_eq!(files, 3, "database, log and index of the log");
-        let pragma = async |sql: &'static str, pool: &AnyPool| -> i64 {
+        let pragma = async |sql: &'static str, pool: &Connections| -> i64 {
             sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
         };
         assert_eq!(pragma("PRAGMA synchronous", store.writer()).await, 2);

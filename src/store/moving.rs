@@ -3,16 +3,17 @@
 //! Rows go as they are: what is sealed stays sealed, bound to table, row and column, and opens under the same master
 //! key alone. A copy is all or nothing, into a database where nobody has signed in yet.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Row};
 
 use super::engine::Engine;
-use super::{Store, StoreError};
+use super::{Store, StoreError, gateways, sync_folder};
 
 /// Rows that are read at once.
 const PAGE: i64 = 1000;
@@ -57,16 +58,18 @@ impl Store {
             .mode(0o600)
             .open(path)
             .map_err(|error| failed(error.to_string()))?;
-        let done = sqlx::query("VACUUM INTO $1")
+        let copied = sqlx::query("VACUUM INTO $1")
             .bind(name)
             .execute(self.writer())
             .await;
-        if let Err(error) = done {
-            // Half a backup is none; that it stays empty if it cannot be removed is told by the error itself.
+        let done = copied
+            .map_err(|error| error.to_string())
+            .and_then(|_| sync_new(path).map_err(|error| error.to_string()));
+        if done.is_err() {
+            // Half a backup is none; that it stays if it cannot be removed is told by the error itself.
             let _removed = std::fs::remove_file(path);
-            return Err(failed(error.to_string()));
         }
-        Ok(())
+        done.map_err(failed)
     }
 
     /// Copies everything into `to`, a PostgreSQL store of the same master key that nobody used yet. Nobody can write
@@ -76,6 +79,7 @@ impl Store {
             return Err(StoreError::CopyDirection);
         }
         let mut from = self.begin().await?;
+        require_nobody_at_work(&mut from, self.now()).await?;
         let mut into = to.begin().await?;
         require_unused(&mut into).await?;
         let tables = tables(&mut into).await?;
@@ -101,9 +105,30 @@ impl Store {
     }
 }
 
+/// Waits until a file just written, and its name, are on disk.
+fn sync_new(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()?;
+    sync_folder(path)
+}
+
 async fn run(connection: &mut AnyConnection, sql: String) -> Result<u64, StoreError> {
     let done = sqlx::query(AssertSqlSafe(sql)).execute(connection).await?;
     Ok(done.rows_affected())
+}
+
+/// What a gateway would write after the copy, nobody would ever read.
+async fn require_nobody_at_work(
+    from: &mut AnyConnection,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let live = gateways::live(from, now).await?;
+    let mut hosts: Vec<String> = live.into_iter().map(|gateway| gateway.host).collect();
+    hosts.dedup();
+    if hosts.is_empty() {
+        return Ok(());
+    }
+    let hosts = hosts.join(", ");
+    Err(StoreError::GatewayAtWork { hosts })
 }
 
 /// A database in which something was recorded would lose it.
@@ -121,12 +146,12 @@ async fn require_unused(into: &mut AnyConnection) -> Result<(), StoreError> {
     }
 }
 
-/// rolegate's tables, those that others refer to first.
+/// rolegate's tables, those that others refer to first; without that of the gateways at work, of which there is none.
 async fn tables(into: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
     let rows: Vec<String> = sqlx::query_scalar(
         "SELECT CAST(table_name AS TEXT) FROM information_schema.tables
          WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'
-         AND table_name <> '_sqlx_migrations'
+         AND table_name NOT IN ('_sqlx_migrations', 'gateways')
          ORDER BY table_name <> 'sessions', table_name",
     )
     .fetch_all(into)
@@ -302,6 +327,11 @@ mod tests {
             return;
         }
         let into = server.open().await;
+        from.join_gateways("me", "gate-1", "1.0.0").await.unwrap();
+        let refused = from.copy_into(&into).await;
+        let hosts = "gate-1".to_owned();
+        assert_eq!(refused, Err(StoreError::GatewayAtWork { hosts }));
+        from.leave_gateways("me").await.unwrap();
         let copied = from.copy_into(&into).await.unwrap();
         for (table, rows) in &copied.tables {
             let sql = format!("SELECT COUNT(*) FROM {table}");
@@ -313,7 +343,7 @@ mod tests {
         }
         let here: Vec<String> = sqlx::query_scalar(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
-             AND name <> '_sqlx_migrations' ORDER BY name",
+             AND name NOT IN ('_sqlx_migrations', 'gateways') ORDER BY name",
         )
         .fetch_all(from.reader())
         .await

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection};
+use sqlx::{AnyConnection, ConnectOptions, Connection};
 
+use super::connections::Connections;
 use super::engine::Engine;
 use super::{StoreError, server};
 
@@ -93,15 +94,15 @@ pub fn is_server_url(url: &str) -> bool {
 /// The two ways into the database.
 pub(super) struct Pools {
     /// One connection: SQLite has one writer at a time, and waiting here is fair.
-    pub(super) writer: AnyPool,
+    pub(super) writer: Connections,
     /// Several connections that cannot write.
-    pub(super) reader: AnyPool,
+    pub(super) reader: Connections,
     /// What differs from engine to engine once it is open.
     pub(super) engine: Engine,
 }
 
-/// Opens the database, made if need be.
-pub(super) async fn open(url: &str) -> Result<Pools, StoreError> {
+/// Opens the database, made if need be; `pooled` where the URL is a pooler's.
+pub(super) async fn open(url: &str, pooled: bool) -> Result<Pools, StoreError> {
     sqlx::any::install_default_drivers();
     match url.parse()? {
         Location::Memory => open_sqlite("sqlite::memory:", true).await,
@@ -114,7 +115,7 @@ pub(super) async fn open(url: &str) -> Result<Pools, StoreError> {
             )
             .await
         }
-        Location::Server(url) => server::open(&url).await,
+        Location::Server(url) => server::open(&url, pooled).await,
     }
 }
 
@@ -127,17 +128,19 @@ pub(super) fn quiet(options: AnyConnectOptions) -> AnyConnectOptions {
     options.disable_statement_logging()
 }
 
-/// Opens the database for reading alone; it must exist.
-pub(super) async fn look(url: &str) -> Result<Pools, StoreError> {
+/// Opens the database for reading alone; it must exist. `pooled` where the URL is a pooler's.
+pub(super) async fn look(url: &str, pooled: bool) -> Result<Pools, StoreError> {
     sqlx::any::install_default_drivers();
     match url.parse()? {
         Location::Memory => Err(StoreError::NothingToTake),
         Location::File(path) => look_at_file(&path).await,
-        Location::Server(url) => server::look(&url).await,
+        Location::Server(url) => server::look(&url, pooled).await,
     }
 }
 
 async fn look_at_file(path: &Path) -> Result<Pools, StoreError> {
+    // The log stands beside the file itself, wherever a link to it is.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let name = path.to_string_lossy();
     // Without a log nobody is at work there, and nothing need be put beside the file to read it.
     let at_rest = !Path::new(&format!("{name}-wal")).exists();
@@ -148,9 +151,10 @@ async fn look_at_file(path: &Path) -> Result<Pools, StoreError> {
         .connect_with(options)
         .await
         .map_err(|error| StoreError::CannotOpen {
-            path: name.into_owned(),
+            path: name.clone().into_owned(),
             problem: error.to_string(),
         })?;
+    let reader = Connections::own(reader);
     Ok(Pools {
         writer: reader.clone(),
         reader,
@@ -174,8 +178,8 @@ async fn open_sqlite(url: &str, in_memory: bool) -> Result<Pools, StoreError> {
         pool(READERS, "PRAGMA query_only = ON;").connect_lazy_with(options)
     };
     Ok(Pools {
-        writer,
-        reader,
+        writer: Connections::own(writer),
+        reader: Connections::own(reader),
         engine: Engine::Sqlite,
     })
 }

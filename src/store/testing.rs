@@ -131,9 +131,14 @@ impl Bench {
         self.open_settings(settings).await.unwrap()
     }
 
-    async fn open_settings(&self, settings: StoreSettings) -> Result<Store, StoreError> {
+    async fn open_settings(&self, mut settings: StoreSettings) -> Result<Store, StoreError> {
         if let Some(server) = &self.server {
             server.make().await;
+            if settings.url == server.url()
+                && let Some(pooled) = server.pooled_url()
+            {
+                settings.listen_url = Some(std::mem::replace(&mut settings.url, pooled));
+            }
         }
         let clock: Arc<FixedClock> = Arc::clone(&self.clock);
         Store::open(settings, clock, Arc::new(OsEntropy)).await

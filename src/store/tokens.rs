@@ -31,7 +31,10 @@ impl Store {
         record: &TokenRecord,
         hash: &TokenHash,
     ) -> Result<(), StoreError> {
-        insert(&mut *self.writer().acquire().await?, record, hash).await
+        let mut transaction = self.writer().begin().await?;
+        insert(&mut transaction, record, hash).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Keeps a launcher that has no token and is known by its certificate alone. Another launcher's certificate is
@@ -59,7 +62,7 @@ impl Store {
         &self,
         names: &[CertificateName],
     ) -> Result<Vec<TokenRecord>, StoreError> {
-        let mut standing = by_certificate(&mut *self.reader().acquire().await?).await?;
+        let mut standing = by_certificate(&mut *self.reader().to_read().await?).await?;
         standing.retain(|one| {
             one.certificate_subject
                 .as_ref()

@@ -473,6 +473,47 @@ async fn check_says_who_else_may_read_the_master_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn commands_that_look_or_take_make_no_database_and_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    command(here, &["init"], &[]).await.good();
+    std::fs::write(here.join("response"), "none").unwrap();
+    for words in [
+        "roles list",
+        "roles export",
+        "roles preview arn:aws:iam::123456789012:role/x",
+        "roles remove ent_x",
+        "users list",
+        "users get-role-arns alice --idp okta",
+        "users unset-role-arns alice --idp okta",
+        "explain response",
+        "relay export out",
+        "keys rotate",
+        "keys list",
+        "keys retire rky_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "tokens list",
+        "sessions list",
+        "audit verify",
+    ] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let refused = command(here, &words, &[]).await;
+        let told = refused.stderr;
+        assert_eq!(refused.status.code(), Some(1), "{words:?}: {told}");
+        assert!(
+            told.contains("there is no database yet"),
+            "{words:?}: {told}"
+        );
+        for made in ["rolegate.db", "rolegate.key", "out"] {
+            assert!(!here.join(made).exists(), "{words:?} made {made}");
+        }
+    }
+    let allow = ["roles", "allow", &role("x"), "--reason", "a test"];
+    command(here, &allow, &[]).await.good();
+    let listed = command(here, &["roles", "list"], &[]).await.good();
+    assert!(listed.contains(&role("x")), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn store_commands_take_only_from_what_is_there_and_say_what_to_mend() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();

@@ -43,6 +43,7 @@ mod oidc;
 mod oidc_attacks;
 mod oidc_basics;
 mod parts;
+mod pooler;
 mod races;
 mod real_parts;
 mod relay;

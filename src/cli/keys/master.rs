@@ -37,7 +37,7 @@ const FAILURES: u32 = 5;
 
 /// `keys rotate`
 pub(super) async fn rotate(at: &Context, as_json: bool) -> Outcome {
-    let (_, store) = at.store().await?;
+    let store = at.existing_store().await?;
     let next = store.next_master_key().await?;
     let unfinished = next.is_none() && is_unfinished(&store).await?;
     let (mut made, mut rotated) = (false, false);

@@ -46,7 +46,7 @@ async fn a_database_that_knew_one_key_alone_is_taken_over() {
     let store = bench.open_with(OLD).await.unwrap();
     let known = store.master_keys().await.unwrap();
     assert_eq!(states(&known), [(id(OLD), MasterKeyState::Current)]);
-    let mut connection = store.reader().acquire().await.unwrap();
+    let mut connection = store.reader().to_read().await.unwrap();
     let left = read_meta(&mut connection, KEY_CHECK.row).await.unwrap();
     assert_eq!(left, None);
     drop(connection);

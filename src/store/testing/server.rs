@@ -1,4 +1,5 @@
-//! A database on the server that `ROLEGATE_TEST_POSTGRES` names.
+//! A database on the server that `ROLEGATE_TEST_POSTGRES` names; the store reaches it through the pooler that
+//! `ROLEGATE_TEST_POOLER` names, where it does.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -24,7 +25,17 @@ impl ServerDatabase {
     }
 
     pub(super) fn url(&self) -> String {
-        let (address, _) = self.server.rsplit_once('/').unwrap();
+        self.url_at(&self.server)
+    }
+
+    /// Its URL by way of a pooler, where there is one.
+    pub(super) fn pooled_url(&self) -> Option<String> {
+        let pooler = std::env::var("ROLEGATE_TEST_POOLER").ok()?;
+        Some(self.url_at(&pooler))
+    }
+
+    fn url_at(&self, place: &str) -> String {
+        let (address, _) = place.rsplit_once('/').unwrap();
         format!("{address}/{}", self.name)
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod haproxy;
 pub(crate) mod long_job;
 pub(crate) mod node;
 pub(crate) mod oidc_provider;
+pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod python;
