@@ -13,6 +13,9 @@ use crate::parts::postgres::{Postgres, Way};
 /// By when a gateway serves again (DESIGN.md).
 pub(super) const RECOVERED: Duration = Duration::from_secs(10);
 
+/// Whoever does not serve by then does not at all.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// An SDK does not wait longer for an answer than this.
 const CALL: Duration = Duration::from_secs(15);
 
@@ -194,7 +197,7 @@ impl Reach {
         let begun = Instant::now();
         let mut ticks = tokio::time::interval(Duration::from_millis(25));
         let mut last = None;
-        while begun.elapsed() < 2 * RECOVERED {
+        while begun.elapsed() < PATIENCE {
             ticks.tick().await;
             last = self.fetch(url, token).await;
             if matches!(&last, Some((StatusCode::OK, _))) {

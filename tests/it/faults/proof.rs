@@ -51,6 +51,11 @@ fn text(value: &Value) -> Option<String> {
 
 /// Holds `journal` against what `reach` says. Nothing may be on its way any more.
 pub(super) async fn prove(reach: &Reach, journal: &Journal) {
+    let (some, summary) = {
+        let journal = journal.open();
+        (journal.has_some_of_each(), journal.summary())
+    };
+    assert!(some, "nothing of a kind was done: {summary}");
     let whole = reach.command(&["audit", "verify"]).await.unwrap();
     assert!(whole.ends_with("are as they were written"), "{whole}");
     nothing_is_accepted_twice(reach, journal).await;
