@@ -374,7 +374,7 @@ async fn a_request_that_is_not_ours_is_refused() {
         (status, problem["code"].as_str()),
         (StatusCode::FORBIDDEN, Some("sign_in_refused"))
     );
-    assert!(world.gateway.log().contains("request_unknown"));
+    world.gateway.said("request_unknown").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -385,7 +385,7 @@ async fn an_idp_that_may_not_begin_is_refused() {
     };
     let world = World::with(setting).await;
     assert_eq!(world.post(&world.response()).await.0, StatusCode::FORBIDDEN);
-    assert!(world.gateway.log().contains("idp_initiated_refused"));
+    world.gateway.said("idp_initiated_refused").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
