@@ -36,7 +36,7 @@ async fn refused(world: &World, response: &str) -> String {
 /// What the gateway says of `reference`, once its check results are kept and `check` among them.
 async fn by_reference(world: &World, token: &str, reference: &str, check: &str) -> Value {
     let question = json!({ "reference": reference });
-    for _ in 0..200 {
+    for _ in 0..3000 {
         let question = Some(question.clone());
         let (status, told) = world.api("POST", EXPLAIN, token, question).await;
         if status == StatusCode::OK && find(&told, check).is_some() {

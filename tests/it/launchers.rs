@@ -121,7 +121,7 @@ fn is_alice(arn: &str) -> bool {
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let mut ticks = tokio::time::interval(Duration::from_millis(50));
-    for _ in 0..400 {
+    for _ in 0..1200 {
         ticks.tick().await;
         if holds() {
             return;

@@ -85,7 +85,7 @@ async fn counters_move_by_exactly_what_happened() {
     world.gateway.logged("sign_in_refused").await;
     let refused = "rolegate_audit_records_total{kind=\"sign_in_refused\"}";
     let mut after = Scrape::of(&url).await;
-    for _ in 0..100 {
+    for _ in 0..1200 {
         if after.get(refused) > 0.0 && after.get("rolegate_audit_copy_pending") < 0.5 {
             break;
         }
@@ -211,7 +211,7 @@ async fn counters_move_by_exactly_what_happened() {
     // What is counted in the store is there for whoever starts, and the counters of a process begin anew.
     world.gateway.kill_and_restart().await;
     let mut anew = Scrape::of(&url).await;
-    for _ in 0..100 {
+    for _ in 0..1200 {
         // A look that takes long on a busy machine is there for the next scrape.
         if anew.0.contains_key("rolegate_sessions") {
             break;

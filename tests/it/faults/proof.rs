@@ -128,7 +128,7 @@ async fn leases_stand(reach: &Reach, journal: &Journal) {
             let (mut status, mut body) = reach.fetch(url, &lease.token).await.unwrap();
             // The first fetch may ask STS, and a failure is remembered for two seconds.
             let mut ticks = tokio::time::interval(Duration::from_millis(100));
-            for _ in 0..100 {
+            for _ in 0..600 {
                 if status != StatusCode::SERVICE_UNAVAILABLE {
                     break;
                 }

@@ -81,7 +81,7 @@ async fn recorded(stage: &Stage, code: &str) -> usize {
 /// Waits until there are more than `before`.
 async fn recorded_once_more(stage: &Stage, code: &str, before: usize) {
     let mut ticks = ticks();
-    for _ in 0..50 {
+    for _ in 0..200 {
         if recorded(stage, code).await > before {
             return;
         }
