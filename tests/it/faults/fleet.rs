@@ -7,7 +7,7 @@ use reqwest::{Client, StatusCode};
 use rolegate::demo::idp::DemoIdp;
 use serde_json::Value;
 
-use crate::gateway::{Gateway, Setting, Variables, World, free_port};
+use crate::gateway::{Gateway, Setting, Variables, World, each_request, free_port};
 use crate::parts::postgres::{Postgres, Way};
 
 /// By when a gateway serves again (DESIGN.md).
@@ -65,6 +65,7 @@ impl Fleet {
         let way = Way::to(&postgres).await;
         let mut setting = Setting::renewing();
         setting.tables = format!("[store]\nurl = \"{}\"\n{}", postgres.url(), setting.tables);
+        setting.variables.push(each_request());
         let mut variables = setting.variables.clone();
         let world = World::with(setting).await;
         let listen = format!("127.0.0.1:{}", free_port());

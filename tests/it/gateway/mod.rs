@@ -13,7 +13,7 @@ use rolegate::demo::sts::{Account, RoleTrust, SamlProvider, SandboxSts, StsSetti
 use rolegate::model::{OsEntropy, SystemClock};
 use serde_json::{Value, json};
 
-pub(crate) use pace::is_within;
+pub(crate) use pace::{each_request, is_within};
 pub(crate) use process::{
     Ended, Gateway, Variables, begin, command, command_hung_up, free_port, silent_port,
 };

@@ -13,6 +13,12 @@ use serde_json::Value;
 
 use super::Gateway;
 
+/// Has a gateway log every request: as it is, fetches that were served are not.
+pub(crate) fn each_request() -> (&'static str, String) {
+    let filter = "info,rolegate::http::middleware=debug";
+    ("RUST_LOG", filter.to_owned())
+}
+
 /// How often the thread wants to be woken.
 const PERIOD: Duration = Duration::from_millis(10);
 
@@ -99,8 +105,8 @@ impl Gateway {
             .collect()
     }
 
-    /// Asserts that each request to `route`, of which there must be one, was answered within `promise` by the
-    /// gateway's own count, and gives the longest.
+    /// Asserts that each request to `route` that was logged, of which there must be one, was answered within `promise`
+    /// by the gateway's own count, and gives the longest. See [`each_request`].
     pub(crate) async fn is_prompt(&self, route: &str, promise: Duration) -> Duration {
         self.said(&format!("\"route\":\"{route}\"")).await;
         let answered = self.answered(route);

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use reqwest::{Client, StatusCode};
 use rolegate::demo::sts::Fault;
 
-use crate::gateway::{Setting, World, pair, role};
+use crate::gateway::{Setting, World, each_request, pair, role};
 
 /// By when a fetch is answered, under a flood, by the gateway's own count.
 const FETCH: Duration = Duration::from_secs(2);
@@ -50,6 +50,7 @@ async fn a_flood_of_sign_ins_is_turned_away_and_fetches_go_on() {
     let world = Arc::new(
         World::with(Setting {
             server_lines: "limits = { verifications_waiting = 1, refused_sign_ins_per_minute = 100000, connections_per_address = 5000 }",
+            variables: vec![each_request()],
             ..Setting::default()
         })
         .await,

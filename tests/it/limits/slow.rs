@@ -14,7 +14,7 @@ use tokio::time::{interval, sleep, timeout};
 use super::client::{
     PATIENCE, address, connect, connect_deaf, many_sockets, read_answer, read_on, status,
 };
-use crate::gateway::{Setting, World, is_within};
+use crate::gateway::{Setting, World, each_request, is_within};
 use crate::tls::certify;
 
 /// What the gateways of these tests give a request.
@@ -71,6 +71,7 @@ async fn two_thousand_slow_clients_do_not_stop_a_good_one() {
     many_sockets();
     let world = World::with(Setting {
         server_lines: "limits = { request_timeout_seconds = 5 }",
+        variables: vec![each_request()],
         ..Setting::default()
     })
     .await;
@@ -111,6 +112,7 @@ fn over_tls(lines: &'static str) -> Setting {
         scheme: "https",
         server_lines: lines,
         prepare: |folder| drop(certify(folder)),
+        variables: vec![each_request()],
         ..Setting::default()
     }
 }
