@@ -100,12 +100,10 @@ async fn a_server_that_crashes_or_is_stopped_loses_nothing() {
     load.end().await;
     let worked = begun.elapsed();
     prove(&reach, &journal).await;
-    let journal = journal.open();
+    let summary = journal.open().summary();
     println!(
-        "PostgreSQL stopped: {stops} times in {worked:?}; slowest recovery {slowest:?}\nPostgreSQL stopped: {}",
-        journal.summary()
+        "PostgreSQL stopped: {stops} times in {worked:?}; slowest recovery {slowest:?}\nPostgreSQL stopped: {summary}"
     );
-    drop(journal);
     fetches_were_prompt(&fleet).await;
 }
 
@@ -149,14 +147,12 @@ async fn a_way_to_the_server_that_breaks_loses_nothing() {
     load.end().await;
     let worked = begun.elapsed();
     prove(&reach, &journal).await;
-    let journal = journal.open();
+    let summary = journal.open().summary();
     println!(
         "ways that break: {} times in {worked:?}, of which {answers} answers cut off; slowest recovery {slowest:?}\n\
-         ways that break: {}",
-        rounds(6),
-        journal.summary()
+         ways that break: {summary}",
+        rounds(6)
     );
     assert!(answers > 0, "no answer was cut off");
-    drop(journal);
     fetches_were_prompt(&fleet).await;
 }

@@ -28,15 +28,22 @@ const NOTED: Duration = Duration::from_millis(5);
 /// One process may be kept waiting a little before or after another.
 const AROUND: TimeDelta = TimeDelta::milliseconds(500);
 
-/// When the thread was woken, and how much too late.
-static LATE: LazyLock<Mutex<Vec<(DateTime<Utc>, Duration)>>> = LazyLock::new(|| {
+/// A delay of the thread's.
+struct Delay {
+    woken: DateTime<Utc>,
+    late: Duration,
+}
+
+/// All of them so far.
+static LATE: LazyLock<Mutex<Vec<Delay>>> = LazyLock::new(|| {
     std::thread::spawn(|| {
         loop {
             let begun = std::time::Instant::now();
             std::thread::sleep(PERIOD);
             let late = begun.elapsed().saturating_sub(PERIOD);
             if late > NOTED {
-                LATE.lock().unwrap().push((SystemClock.now(), late));
+                let woken = SystemClock.now();
+                LATE.lock().unwrap().push(Delay { woken, late });
             }
         }
     });
@@ -52,9 +59,9 @@ pub(super) fn watch() {
 pub(crate) fn late(from: DateTime<Utc>, to: DateTime<Utc>) -> Duration {
     let (from, to) = (from - AROUND, to + AROUND);
     let noted = LATE.lock().unwrap();
-    let within = noted.iter().map(|(woken, late)| {
-        let wanted = *woken - TimeDelta::from_std(*late).unwrap();
-        let both = (*woken).min(to) - wanted.max(from);
+    let within = noted.iter().map(|delay| {
+        let wanted = delay.woken - TimeDelta::from_std(delay.late).unwrap();
+        let both = delay.woken.min(to) - wanted.max(from);
         both.to_std().unwrap_or_default()
     });
     within.sum()
