@@ -386,8 +386,8 @@ async fn two_that_remove_and_many_that_record_make_one_chain() {
         writing
     );
     assert!(one.unwrap().is_some() | two.unwrap().is_some());
-    // A batch or two; generous, since the machine may have other work.
-    assert!(longest < std::time::Duration::from_secs(1), "{longest:?}");
+    // A batch or two; generous, since the machine may have other work: who is starved is given up after so long.
+    assert!(longest < std::time::Duration::from_secs(5), "{longest:?}");
     assert!(verify(&store).await.unwrap().is_whole());
     let left = list(&store, 0, 1000).await.unwrap();
     assert_eq!(left[0].seq, 3002, "each was removed once");

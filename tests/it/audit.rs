@@ -416,7 +416,7 @@ async fn a_refused_fetch_and_a_refused_lease_are_recorded_and_a_loop_is_counted(
     let (status, lease) = world.lease(&launcher, "reader").await;
     assert_eq!(status, StatusCode::CREATED, "{lease}");
     let job = lease["token"].as_str().unwrap();
-    assert_eq!(world.fetch(job).await.0, StatusCode::OK);
+    assert_eq!(world.fetched(job).await.0, StatusCode::OK);
     let path = format!("/api/v1/leases/{}", lease["lease"].as_str().unwrap());
     world.api("DELETE", &path, &launcher, None).await;
     for _ in 0..50 {

@@ -36,7 +36,7 @@ async fn refused(world: &World, response: &str) -> String {
 /// What the gateway says of `reference`, once its check results are kept and `check` among them.
 async fn by_reference(world: &World, token: &str, reference: &str, check: &str) -> Value {
     let question = json!({ "reference": reference });
-    for _ in 0..200 {
+    for _ in 0..3000 {
         let question = Some(question.clone());
         let (status, told) = world.api("POST", EXPLAIN, token, question).await;
         if status == StatusCode::OK && find(&told, check).is_some() {
@@ -419,14 +419,19 @@ async fn a_flood_of_strangers_leaves_room_for_who_is_refused_after_it() {
     let (client, acs) = (Client::new(), world.gateway.at("/saml/acs"));
     let form = [("SAMLResponse", unsigned.as_str())];
     let posts = (0..200).map(|_| client.post(&acs).form(&form).send());
-    for answer in futures_util::future::join_all(posts).await {
-        assert_eq!(answer.unwrap().status(), StatusCode::FORBIDDEN);
-    }
+    let answers = futures_util::future::join_all(posts).await.into_iter();
+    let answers: Vec<_> = answers.map(|answer| answer.unwrap().status()).collect();
+    // Who has waited five seconds for a turn is told to come again, which a slow machine may make so.
+    let busy = StatusCode::SERVICE_UNAVAILABLE;
+    let count = |wanted| answers.iter().filter(|status| **status == wanted).count();
+    let refused_at_once = count(StatusCode::FORBIDDEN);
+    assert!(refused_at_once > 20, "{answers:?}");
+    assert_eq!(refused_at_once + count(busy), 200, "{answers:?}");
     let mut plan = world.plan();
     plan.audiences = vec!["urn:other".to_owned()];
     // The queue is short on purpose: who comes while it is full is in the audit alone.
     let response = world.idp.sign(&plan);
-    tokio::time::timeout(Duration::from_secs(20), async {
+    tokio::time::timeout(Duration::from_mins(2), async {
         loop {
             let reference = refused(&world, &response).await;
             let by = json!({ "reference": reference });

@@ -121,7 +121,7 @@ fn is_alice(arn: &str) -> bool {
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let mut ticks = tokio::time::interval(Duration::from_millis(50));
-    for _ in 0..400 {
+    for _ in 0..1200 {
         ticks.tick().await;
         if holds() {
             return;
@@ -248,7 +248,7 @@ async fn slurm_gives_a_job_its_user_s_role_and_takes_it_back() {
     let process = PathBuf::from(format!("/proc/{}", pid.trim()));
     assert_eq!(std::fs::metadata(&process).unwrap().uid(), slurm.uid);
     let token = std::fs::read_to_string(slurm.file("lease")).unwrap();
-    assert!(stage.world.fetch(&token).await.0.is_success());
+    assert!(stage.world.fetched(&token).await.0.is_success());
     slurm.run("epilog.sh", &comment).await;
     let (_, problem) = stage.world.fetch(&token).await;
     assert_eq!(problem["code"], "revoked", "{problem}");

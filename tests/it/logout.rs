@@ -82,7 +82,7 @@ impl Stage {
         let key = r#"use="(\w+)">\s*<ds:KeyInfo><ds:X509Data><ds:X509Certificate>([^<]+)<"#;
         let key = Regex::new(key).unwrap();
         let mut ticks = tokio::time::interval(Duration::from_millis(50));
-        for _ in 0..40 {
+        for _ in 0..1200 {
             ticks.tick().await;
             let text = Client::new()
                 .get(self.gateway.at("/saml/metadata"))

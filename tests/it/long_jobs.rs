@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -10,6 +11,9 @@ use crate::gateway::World;
 use crate::parts::long_job::{Limits, LongJob};
 use crate::parts::scripted::{ARN, Scripted};
 use crate::parts::{node, python, rust};
+
+/// How long credentials live that a job outlives: SDKs refuse such as are over when they arrive.
+const LIFE: Duration = Duration::from_secs(6);
 
 type Start = fn(Limits, &[(&str, &str)]) -> LongJob;
 
@@ -26,9 +30,9 @@ const ONCE: Limits = Limits {
 
 #[tokio::test]
 async fn jobs_outlive_their_credentials() {
-    for (name, start) in [BOTO3, CLI, JAVASCRIPT, RUST] {
-        let endpoint = Scripted::start(Duration::from_secs(2));
-        let limits = Limits::calls(4, Duration::from_secs(1));
+    let jobs = [BOTO3, CLI, JAVASCRIPT, RUST].map(async |(name, start)| {
+        let endpoint = Scripted::start(LIFE);
+        let limits = Limits::calls(4, LIFE / 2);
         let ended = start(limits, &endpoint.container()).end().await;
         assert_eq!(
             (ended.calls.len(), ended.code),
@@ -41,7 +45,9 @@ async fn jobs_outlive_their_credentials() {
             "{name} fetched {}",
             endpoint.fetches()
         );
-    }
+        assert!(endpoint.outlived(), "{name}");
+    });
+    join_all(jobs).await;
 }
 
 #[tokio::test]
@@ -65,9 +71,9 @@ async fn a_job_hears_why_it_gets_nothing_more() {
         (JAVASCRIPT, 4..=5, false),
         (RUST, 1..=1, false),
     ];
-    for ((name, start), requests, is_shown) in clients {
-        let endpoint = Scripted::start(Duration::from_secs(2));
-        let limits = Limits::calls(2, Duration::from_secs(3));
+    let jobs = clients.map(async |((name, start), requests, is_shown)| {
+        let endpoint = Scripted::start(LIFE);
+        let limits = Limits::calls(2, LIFE + Duration::from_secs(2));
         let mut job = start(limits, &endpoint.container());
         assert_eq!(job.next().await.unwrap().arn(), ARN, "{name}");
         let sentence = "the lease of job 7 was revoked by an admin";
@@ -80,7 +86,8 @@ async fn a_job_hears_why_it_gets_nothing_more() {
         assert!(requests.contains(&made), "{name} {made}");
         let message = ended.calls[0].message();
         assert_eq!(message.contains(sentence), is_shown, "{name}: {message}");
-    }
+    });
+    join_all(jobs).await;
 }
 
 #[tokio::test]
@@ -137,8 +144,8 @@ async fn credential_process_serves_every_sdk_that_has_it() {
 
 #[tokio::test]
 async fn a_web_identity_token_serves_every_sdk() {
-    for (name, start) in [BOTO3, CLI, JAVASCRIPT, RUST] {
-        let endpoint = Scripted::start(Duration::from_secs(2));
+    let jobs = [BOTO3, CLI, JAVASCRIPT, RUST].map(async |(name, start)| {
+        let endpoint = Scripted::start(LIFE);
         let folder = tempfile::tempdir().unwrap();
         let token = folder.path().join("token");
         std::fs::write(&token, "of-this-test").unwrap();
@@ -150,11 +157,13 @@ async fn a_web_identity_token_serves_every_sdk() {
                 "arn:aws:iam::123456789012:role/data-scientist",
             ),
         ];
-        let limits = Limits::calls(3, Duration::from_secs(1));
+        let limits = Limits::calls(4, LIFE / 2);
         let ended = start(limits, &env).end().await;
         assert_eq!(ended.code, Some(0), "{name} {ended:?}");
         assert!(endpoint.exchanges() >= 2, "{name}");
-    }
+        assert!(endpoint.outlived(), "{name}");
+    });
+    join_all(jobs).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

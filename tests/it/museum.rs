@@ -26,7 +26,7 @@ mod strangers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -38,6 +38,8 @@ use rolegate::saml::{
     VerifiedAssertion, examine, metadata, prepare, verify,
 };
 use serde::{Deserialize, Serialize};
+
+use jail::worked;
 
 /// A line of the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -482,14 +484,11 @@ fn references_open_no_file_no_fifo_and_no_connection() {
     ] {
         let bad = good.replace("URI=\"#_a1\"", &format!("URI=\"{uri}\""));
         assert_ne!(bad, good);
-        let begun = Instant::now();
+        let begun = worked();
         let refused = judge(&exhibit, &trust, &form(bad.as_bytes())).unwrap_err();
         assert_eq!(refused.code(), "reference", "{uri}");
-        assert!(
-            begun.elapsed() < Duration::from_millis(100),
-            "{uri} took {:?}",
-            begun.elapsed()
-        );
+        let spent = worked().saturating_sub(begun);
+        assert!(spent < Duration::from_secs(1), "{uri} took {spent:?}");
     }
     let nobody = listener.accept().unwrap_err();
     assert_eq!(
@@ -521,13 +520,10 @@ fn the_library_itself_opens_nothing() {
         "file:///dev/zero".to_owned(),
     ] {
         let bad = good.replace("URI=\"#_a1\"", &format!("URI=\"{uri}\""));
-        let begun = Instant::now();
+        let begun = worked();
         assert!(run(&bad).is_err(), "{uri}");
-        assert!(
-            begun.elapsed() < Duration::from_millis(500),
-            "{uri} took {:?}",
-            begun.elapsed()
-        );
+        let spent = worked().saturating_sub(begun);
+        assert!(spent < Duration::from_secs(1), "{uri} took {spent:?}");
     }
     assert!(listener.accept().is_err(), "somebody called");
 }

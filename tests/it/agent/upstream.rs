@@ -106,7 +106,7 @@ impl Upstream {
     pub(super) async fn asked_times(&self, count: usize) -> Asked {
         let mut changes = self.asked.subscribe();
         let enough = changes.wait_for(|asked| asked.len() >= count);
-        let asked = tokio::time::timeout(Duration::from_secs(20), enough).await;
+        let asked = tokio::time::timeout(Duration::from_mins(1), enough).await;
         asked.expect("no further request").unwrap()[count - 1].clone()
     }
 }

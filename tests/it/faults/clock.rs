@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use reqwest::StatusCode;
+use rolegate::model::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use super::fleet::{Fleet, RECOVERED, Reach, response};
 use super::kills::probe;
-use crate::gateway::{Setting, Variables, role};
+use crate::gateway::{Setting, Variables, is_within, role};
 
 /// The library that tells a process another time.
 fn library() -> PathBuf {
@@ -90,12 +91,21 @@ fn worked(fleet: &mut Fleet) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// A gateway that nobody asks for anything does next to nothing, whatever the clock did.
+/// A gateway that nobody asks for anything does next to nothing, whatever the clock did: one that turns in a circle
+/// is at work all the time. What was asked before may go on in the first second.
 async fn is_idle(fleet: &mut Fleet) {
-    let before = worked(fleet);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let spent = worked(fleet).saturating_sub(before);
-    assert!(spent < Duration::from_millis(500), "{spent:?} of 1 s");
+    let mut shares = Vec::new();
+    for _ in 0..5 {
+        let (before, begun) = (worked(fleet), Instant::now());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let spent = worked(fleet).saturating_sub(before);
+        let share = spent.as_secs_f64() / begun.elapsed().as_secs_f64();
+        if share < 0.5 {
+            return;
+        }
+        shares.push(share);
+    }
+    panic!("it is at work for {shares:?} of its time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,18 +149,20 @@ async fn a_clock_that_jumps_opens_nothing_and_stops_nothing() {
             fleet.gateway(0).kill_and_restart().await;
         }
         hands.put(TimeDelta::zero());
-        let begun = Instant::now();
+        let (begun, back) = (Instant::now(), SystemClock.now());
         for token in [&probe, &kept] {
             reach.recovered(&url, token).await;
         }
+        is_within("the recovery", back, RECOVERED);
+        slowest = slowest.max(begun.elapsed());
         let user = format!("again-{at}");
         let (status, answer, signed) = sign_in(&fleet, &reach, &user, TimeDelta::zero()).await;
         assert_eq!(status, StatusCode::OK, "{step}: {answer}");
         accepted.push(signed);
         let (_, token) = leased(&reach, &user).await;
+        let leased = SystemClock.now();
         reach.recovered(&url, &token).await;
-        assert!(begun.elapsed() < RECOVERED, "{:?}", begun.elapsed());
-        slowest = slowest.max(begun.elapsed());
+        is_within("a new lease", leased, RECOVERED);
         for signed in &accepted {
             let (status, answer) = reach.post(&url, signed).await.unwrap();
             assert_eq!(status, StatusCode::FORBIDDEN, "{step}: {answer}");
@@ -168,7 +180,6 @@ async fn a_clock_that_jumps_opens_nothing_and_stops_nothing() {
 
 /// What is served while the clock is wrong ends after both times, the true one and the gateway's.
 async fn nothing_old(reach: &Reach, url: &str, token: &str, step: TimeDelta) {
-    use rolegate::model::{Clock, SystemClock};
     let (status, body) = reach.fetch(url, token).await.unwrap();
     if status != StatusCode::OK {
         let refused = [StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE];

@@ -7,11 +7,14 @@ use reqwest::{Client, StatusCode};
 use rolegate::demo::idp::DemoIdp;
 use serde_json::Value;
 
-use crate::gateway::{Gateway, Setting, Variables, World, free_port};
+use crate::gateway::{Gateway, Setting, Variables, World, each_request, free_port};
 use crate::parts::postgres::{Postgres, Way};
 
 /// By when a gateway serves again (DESIGN.md).
 pub(super) const RECOVERED: Duration = Duration::from_secs(10);
+
+/// Whoever does not serve by then does not at all.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An SDK does not wait longer for an answer than this.
 pub(super) const CALL: Duration = Duration::from_secs(15);
@@ -62,6 +65,7 @@ impl Fleet {
         let way = Way::to(&postgres).await;
         let mut setting = Setting::renewing();
         setting.tables = format!("[store]\nurl = \"{}\"\n{}", postgres.url(), setting.tables);
+        setting.variables.push(each_request());
         let mut variables = setting.variables.clone();
         let world = World::with(setting).await;
         let listen = format!("127.0.0.1:{}", free_port());
@@ -198,7 +202,7 @@ impl Reach {
         let begun = Instant::now();
         let mut ticks = tokio::time::interval(Duration::from_millis(25));
         let mut last = None;
-        while begun.elapsed() < 2 * RECOVERED {
+        while begun.elapsed() < PATIENCE {
             ticks.tick().await;
             last = self.fetch(url, token).await;
             if matches!(&last, Some((StatusCode::OK, _))) {

@@ -63,6 +63,19 @@ impl Noted {
         lease.state == State::Stands && self.sessions[&lease.user].1 == State::Stands
     }
 
+    /// Whether some of each was acknowledged.
+    pub(super) fn has_some_of_each(&self) -> bool {
+        let none = [
+            self.sessions.is_empty(),
+            self.leases.is_empty(),
+            self.entries.is_empty(),
+            self.assigned.is_empty(),
+            self.tokens.is_empty(),
+            self.fetched.is_empty(),
+        ];
+        !none.contains(&true)
+    }
+
     /// In one line.
     pub(super) fn summary(&self) -> String {
         let gone = |states: &mut dyn Iterator<Item = State>| {

@@ -17,14 +17,17 @@ use crate::gateway::role;
 
 /// What goes on while things break.
 pub(super) struct Load {
+    journal: Arc<Journal>,
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
 }
 
 /// How long one who was cut off waits before asking again.
 const AGAIN: Duration = Duration::from_millis(40);
-/// How often it asks.
-const TRIES: usize = 400;
+/// How long it asks.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// By when everybody has done what they do.
+const ENOUGH: Duration = Duration::from_mins(2);
 
 #[derive(Clone)]
 struct Worker {
@@ -60,11 +63,21 @@ impl Load {
             tokio::spawn(worker().jobs()),
             tokio::spawn(worker().admins()),
         ];
-        Self { stop, workers }
+        Self {
+            journal: Arc::clone(journal),
+            stop,
+            workers,
+        }
     }
 
-    /// Ends it; what was begun is finished.
+    /// Ends it once some of each was acknowledged, for which nothing may be broken any more; what was begun is
+    /// finished.
     pub(super) async fn end(self) {
+        let begun = Instant::now();
+        while self.goes_on() && begun.elapsed() < ENOUGH && !self.journal.open().has_some_of_each()
+        {
+            tokio::time::sleep(AGAIN).await;
+        }
         self.stop.store(true, Ordering::Relaxed);
         for worker in self.workers {
             worker.await.unwrap();
@@ -104,7 +117,8 @@ impl Worker {
         body: Option<&Value>,
         key: Option<&str>,
     ) -> (StatusCode, Value) {
-        for _ in 0..TRIES {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
             let url = self.url() + path;
             let answer = self.reach.api(method, &url, token, body, key).await;
             match answer {

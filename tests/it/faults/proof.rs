@@ -51,6 +51,11 @@ fn text(value: &Value) -> Option<String> {
 
 /// Holds `journal` against what `reach` says. Nothing may be on its way any more.
 pub(super) async fn prove(reach: &Reach, journal: &Journal) {
+    let (some, summary) = {
+        let journal = journal.open();
+        (journal.has_some_of_each(), journal.summary())
+    };
+    assert!(some, "nothing of a kind was done: {summary}");
     let whole = reach.command(&["audit", "verify"]).await.unwrap();
     assert!(whole.ends_with("are as they were written"), "{whole}");
     nothing_is_accepted_twice(reach, journal).await;
@@ -123,7 +128,7 @@ async fn leases_stand(reach: &Reach, journal: &Journal) {
             let (mut status, mut body) = reach.fetch(url, &lease.token).await.unwrap();
             // The first fetch may ask STS, and a failure is remembered for two seconds.
             let mut ticks = tokio::time::interval(Duration::from_millis(100));
-            for _ in 0..100 {
+            for _ in 0..600 {
                 if status != StatusCode::SERVICE_UNAVAILABLE {
                     break;
                 }

@@ -1,6 +1,7 @@
 //! A whole gateway as a child process, beside a demo IdP and a strict sandbox STS, on loopback.
 
 mod account;
+mod pace;
 mod process;
 
 use std::sync::{Arc, LazyLock};
@@ -12,7 +13,10 @@ use rolegate::demo::sts::{Account, RoleTrust, SamlProvider, SandboxSts, StsSetti
 use rolegate::model::{OsEntropy, SystemClock};
 use serde_json::{Value, json};
 
-pub(crate) use process::{Ended, Gateway, Variables, begin, command, command_hung_up, free_port};
+pub(crate) use pace::{each_request, is_within};
+pub(crate) use process::{
+    Ended, Gateway, Variables, begin, command, command_hung_up, free_port, silent_port,
+};
 
 /// The account of every role in these tests.
 pub(crate) const ACCOUNT: &str = "123456789012";

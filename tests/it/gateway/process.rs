@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::TcpSocket;
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
-/// A start that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A start, or an end, that takes longer has failed.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A port that nobody listens on, below those that the system gives to connections, so that none of
 /// them takes it before the gateway does; each call of this process gets another.
@@ -31,6 +33,16 @@ pub(crate) fn free_port() -> u16 {
     panic!("no port is free");
 }
 
+/// A port that nobody listens on, and that nobody else takes as long as the socket is kept.
+pub(crate) fn silent_port() -> (TcpSocket, u16) {
+    loop {
+        let (socket, port) = (TcpSocket::new_v4().unwrap(), free_port());
+        if socket.bind(([127, 0, 0, 1], port).into()).is_ok() {
+            return (socket, port);
+        }
+    }
+}
+
 /// Environment variables of a gateway, beside those that name the sandbox STS.
 pub(crate) type Variables = Vec<(&'static str, String)>;
 
@@ -41,7 +53,13 @@ pub(crate) struct Gateway {
     sts_url: String,
     variables: Variables,
     child: Child,
-    log: Arc<Mutex<String>>,
+    log: Log,
+}
+
+/// What a gateway logged so far, and the task that reads it until the gateway has ended.
+struct Log {
+    text: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
 }
 
 /// What a command wrote and how it ended.
@@ -130,15 +148,12 @@ impl Gateway {
     /// Asks it to end, and waits until it has.
     pub(crate) async fn end(&mut self) -> ExitStatus {
         signal(&self.child, "TERM");
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait());
-        ended.await.expect("it does not end").unwrap()
+        self.ended().await
     }
 
     /// Asks it to end by SIGTERM, waits until it has, and gives what it wrote to standard output.
     pub(crate) async fn stop(mut self) -> String {
-        signal(&self.child, "TERM");
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        assert!(ended.expect("it does not end").unwrap().success());
+        assert!(self.end().await.success());
         let mut written = String::new();
         let mut stdout = self.child.stdout.take().unwrap();
         stdout.read_to_string(&mut written).await.unwrap();
@@ -166,26 +181,35 @@ impl Gateway {
 
     /// All that it logged so far.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.log.text.lock().unwrap().clone()
     }
 
-    /// Waits until it has logged `event`, at most ten seconds.
+    /// Waits until it has logged `event`, at most a minute.
     pub(crate) async fn logged(&self, event: &str) {
         self.logged_times(event, 1).await;
     }
 
-    /// Waits until it has logged `event` so many times, at most ten seconds: an answer may come before
-    /// the line of the log is read.
+    /// Waits until it has logged `event` so many times, at most a minute: an answer may come before the line of the
+    /// log is read.
     pub(crate) async fn logged_times(&self, event: &str, times: usize) {
-        let wanted = format!("\"event\":\"{event}\"");
+        self.said_times(&format!("\"event\":\"{event}\""), times)
+            .await;
+    }
+
+    /// Waits until `text` stands in its log, at most a minute.
+    pub(crate) async fn said(&self, text: &str) {
+        self.said_times(text, 1).await;
+    }
+
+    async fn said_times(&self, text: &str, times: usize) {
         let mut ticks = tokio::time::interval(Duration::from_millis(50));
-        for _ in 0..200 {
-            if self.log().matches(&wanted).count() >= times {
+        for _ in 0..1200 {
+            if self.log().matches(text).count() >= times {
                 return;
             }
             ticks.tick().await;
         }
-        panic!("not {times} of {event} in {}", self.log());
+        panic!("not {times} of {text} in {}", self.log());
     }
 
     /// Sends SIGHUP.
@@ -198,12 +222,12 @@ impl Gateway {
         signal(&self.child, name);
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it has ended by itself, and all that it logged is read.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let ended = tokio::time::timeout(PATIENCE * 2, self.child.wait()).await;
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = ended.expect("it does not end").unwrap();
-        // What it wrote last may not be read yet.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let read = tokio::time::timeout(PATIENCE, &mut self.log.reader).await;
+        read.expect("somebody else writes to its log").unwrap();
         status
     }
 
@@ -211,20 +235,6 @@ impl Gateway {
     pub(crate) async fn start_again(&mut self) {
         let starting = spawn(&self.folder, &self.sts_url, &self.variables);
         (self.child, self.log) = starting.serves().await;
-    }
-
-    /// How long each request to `route` took by the log.
-    pub(crate) fn microseconds(&self, route: &str) -> Vec<u64> {
-        let log = self.log();
-        let lines = log
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let requests = lines.filter(|line| {
-            line["fields"]["event"] == "request" && line["fields"]["route"] == route
-        });
-        requests
-            .map(|line| line["fields"]["microseconds"].as_u64().unwrap())
-            .collect()
     }
 
     /// A launcher's token that reaches everything.
@@ -326,24 +336,25 @@ fn signal(child: &Child, name: &str) {
 /// A gateway that may not serve yet.
 struct Starting {
     child: Child,
-    log: Arc<Mutex<String>>,
+    log: Log,
     told: oneshot::Receiver<()>,
 }
 
 impl Starting {
     /// Waits until it says that it serves.
-    async fn serves(self) -> (Child, Arc<Mutex<String>>) {
+    async fn serves(self) -> (Child, Log) {
         let told = tokio::time::timeout(PATIENCE, self.told).await;
         assert!(
             matches!(told, Ok(Ok(()))),
             "the gateway did not start: {}",
-            self.log.lock().unwrap()
+            self.log.text.lock().unwrap()
         );
         (self.child, self.log)
     }
 }
 
 fn spawn(folder: &Path, sts_url: &str, variables: &Variables) -> Starting {
+    super::pace::watch();
     let mut child = program(folder)
         .env("AWS_ENDPOINT_URL_STS", sts_url)
         .env("AWS_ENDPOINT_URL_SIGNIN", sts_url)
@@ -351,12 +362,12 @@ fn spawn(folder: &Path, sts_url: &str, variables: &Variables) -> Starting {
         .arg("serve")
         .spawn()
         .unwrap();
-    let log = Arc::new(Mutex::new(String::new()));
+    let text = Arc::new(Mutex::new(String::new()));
     let (serving, told) = oneshot::channel();
     let mut serving = Some(serving);
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let kept = Arc::clone(&log);
-    tokio::spawn(async move {
+    let kept = Arc::clone(&text);
+    let reader = tokio::spawn(async move {
         while let Ok(Some(line)) = lines.next_line().await {
             if line.contains("\"event\":\"serving\"")
                 && let Some(serving) = serving.take()
@@ -368,5 +379,6 @@ fn spawn(folder: &Path, sts_url: &str, variables: &Variables) -> Starting {
             log.push('\n');
         }
     });
+    let log = Log { text, reader };
     Starting { child, log, told }
 }

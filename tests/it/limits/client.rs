@@ -1,7 +1,7 @@
 //! A client that sends what it likes, from the loopback address that it likes.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -66,13 +66,38 @@ pub(super) fn status(answer: &str) -> Option<u16> {
     answer.split(' ').nth(1)?.parse().ok()
 }
 
-/// Sends `request`; what comes back within five seconds.
+/// The next answer that comes, to its end; whether the other side has ended instead.
+pub(super) async fn read_answer(stream: &mut TcpStream) -> (String, bool) {
+    let mut all = String::new();
+    let is_whole = |all: &str| {
+        let Some((head, body)) = all.split_once("\r\n\r\n") else {
+            return false;
+        };
+        let head = head.to_ascii_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        length.is_some_and(|length| body.len() >= length.parse::<usize>().unwrap())
+    };
+    let begun = Instant::now();
+    while !is_whole(&all) {
+        assert!(begun.elapsed() < PATIENCE, "no answer: {all}");
+        let (more, ended) = read_on(stream, Duration::from_millis(50)).await;
+        all.push_str(&more);
+        if ended {
+            return (all, true);
+        }
+    }
+    (all, false)
+}
+
+/// Sends `request`; what comes back within a minute.
 pub(super) async fn say(url: &str, request: &[u8]) -> String {
     let mut stream = connect(url, [0, 1]).await;
     // Who is answered early may not be listened to to the end.
     let _cut = stream.write_all(request).await;
     let mut answer = String::new();
-    for _ in 0..50 {
+    for _ in 0..600 {
         let (more, ended) = read_on(&mut stream, Duration::from_millis(100)).await;
         answer.push_str(&more);
         if ended || (!answer.is_empty() && more.is_empty()) {

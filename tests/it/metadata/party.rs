@@ -176,10 +176,10 @@ impl Desk {
         self.logged(words, before + 1).await;
     }
 
-    /// Waits until the log holds `words` so often, at most 15 seconds.
+    /// Waits until the log holds `words` so often, at most a minute.
     pub(super) async fn logged(&self, words: &str, times: usize) {
         let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
-        for _ in 0..300 {
+        for _ in 0..1200 {
             ticks.tick().await;
             if self.gateway.log().matches(words).count() >= times {
                 return;
@@ -214,10 +214,10 @@ impl Desk {
         serde_json::from_str(&told.good()).unwrap()
     }
 
-    /// Waits until the command tells of no error any more, at most ten seconds.
+    /// Waits until the command tells of no error any more, at most a minute.
     pub(super) async fn forgot_the_error(&self) {
         let mut ticks = tokio::time::interval(std::time::Duration::from_millis(100));
-        for _ in 0..100 {
+        for _ in 0..600 {
             ticks.tick().await;
             if self.listed().await[0]["last_error"] == Value::Null {
                 return;

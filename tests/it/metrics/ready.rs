@@ -26,11 +26,11 @@ async fn ready(world: &World) -> (StatusCode, Vec<String>) {
     (status, fail)
 }
 
-/// Asks until it answers so, for twenty seconds at most.
+/// Asks until it answers so, for a minute at most.
 async fn until(world: &World, status: StatusCode, fail: &[&str]) {
     let mut last = None;
     let mut ticks = tokio::time::interval(Duration::from_millis(200));
-    for _ in 0..100 {
+    for _ in 0..300 {
         ticks.tick().await;
         let now = ready(world).await;
         if now.0 == status && now.1 == fail {

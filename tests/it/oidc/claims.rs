@@ -63,7 +63,7 @@ async fn claims_of_every_shape_become_what_they_say() {
     let launcher = stage.gateway.launcher().await;
     let lease = stage.lease(&launcher, "dave.of-science", "writer").await;
     assert_eq!(lease["method"], "web-identity");
-    let (status, credentials) = stage.fetch(&lease).await;
+    let (status, credentials) = stage.fetched(&lease).await;
     assert_eq!(
         status,
         StatusCode::OK,

@@ -14,7 +14,7 @@ use crate::gateway::role;
 use crate::parts::oidc_provider::browser;
 
 /// Waiting longer is a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn agent(home: &Path, url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate-agent"));

@@ -135,7 +135,7 @@ async fn a_provider_that_is_away_for_a_while_ends_nothing() {
     stage.sign_in("alice").await;
     let launcher = stage.gateway.launcher().await;
     let reader = served(&stage, &launcher, "reader").await;
-    let (_, had) = stage.fetch(&reader).await;
+    let (_, had) = stage.fetched(&reader).await;
     stage.op().trouble(Some(503)).await;
     let writer = stage.lease(&launcher, "alice", "writer").await;
     let answer = stage
@@ -145,7 +145,7 @@ async fn a_provider_that_is_away_for_a_while_ends_nothing() {
         .await;
     assert!(answer["message"].as_str().unwrap().len() > 10, "{answer}");
     assert_eq!(
-        stage.fetch(&reader).await,
+        stage.fetched(&reader).await,
         (StatusCode::OK, had),
         "what is good goes on"
     );
@@ -159,13 +159,13 @@ async fn a_provider_that_is_away_for_a_while_ends_nothing() {
 async fn without_a_refresh_token_all_is_minted_at_the_sign_in_and_ends_with_the_id_token() {
     let plan = Plan {
         lines: "scopes = [\"openid\", \"email\"]",
-        id_token_seconds: 66,
+        id_token_seconds: 80,
         ..Plan::new(json!({ "alice": offering(&["reader", "writer"]) }))
     };
     let stage = Stage::start(plan, &["reader", "writer"]).await;
-    stage.sts.set_lifetime(Some(Duration::from_secs(4)));
-    stage.sign_in("alice").await;
+    stage.sts.set_lifetime(Some(Duration::from_secs(15)));
     let launcher = stage.gateway.launcher().await;
+    stage.sign_in("alice").await;
     let lease = stage.lease(&launcher, "alice", "reader").await;
     assert_eq!(lease["limited_by"], "id_token", "{lease}");
     let is_ok = |status: StatusCode, _: &Value| status == StatusCode::OK;

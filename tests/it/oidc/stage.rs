@@ -204,7 +204,21 @@ impl Stage {
         told(request.header("Authorization", token).send().await.unwrap()).await
     }
 
-    /// Fetches again and again until `is_it`, for at most twenty seconds.
+    /// What a job gets in the end: it asks again while the answer is on its way.
+    pub(super) async fn fetched(&self, lease: &Value) -> (StatusCode, Value) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
+        let mut last = self.fetch(lease).await;
+        for _ in 0..300 {
+            if last.1["code"] != "pending" {
+                break;
+            }
+            ticks.tick().await;
+            last = self.fetch(lease).await;
+        }
+        last
+    }
+
+    /// Fetches again and again until `is_it`, for at most a minute.
     pub(super) async fn fetch_until(
         &self,
         lease: &Value,
@@ -212,7 +226,7 @@ impl Stage {
     ) -> Value {
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
         let mut last = None;
-        for _ in 0..200 {
+        for _ in 0..600 {
             ticks.tick().await;
             let (status, answer) = self.fetch(lease).await;
             if is_it(status, &answer) {

@@ -1,7 +1,5 @@
 //! The callback: whose answer it is, to which request, in which browser, and how often.
 
-use std::time::{Duration, Instant};
-
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -347,9 +345,7 @@ async fn a_person_is_returned_to_places_of_ours_alone() {
 async fn the_way_to_the_provider_gives_nothing_away() {
     let stage = Stage::set().await;
     let browser = Browser::html();
-    let begun = Instant::now();
     let answer = browser.get(&stage.gateway.at("/oidc/rogue/login")).await;
-    assert!(begun.elapsed() < Duration::from_secs(2));
     let target: Url = answer.header("location").unwrap().parse().unwrap();
     let cookie = answer.header("set-cookie").unwrap().to_owned();
     assert!(

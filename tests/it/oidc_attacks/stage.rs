@@ -15,7 +15,7 @@ use crate::gateway::{ACCOUNT, Gateway, Variables, free_port, role};
 use crate::parts::rogue_provider::{CLIENT_SECRET, RogueProvider};
 
 /// How often something is looked for that must come, 20 ms apart.
-const LOOKS: usize = 400;
+const LOOKS: usize = 3000;
 
 /// What a test needs.
 pub(super) struct Stage {

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// A server that takes longer to stop or to start does not.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The server; it ends, and its folder goes, once this is dropped.
 pub(crate) struct Postgres {
@@ -157,6 +157,8 @@ pub(crate) struct Way {
 #[derive(Default)]
 struct State {
     breach: Breach,
+    /// Whether an answer was held back since the way was last broken.
+    has_cut: bool,
     connections: Vec<JoinHandle<()>>,
 }
 
@@ -218,12 +220,14 @@ impl Way {
 
     /// Breaks it from now on. Connections that are there are kept.
     pub(crate) fn breach(&self, breach: Breach) {
-        self.state.lock().unwrap().breach = breach;
+        let mut state = self.state.lock().unwrap();
+        state.breach = breach;
+        state.has_cut = false;
     }
 
-    /// Whether an answer was cut off since one was to be.
+    /// Whether an answer that came was cut off since one was to be. A packet may have none.
     pub(crate) fn has_cut(&self) -> bool {
-        self.state.lock().unwrap().breach == Breach::None
+        self.state.lock().unwrap().has_cut
     }
 
     /// Lets connections through again; those that were held are cut.
@@ -285,6 +289,9 @@ async fn through(near: TcpStream, port: u16, state: Arc<Mutex<State>>) {
             }
             // The server has answered, so it has done what it was asked; nobody hears of it.
             let cut = silent.load(Ordering::SeqCst);
+            if cut {
+                state.lock().unwrap().has_cut = true;
+            }
             if cut || near_out.write_all(&buffer[..length]).await.is_err() {
                 return;
             }

@@ -27,7 +27,7 @@ pub(crate) use script::{Brought, Edit, Gate, Reply, Script, brought, reply, toke
 use core::{Asked, Core};
 
 /// An event that takes longer to come does not come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The provider; it ends when dropped.
 pub(crate) struct RogueProvider {

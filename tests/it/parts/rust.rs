@@ -34,12 +34,13 @@ async fn a_job_outlives_its_credentials() {
     if let Ok(limits) = std::env::var(LIMITS) {
         return ask(&limits).await;
     }
-    let endpoint = Scripted::start(Duration::from_secs(2));
-    let limits = Limits::calls(5, Duration::from_secs(1));
+    let endpoint = Scripted::start(Duration::from_secs(6));
+    let limits = Limits::calls(5, Duration::from_secs(2));
     let ended = long_job(limits, &endpoint.container()).end().await;
     assert_eq!(ended.calls.len(), 5, "{ended:?}");
     assert!(ended.calls.iter().all(|call| !call.arn().is_empty()));
     assert!(endpoint.fetches() >= 3, "{}", endpoint.fetches());
+    assert!(endpoint.outlived());
 }
 
 /// As the jobs in other languages: a JSON line a call.

@@ -1,4 +1,5 @@
-//! Credentials on loopback whose life the test chooses, and an STS that takes them for exactly so long.
+//! Credentials on loopback whose life the test chooses, and an STS that takes them for so long, and little longer: a
+//! job may be kept waiting between the decision that its credentials are good and the call.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use rolegate::model::{Clock, SystemClock};
 use serde_json::{Value, json};
 
@@ -16,6 +17,9 @@ const TOKEN: &str = "rgj_of-this-test";
 
 /// What GetCallerIdentity says to who has good credentials.
 pub(crate) const ARN: &str = "arn:aws:sts::123456789012:assumed-role/data-scientist/alice";
+
+/// How long a call may be on its way with credentials that were good when it began.
+const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(10);
 
 /// The endpoint; its threads end with the test's process.
 pub(crate) struct Scripted {
@@ -30,6 +34,10 @@ struct State {
     fetches: usize,
     exchanges: usize,
     ends: HashMap<String, DateTime<Utc>>,
+    /// When each key was issued.
+    issued: HashMap<String, DateTime<Utc>>,
+    /// The keys of calls that were answered, in order.
+    used: Vec<String>,
 }
 
 impl Scripted {
@@ -43,6 +51,8 @@ impl Scripted {
             fetches: 0,
             exchanges: 0,
             ends: HashMap::new(),
+            issued: HashMap::new(),
+            used: Vec::new(),
         }));
         let shared = Arc::clone(&state);
         thread::spawn(move || {
@@ -87,6 +97,13 @@ impl Scripted {
         self.state.lock().unwrap().exchanges
     }
 
+    /// Whether the last call came with credentials that were issued after the first ones had ended.
+    pub(crate) fn outlived(&self) -> bool {
+        let state = self.state.lock().unwrap();
+        let (first, last) = (state.used.first().unwrap(), state.used.last().unwrap());
+        state.issued[last] >= state.ends[first]
+    }
+
     /// Credentials of the set life, in the `credential_process` form.
     pub(crate) fn issue(&self) -> Value {
         let had = self.state.lock().unwrap().issue();
@@ -100,7 +117,10 @@ impl Scripted {
 impl State {
     fn issue(&mut self) -> Value {
         let key = format!("ASIA{:016}", self.ends.len());
-        let end = SystemClock.now() + self.life;
+        let now = SystemClock.now();
+        // As it is told: in whole seconds.
+        let end = (now + self.life).trunc_subsecs(0);
+        self.issued.insert(key.clone(), now);
         self.ends.insert(key.clone(), end);
         json!({
             "AccessKeyId": key, "SecretAccessKey": "secret", "Token": "token",
@@ -129,11 +149,12 @@ impl State {
         self.identify(head)
     }
 
-    fn identify(&self, head: &str) -> (&'static str, String) {
+    fn identify(&mut self, head: &str) -> (&'static str, String) {
         let signed = head.split_once("Credential=").unwrap().1;
         let (key, _) = signed.split_once('/').unwrap();
         match self.ends.get(key) {
-            Some(end) if *end > SystemClock.now() => {
+            Some(end) if *end + ON_ITS_WAY > SystemClock.now() => {
+                self.used.push(key.to_owned());
                 let result = format!(
                     "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
                      <GetCallerIdentityResult><Arn>{ARN}</Arn><UserId>AROAEXAMPLE:alice</UserId>\

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl SimpleSamlPhp {
         write_key_pair(&state);
         // Between choosing a port and PHP's taking it, another process may: then choose again.
         for _ in 0..5 {
-            let port = free_port();
+            let port = crate::gateway::free_port();
             let mut php = spawn_php(options, &state, port);
             if wait_for(&mut php, port) {
                 let base_url = Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
@@ -200,11 +200,6 @@ fn entity_id(base_url: &str) -> String {
     format!("{base_url}idp")
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 fn spawn_php(options: &Options, state: &TempDir, port: u16) -> Child {
     let yes_no = |condition| if condition { "yes" } else { "no" };
     let base_url = format!("http://127.0.0.1:{port}/");
@@ -231,14 +226,16 @@ fn spawn_php(options: &Options, state: &TempDir, port: u16) -> Child {
         .expect("php is missing: run tests/setup test")
 }
 
-/// Whether PHP listens; false where it ended. Asks for at most ten seconds.
+/// Whether PHP listens; false where it ended. Asks for at most a minute.
 fn wait_for(php: &mut Child, port: u16) -> bool {
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if php.try_wait().unwrap().is_some() {
             return false;
         }
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return true;
+            // Where another listens, PHP ends.
+            thread::park_timeout(Duration::from_millis(100));
+            return php.try_wait().unwrap().is_none();
         }
         thread::park_timeout(Duration::from_millis(20));
     }
