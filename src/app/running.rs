@@ -85,7 +85,9 @@ async fn finish(id_tokens: &IdTokens, underway: &Underway) {
     // An assertion is good for five minutes and was used up.
     let made = timeout(MADE, underway.settle());
     let (refreshed, made) = tokio::join!(refreshed, made);
-    if !refreshed || made.is_err() {
+    // What waited for a refresh token has it now.
+    let made = made.is_ok() || timeout(LEAVE, underway.settle()).await.is_ok();
+    if !refreshed || !made {
         tracing::error!(
             event = "unfinished",
             tasks = underway.len(),

@@ -92,7 +92,11 @@ async fn ask(arguments: &Arguments, gateway: &Remote) -> Result<Explanation, Fai
 }
 
 async fn work_out(arguments: &Arguments, at: &Context) -> Result<Explanation, Failure> {
-    let (config, store) = at.existing().await?;
+    // A response can be explained before the gateway has ever started.
+    let (config, store) = match arguments.file {
+        Some(_) => at.store().await?,
+        None => at.existing().await?,
+    };
     let now = at.world.clock.now();
     let idps = Idps::load(&config, now)?;
     idps.recall(&store, now).await?;

@@ -41,7 +41,7 @@ async fn relay_keys(at: &Context, config: &Config, store: &Store) -> Result<Rela
 }
 
 async fn export(at: &Context, dir: &Path) -> Outcome {
-    let (config, store) = at.existing().await?;
+    let (config, store) = at.store().await?;
     let keys = relay_keys(at, &config, &store).await?;
     keys.prepare().await?;
     let url = Url::parse(keys.issuer())?;

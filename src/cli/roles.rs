@@ -178,13 +178,10 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
     if let Some(misused) = named_twice(&command) {
         return Ok(misused.told());
     }
-    // An entry may be what a store begins with.
+    // An entry may be what a store begins with, and those of the file are shown before there is one.
     let (config, store) = match &command {
-        Command::Allow(_) | Command::Deny(_) | Command::Import { .. } => at.store().await?,
-        Command::List { .. }
-        | Command::Remove { .. }
-        | Command::Export
-        | Command::Preview { .. } => at.existing().await?,
+        Command::Remove { .. } | Command::Export => at.existing().await?,
+        _ => at.store().await?,
     };
     let editor = Editor {
         recorder: Recorder::start(store.clone(), Arc::clone(&at.world.clock)),

@@ -64,7 +64,8 @@ pub(super) async fn run(command: Command, at: &Context) -> Outcome {
         Command::Copy(_) => {
             let mut there = config.clone();
             there.store.url = target.unwrap_or_default();
-            there.store.listen_url = None;
+            // It may be a pooler's: then nothing may be left on a connection, and else it does no harm.
+            there.store.listen_url = Some(there.store.url.clone());
             let unused = app::open_store(&there, &at.world)
                 .await
                 .map_err(of_target)?;

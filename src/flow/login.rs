@@ -146,6 +146,16 @@ impl Login {
         })
     }
 
+    /// Refuses a poll that comes to nothing; anybody may send any number of those.
+    pub async fn glance(&self, device: &Token) -> Result<(), LoginError> {
+        let store = &self.access.store;
+        match store.glance_at_login(&device.hash(), INTERVAL).await? {
+            None => Ok(()),
+            Some(LoginPoll::TooSoon) => Err(LoginError::SlowDown),
+            Some(_) => Err(LoginError::Expired),
+        }
+    }
+
     /// Says what has become of a device code; a yes is told once, with the token.
     pub async fn poll(&self, device: &Token, address: IpAddr) -> Result<LoginDone, LoginError> {
         if device.kind() != TokenKind::Device {

@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use thiserror::Error;
+use tokio::sync::Mutex;
 use tracing::Instrument;
 
 use super::verifiers::{Busy, Verifiers};
 use super::{Addresses, Fetch, Idp, Idps, Providers, ServiceKeys, Unavailable, Underway};
 use crate::audit::{Event, EventKind, Recorder};
-use crate::model::{Clock, Entropy, Reference, Secret};
+use crate::model::{Clock, Entropy, Reference, ReplayId, Secret};
 use crate::saml::Refusal;
 use crate::saml::logout::{
     self, Delivery, LogoutError, LogoutExpectation, LogoutRequest, LogoutSender, UnverifiedLogout,
@@ -27,6 +28,8 @@ use crate::store::{LiveSession, Store, StoreError};
 
 /// For how long what a request ended is told to the audit once more where the request comes again.
 const REPEATED_FOR: TimeDelta = TimeDelta::minutes(10);
+/// Logout requests that are followed at once, of those with different ids.
+const TURNS: usize = 16;
 
 /// What [`Logout`] works with.
 pub struct LogoutParts {
@@ -148,12 +151,17 @@ impl<E: Into<LogoutFailure>> From<E> for Stop {
 /// Follows and sends logout messages.
 pub struct Logout {
     parts: LogoutParts,
+    /// Requests that are followed at once, by their ids.
+    turns: [Mutex<()>; TURNS],
 }
 
 impl Logout {
     /// Over `parts`.
     pub fn new(parts: LogoutParts) -> Self {
-        Self { parts }
+        Self {
+            parts,
+            turns: std::array::from_fn(|_| Mutex::new(())),
+        }
     }
 
     /// Follows what arrived at the single logout address, from `address`.
@@ -227,6 +235,12 @@ impl Logout {
 
     async fn sign_out(&self, idp: &Idp, request: &LogoutRequest) -> Result<LoggedOut, Stop> {
         let parts = &self.parts;
+        // Of copies that come at once one does it, and the others are replays.
+        let ReplayId([first, ..]) = request.replay_id;
+        let _turn = match self.turns.get(usize::from(first) % TURNS) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
         let id = std::slice::from_ref(&request.replay_id);
         if parts.store.find_replay(id).await?.is_some() {
             return Err(Stop::Refused(Reason::Replayed));

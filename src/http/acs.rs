@@ -6,8 +6,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use super::cookies::Kind;
+use super::csrf::same_origin;
 use super::error::wants_json;
-use super::{Problem, Site, actor, address, middleware, page};
+use super::{Problem, Site, address, middleware, page};
 use crate::flow::{
     Grants, Me, Output, Posted, ServiceKeys, SignIn, SignInError, SignedIn, Started,
 };
@@ -198,7 +199,7 @@ pub(super) async fn confirm(
     let Some(cookie) = Kind::Confirm.read(&site, &request) else {
         return refused();
     };
-    if !actor::same_origin(&request, &site) {
+    if !same_origin(&request, &site) {
         return refused();
     }
     match sign_in.confirm(&form.token, &cookie).await {

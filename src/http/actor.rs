@@ -10,11 +10,12 @@ use actix_web::http::header::{AUTHORIZATION, ORIGIN};
 use actix_web::{FromRequest, HttpRequest, web};
 
 use super::cookies::Kind;
+use super::csrf::{csrf, same_origin};
 use super::middleware::InTime;
 use super::peer::{self, Peer};
 use super::{Problem, Site};
 use crate::flow::{Access, Admins, LiveSession, Orderer};
-use crate::model::{CertificateName, Role, Token, TokenHash, TokenKind, TokenRecord};
+use crate::model::{CertificateName, Role, Token, TokenKind, TokenRecord};
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
@@ -386,20 +387,4 @@ impl FromRequest for AdminBrowser {
             Err(Problem::new(StatusCode::FORBIDDEN, "not_admin", title))
         })
     }
-}
-
-/// Bound to the session's token, which the store keeps as a hash only and pages never show.
-fn csrf(hash: &TokenHash) -> String {
-    let mut text = b"rolegate csrf ".to_vec();
-    text.extend_from_slice(hash.as_bytes());
-    crate::model::hex(&openssl::sha::sha256(&text))
-}
-
-/// Whether a page's post came from a page of ours: browsers say so in Origin.
-pub(super) fn same_origin(request: &HttpRequest, site: &Site) -> bool {
-    let origin = request
-        .headers()
-        .get("Origin")
-        .and_then(|origin| origin.to_str().ok());
-    origin == Some(site.origin.as_str())
 }

@@ -77,6 +77,7 @@ pub(super) async fn poll(
     let device: Result<Token, _> = asked?.0.device_code.parse();
     let device = device.map_err(|_| Problem::from(LoginError::Expired))?;
     let from = address::client(&request, &site);
+    login.glance(&device).await.map_err(Problem::from)?;
     let done = underway.see_through(async move { login.poll(&device, from).await });
     let done = done.await.map_err(Problem::from)?;
     let person = done.live.subject.person();

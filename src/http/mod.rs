@@ -15,6 +15,7 @@ mod authorities;
 mod connections;
 mod console;
 mod cookies;
+mod csrf;
 mod device;
 mod error;
 mod health;

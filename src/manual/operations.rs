@@ -96,6 +96,9 @@
 //!   IdP's, tells of, or `rolegate revoke --all`, and let people sign in again. Holds made since are gone.
 //! * Responses of the last five minutes could be used once more. Wait for as long before you start.
 //! * Refresh tokens that a provider has rotated since are spent: their people sign in again.
+//! * A gateway that runs while its server is put back to before a rotation, as by a failover to a standby that lagged,
+//!   says `master_keys_forged` and goes on under the key that the database does not know any more. End all gateways
+//!   then, before the next start, and rotate again: what was sealed meanwhile keeps others from starting.
 //! * The audit goes on from the record that was the last then. Numbers since stand twice: once in the copies made before,
 //!   once in the store.
 //!

@@ -59,12 +59,17 @@ impl Connections {
         let Some(Pooler { first, patience }) = self.pooler else {
             return self.pool.begin_with(statement).await;
         };
-        let begun = self
-            .pool
-            .begin_with(AssertSqlSafe(format!("{statement}; {first}")));
-        tokio::time::timeout(patience, begun)
-            .await
-            .unwrap_or(Err(Error::PoolTimedOut))
+        // Seen through where nobody waits any more: one that begins late is rolled back, where one given up in the middle
+        // would stay open on the pooler's connection.
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move {
+            pool.begin_with(AssertSqlSafe(format!("{statement}; {first}")))
+                .await
+        });
+        match tokio::time::timeout(patience, begun).await {
+            Ok(Ok(begun)) => begun,
+            Ok(Err(_)) | Err(_) => Err(Error::PoolTimedOut),
+        }
     }
 
     /// One connection for several statements that only read; what they wrote would be lost.

@@ -367,7 +367,13 @@ fn replace(
     if (about.uid(), about.gid()) != (owner.uid(), owner.gid()) {
         fchown(&*file, Some(owner.uid()), Some(owner.gid()))?;
     }
-    file.set_permissions(Permissions::from_mode(0o600))?;
+    // Root's own file may be for the group of the gateway's user to read, and stays so.
+    let group = if owner.uid() == 0 {
+        owner.mode() & 0o040
+    } else {
+        0
+    };
+    file.set_permissions(Permissions::from_mode(0o600 | group))?;
     let text = Zeroizing::new(change(&read_file(path)?));
     parse(&text).map_err(Unwritten::Text)?;
     file.write_all(text.as_bytes())?;

@@ -155,6 +155,27 @@ impl Store {
         last(rows).as_ref().map(read).transpose()
     }
 
+    /// What can be said of a device code without a write, which strangers' codes and haste do not cost.
+    pub async fn glance_at_login(
+        &self,
+        device: &TokenHash,
+        interval: TimeDelta,
+    ) -> Result<Option<LoginPoll>, StoreError> {
+        let now = self.now();
+        let known =
+            sqlx::query("SELECT polled_at FROM logins WHERE device = $1 AND expires_at > $2")
+                .bind(device.as_bytes())
+                .bind(millis(now))
+                .fetch_optional(self.reader())
+                .await?;
+        let Some(known) = known else {
+            return Ok(Some(LoginPoll::Gone));
+        };
+        let polled_at = Record::new(&known, "logins", "polled_at").maybe_time("polled_at")?;
+        let is_early = polled_at.is_some_and(|before| now < before + interval);
+        Ok(is_early.then_some(LoginPoll::TooSoon))
+    }
+
     /// What has become of a device code; a yes is taken out, and `token` made a way onto the session.
     pub async fn poll_login(
         &self,
@@ -163,14 +184,8 @@ impl Store {
         address: IpAddr,
         interval: TimeDelta,
     ) -> Result<LoginPoll, StoreError> {
-        // Strangers' codes cost no write.
-        let known = sqlx::query("SELECT 1 FROM logins WHERE device = $1 AND expires_at > $2")
-            .bind(device.as_bytes())
-            .bind(millis(self.now()))
-            .fetch_optional(self.reader())
-            .await?;
-        if known.is_none() {
-            return Ok(LoginPoll::Gone);
+        if let Some(said) = self.glance_at_login(device, interval).await? {
+            return Ok(said);
         }
         let mut transaction = self.begin().await?;
         let now = self.now();

@@ -57,7 +57,8 @@ const READING: &str = "SET default_transaction_read_only = on; SET statement_tim
 /// The same for one transaction, on a connection of which nobody knows who used it before.
 const WRITING_ONCE: Pooler = Pooler {
     patience: PATIENCE,
-    first: "DEALLOCATE ALL; SET LOCAL statement_timeout = '4s'; SET LOCAL lock_timeout = '4s'; \
+    first: "SET TRANSACTION READ WRITE; DEALLOCATE ALL; SET LOCAL statement_timeout = '4s'; \
+     SET LOCAL lock_timeout = '4s'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'; \
      SELECT set_config('synchronous_commit', 'on', true) \
      WHERE current_setting('synchronous_commit') = 'off'",

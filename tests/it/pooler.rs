@@ -162,7 +162,9 @@ async fn a_store_at_rest_is_copied_whole_also_without_its_oldest_records() {
     let server = Postgres::start();
     let mut world = World::start().await;
     world.sign_in().await;
-    let url = server.url();
+    // By a pooler's URL, which is where a first copy may well go.
+    let bouncer = PgBouncer::start(&server, 3).await;
+    let url = bouncer.url();
     let copy = ["store", "copy", &url];
     let refused = world.gateway.command(&copy).await;
     assert_eq!(refused.status.code(), Some(1));

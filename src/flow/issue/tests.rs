@@ -116,5 +116,5 @@ async fn what_was_asked_for_before_a_revocation_is_not_given_to_who_comes_after_
     let (after, ()) = tokio::join!(fetched(&gate, &token), lands);
     assert_ne!(after, before);
     let given = stage.sandbox.issued_for(role("reader").as_str());
-    assert_eq!(given[1].access_key_id, after);
+    assert!(given.iter().any(|session| session.access_key_id == after));
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::error::{Reason, Stop};
@@ -27,8 +28,9 @@ use crate::store::{
 
 /// How long an answer may wait for STS; the mint goes on behind it.
 const MINT_WAIT: Duration = Duration::from_secs(4);
-/// When a session is confirmed once more whose confirmation the store did not answer.
-const ONCE_MORE: Duration = Duration::from_millis(500);
+/// For how long, and how often, a session is confirmed whose confirmation the store does not answer.
+const WITHIN: Duration = Duration::from_secs(20);
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What is to be accepted, once, and whom it is for.
 pub(super) struct Opening<T> {
@@ -167,8 +169,13 @@ impl SignInParts {
                 return_to,
             });
         }
+        let confirmed = self.confirm_opened(subject.session()).await;
+        if confirmed.is_err() {
+            // It may have been done: the person's newest, for which nothing was minted.
+            let _ended = self.store.end_session(subject.session()).await;
+        }
         // Where it was ended meanwhile, its token opens nothing: as if that had come a moment later.
-        if self.confirm_opened(subject.session()).await? {
+        if confirmed? {
             self.fetch.forget_person(subject.person()).await;
             // Dropping the handle when the time is up leaves the task running.
             let _waited = tokio::time::timeout(MINT_WAIT, mint(subject, proof)).await;
@@ -205,14 +212,16 @@ impl SignInParts {
         }
     }
 
-    /// Lets the session be drawn on; says whether it was still going. Asked twice where there is no answer: it may
+    /// Lets the session be drawn on; says whether it was still going. Asked again where there is no answer: it may
     /// have been done, and then the credentials are wanted.
     async fn confirm_opened(&self, session: &SessionId) -> Result<bool, StoreError> {
-        if let Ok(confirmed) = self.store.confirm_opened(session).await {
-            return Ok(confirmed);
+        let until = Instant::now() + WITHIN;
+        loop {
+            match self.store.confirm_opened(session).await {
+                Err(_) if Instant::now() < until => tokio::time::sleep(AGAIN).await,
+                confirmed => return confirmed,
+            }
         }
-        tokio::time::sleep(ONCE_MORE).await;
-        self.store.confirm_opened(session).await
     }
 }
 

@@ -25,6 +25,17 @@ struct Word {
     retired: BTreeSet<String>,
 }
 
+impl Word {
+    /// Whether the other keys of the table are those it names, and none counts for more than it says: a version before
+    /// it retires a key without a word, and one that is retired in the table alone is believed.
+    fn bears_out(&self, known: &[MasterKeyRow]) -> bool {
+        let retired = texts(known, MasterKeyState::Retired);
+        let former = texts(known, MasterKeyState::Former);
+        self.retired.is_subset(&retired)
+            && self.former.union(&self.retired).eq(former.union(&retired))
+    }
+}
+
 /// Has the sealer follow what the rows say, if the keys bear it out; gives the keys that are needed and not held.
 pub(super) fn take_in(
     known: &[MasterKeyRow],
@@ -39,9 +50,7 @@ pub(super) fn take_in(
             continue;
         };
         if is_current {
-            if word.former != texts(known, MasterKeyState::Former)
-                || word.retired != texts(known, MasterKeyState::Retired)
-            {
+            if !word.bears_out(known) {
                 return Err(forged(
                     row.id,
                     "says another thing of the other keys than the table",

@@ -39,8 +39,12 @@ impl Store {
         for one in sessions {
             let reach = of_sign_out(&one.session, &one.person);
             if let Some(then) = one.ended_at {
-                let before = leases_revoked_at(&mut transaction, &reach, then).await?;
-                done.revoked_before.extend(before);
+                for lease in leases_revoked_at(&mut transaction, &reach, then).await? {
+                    // Sessions of one person that ended together found the same.
+                    if done.revoked_before.iter().all(|known| known.id != lease.id) {
+                        done.revoked_before.push(lease);
+                    }
+                }
             } else {
                 let revocation = carry_out(&mut transaction, &reach, at).await?;
                 done.revoked.extend(revocation.leases);
