@@ -4,13 +4,17 @@
 //! by chance alone. It guards nothing.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::Entropy;
+
+/// Drawn at once: what one costs is the same for many, and every request takes one.
+const DRAWN: usize = 64;
 
 /// Makes ids.
 pub struct RequestIds {
     entropy: Arc<dyn Entropy>,
+    drawn: Mutex<Vec<RequestId>>,
 }
 
 /// One request's id: sixteen hexadecimal digits.
@@ -20,14 +24,21 @@ pub(super) struct RequestId(u64);
 impl RequestIds {
     /// Ids of `entropy`.
     pub fn of(entropy: Arc<dyn Entropy>) -> Self {
-        Self { entropy }
+        let drawn = Mutex::new(Vec::with_capacity(DRAWN));
+        Self { entropy, drawn }
     }
 
     /// Another one.
     pub(super) fn next(&self) -> RequestId {
-        let mut drawn = [0; 8];
-        self.entropy.fill(&mut drawn);
-        RequestId(u64::from_le_bytes(drawn))
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        if drawn.is_empty() {
+            let mut bytes = [0; 8 * DRAWN];
+            self.entropy.fill(&mut bytes);
+            let (each, _) = bytes.as_chunks();
+            drawn.extend(each.iter().map(|each| RequestId(u64::from_le_bytes(*each))));
+        }
+        // There is one.
+        drawn.pop().unwrap_or(RequestId(0))
     }
 }
 
@@ -40,25 +51,25 @@ impl fmt::Display for RequestId {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::sync::Mutex;
 
     use super::*;
     use crate::model::OsEntropy;
 
-    /// Hands out what it was given, eight bytes at a time.
-    struct Given(Mutex<Vec<u64>>);
+    /// Hands out what it was given, from the last to the first, over and over.
+    struct Given(Vec<u64>);
 
     impl Entropy for Given {
         fn fill(&self, bytes: &mut [u8]) {
-            let next = self.0.lock().unwrap().remove(0);
-            bytes.copy_from_slice(&next.to_le_bytes());
+            let given = self.0.iter().cycle();
+            let each = bytes.rchunks_mut(8).zip(given);
+            each.for_each(|(bytes, given)| bytes.copy_from_slice(&given.to_le_bytes()));
         }
     }
 
     #[test]
     fn an_id_is_sixteen_digits_of_its_own() {
         let drawn = [7, u64::MAX, 0x0123_4567_89ab_cdef];
-        let ids = RequestIds::of(Arc::new(Given(Mutex::new(drawn.to_vec()))));
+        let ids = RequestIds::of(Arc::new(Given(drawn.to_vec())));
         let made = drawn.map(|_| ids.next().to_string());
         let expected = ["0000000000000007", "ffffffffffffffff", "0123456789abcdef"];
         assert_eq!(made, expected, "nothing of one is in another");
