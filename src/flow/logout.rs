@@ -151,7 +151,7 @@ impl<E: Into<LogoutFailure>> From<E> for Stop {
 /// Follows and sends logout messages.
 pub struct Logout {
     parts: LogoutParts,
-    /// Requests that are followed at once, by their ids.
+    /// Taken by the first byte of a request's id, so that copies of one are followed one after another.
     turns: [Mutex<()>; TURNS],
 }
 
